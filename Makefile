@@ -1,0 +1,112 @@
+# checklane: every target does its own set-up. On a fresh Debian 12 start with `make demo`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+BUF := .cache/npm/node_modules/.bin/buf
+
+# Arguments for one run: make demo DEMO_ARGS="--baskets all", make test TEST_ARGS="-k journal".
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+SERVE_ARGS ?=
+DATA ?= checklane-data
+
+C_SOURCES := $(wildcard native/checklane/*.c)
+NATIVE_SOURCES := $(C_SOURCES) $(wildcard native/*.py native/checklane/*.h \
+	native/checklane/*.pxd native/checklane/*.pyx)
+PROTOS := $(wildcard proto/checklane/v1/*.proto)
+MACHINE_ARGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
+C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
+	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+
+.PHONY: help build demo test serve lint bench wheel clean system-build system-lint \
+	lint-python lint-c lint-proto
+
+help: ## Show this list
+	@echo 'checklane decides promotions and loyalty at the till, and records them durably.'
+	@echo
+	@echo '  make demo    replays real baskets through a server on this machine and reconciles them'
+	@echo '  make test    builds everything and runs the tests'
+	@echo
+	@echo 'Each target installs what it needs (system packages by apt, the rest in $(VENV)).'
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+		| sed -E 's/^([a-z-]+):.*## (.*)$$/\1|\2/' \
+		| while IFS='|' read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo 'Arguments of one run: DEMO_ARGS="--baskets all" TEST_ARGS="-k journal" DATA=directory'
+
+system-build:
+	@.ci/system build
+
+system-lint:
+	@.ci/system lint
+
+# The tools that build; the project is then built with them, not in a second environment.
+$(VENV)/tools: | system-build
+	python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet 'setuptools>=80' 'cython>=3.3,<4' 'numpy>=2.4' 'grpcio-tools>=1.85,<2'
+	@touch $@
+
+# An editable install compiles everything, so it counts as a build too.
+$(VENV)/installed: pyproject.toml setup.py $(VENV)/tools
+	$(BIN)/pip install --quiet --no-build-isolation --editable '.[bench,demo,dev,feeds]'
+	@touch $@
+	@touch $(VENV)/built
+
+# Later only what changed is compiled. The test in the recipe is for the build that was just made
+# by the rule above.
+$(VENV)/built: $(NATIVE_SOURCES) $(PROTOS) $(VENV)/installed
+	@if [ ! -e $@ ] || [ -n "$$(find $^ -newer $@ -print -quit)" ]; then \
+		echo 'building what changed'; \
+		$(BIN)/python setup.py --quiet build_ext --inplace; \
+	fi
+	@touch $@
+
+build: $(VENV)/built ## Build the extensions and the generated code in place
+
+demo: $(VENV)/built ## Replay real baskets through a server and reconcile money and points
+	$(BIN)/checklane demo $(DEMO_ARGS)
+
+test: $(VENV)/built ## Run all tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
+	$(BIN)/checklane serve --data $(DATA) $(SERVE_ARGS)
+
+bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machine
+	$(BIN)/checklane bench $(BENCH_ARGS)
+
+lint: lint-python lint-c lint-proto ## Check style, types, C warnings, Cython hints, contract
+
+lint-python: $(VENV)/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/house/cython_hints.py
+
+lint-c: | system-build
+	@for source in $(C_SOURCES); do \
+		echo "cc -Werror $$source"; \
+		$(CC) $(C_STRICT) -c -o /dev/null "$$source"; \
+	done
+
+lint-proto: $(BUF)
+	$(BUF) lint proto
+	.ci/buf-breaking $(BUF)
+
+$(BUF): | system-lint
+	npm install --silent --no-audit --no-fund --prefix .cache/npm @bufbuild/buf@1
+
+wheel: $(VENV)/built ## Build a wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## Remove everything that was built, downloaded caches and the virtual environment
+	rm -rf $(VENV) .cache build dist src/checklane.egg-info src/checklane/_layout.py
+	rm -f src/checklane/*.so src/checklane/v1/*_pb2*
+	find src tests bench native -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,239 @@
+/* What a decision reads and what it answers: plain memory of one session, nothing on disk. */
+#ifndef CHECKLANE_BASKET_H
+#define CHECKLANE_BASKET_H
+
+#include <stdint.h>
+
+#include "layout.h"
+#include "limits.h"
+
+/* Bytes of the request that is being answered; valid as long as the request is. */
+typedef struct bytes {
+    const uint8_t *at;
+    uint32_t size;
+} bytes_t;
+
+/* Line kinds, price sources, identifier roles: numbers of the wire enums. */
+#define LINE_KIND_SALE 1
+#define LINE_KIND_RETURN 2
+#define LINE_KIND_DEPOSIT 3
+#define LINE_KIND_FEE 4
+#define LINE_KIND_GIFT_CARD_LOAD 5
+#define LINE_KIND_CHARGE 6
+
+#define LINE_FLAG_NO_DISCOUNT 1
+#define LINE_FLAG_NO_EARN 2
+#define LINE_FLAG_AGE_VERIFIED 4
+#define LINE_FLAG_OPAQUE 8
+/* Set by the engine: already reduced (price source MARKDOWN or OVERRIDE, or POS discounts). */
+#define LINE_FLAG_REDUCED 16
+
+typedef struct line {
+    uint32_t line_id;
+    uint32_t parent;          /* index of the parent line; NONE_32 none */
+    uint64_t code;            /* layout.h CODE_KIND_; 0 none */
+    uint32_t product;         /* number in the catalogue; NONE_32 unknown */
+    uint8_t kind;
+    uint8_t price_source;
+    uint8_t measure_unit;
+    uint8_t reserved_8;
+    uint32_t flags;
+    uint32_t return_line_id;  /* RETURN: line of the original receipt; 0 none */
+    int64_t count;
+    int64_t amount_minor;     /* charged for the whole line, before our discounts */
+    int64_t list_minor;       /* at the list price; -1 not sent */
+    int64_t measure_milli;
+    int64_t pos_discount_minor; /* given by the POS already; amount_minor is after it */
+    bytes_t department;
+} line_t;
+
+/* Units of a basket that no rule can tell apart, from one line or many. A line whose amount does
+ * not divide by its count makes two runs: `amount % count` units of one minor unit more. So every
+ * unit price is a whole number of minor units. */
+typedef struct run {
+    uint64_t code;
+    uint32_t product;
+    uint32_t flags;           /* LINE_FLAG_ of its lines and the product's exclusions */
+    int64_t unit_minor;
+    int64_t count;
+    int64_t measure_milli;    /* of one unit, where the line had count 1; 0 otherwise */
+    uint8_t price_source;
+    uint8_t measure_unit;
+    uint16_t reserved_16;
+    uint32_t first_piece;
+    uint32_t piece_count;
+} run_t;
+
+/* `count` units of a run come from this line. Sorted by line id within a run. */
+typedef struct piece {
+    uint32_t line;            /* index into lines */
+    uint32_t run;
+    int64_t count;
+} piece_t;
+
+typedef struct identifier {
+    uint8_t role;             /* 1 member, 2 staff, 3 business */
+    uint8_t kind;             /* wire enum IdentifierKind */
+    uint16_t reserved_16;
+    bytes_t value;
+} identifier_t;
+
+typedef struct basket {
+    const uint8_t *request;
+    uint32_t request_size;
+    uint32_t line_count;
+    uint32_t run_count;
+    uint32_t piece_count;
+    uint32_t identifier_count;
+    uint32_t coupon_count;
+    uint32_t selection_count;
+    uint32_t tender_count;
+    bytes_t store_id, till_id, basket_id, locale, channel_text;
+    uint64_t store_key;       /* name key of "store:" + store_id */
+    uint32_t channel;         /* wire enum Channel; bit of channel_mask */
+    int32_t business_date;    /* yyyymmdd; 0: from the opening time */
+    int64_t opened_unix_ms;
+    int32_t utc_offset_minutes;
+    uint8_t has_utc_offset;
+    uint8_t explain;
+    uint8_t near_miss_limit;
+    uint8_t training;
+    line_t lines[BASKET_LINES_MAX];
+    run_t runs[BASKET_RUNS_MAX];       /* dearest first, then code, product, source, flags */
+    piece_t pieces[BASKET_RUNS_MAX];
+    identifier_t identifiers[IDENTIFIERS_MAX];
+    uint64_t coupon_keys[COUPONS_MAX]; /* name key of "coupon:" + code */
+    bytes_t coupons[COUPONS_MAX];
+    uint64_t selections[SELECTIONS_MAX]; /* offer keys */
+} basket_t;
+
+/* All that a decision may read besides the basket, the program and the catalogue. The pointers
+ * stay valid for the call. Cells are sorted as layout.h says. */
+typedef struct facts {
+    int64_t decided_unix_ms;
+    int64_t local_minute;     /* opening time, store-local, minutes since 1970-01-01T00:00 */
+    int32_t business_day;     /* days since 1970-01-01 of the business date */
+    uint32_t degraded_level;  /* 0 full */
+    const store_t *store;
+    uint64_t member;          /* 0: nobody identified */
+    uint64_t account_group;
+    member_record_t record;   /* zeros for an overlay member; tier, segments, flags with overlay */
+    const cell_t *group_cells;
+    const cell_t *member_cells;
+    uint32_t group_cell_count;
+    uint32_t member_cell_count;
+    const uint64_t *wallet;   /* offer keys, snapshot and overlay merged, ascending */
+    uint32_t wallet_count;
+    uint32_t stopped_count;
+    const uint64_t *stopped;  /* offers stopped by hand, ascending */
+    const uint64_t *hold_out_key; /* two words: keyed hash of the control group */
+    uint64_t group_lsn;       /* applied_lsn of the records read; 0 none: what the writer checks */
+    uint64_t member_lsn;
+} facts_t;
+
+/* Why an offer was or was not applied. Numbers of the wire enum OfferOutcome (decision.proto),
+ * which stand in order of precedence: the first that holds is told. */
+#define OUTCOME_APPLIED 1
+#define OUTCOME_STOPPED 4
+#define OUTCOME_NOT_YET 5
+#define OUTCOME_ENDED 6
+#define OUTCOME_NOT_THIS_HOUR 7
+#define OUTCOME_NOT_THIS_STORE 8
+#define OUTCOME_NOT_THIS_CHANNEL 9
+#define OUTCOME_NOT_A_MEMBER 10
+#define OUTCOME_MEMBERS_EXCLUDED 11
+#define OUTCOME_TIER 12
+#define OUTCOME_SEGMENT 13
+#define OUTCOME_ATTRIBUTE 14
+#define OUTCOME_NOT_IN_WALLET 15
+#define OUTCOME_HELD_OUT 17
+#define OUTCOME_COUPON_MISSING 18
+#define OUTCOME_NOT_CHOSEN 21
+#define OUTCOME_LIMIT_REACHED 22
+#define OUTCOME_NOT_QUALIFIED 27
+#define OUTCOME_THRESHOLD 28
+#define OUTCOME_NO_SAVING 35
+#define OUTCOME_OTHER_BETTER 36
+
+typedef struct applied {
+    uint32_t offer;           /* number in the program */
+    uint32_t flags;
+    int64_t times;            /* applications */
+    int64_t units;            /* rewarded units */
+    int64_t discount_minor;   /* after rounding; equals the sum of its line shares */
+} applied_t;
+
+/* Part of an offer's discount on one line. Sorted by (applied, line). */
+typedef struct line_share {
+    uint32_t applied;         /* index into applied */
+    uint32_t line;            /* index into lines */
+    int64_t units;            /* units of the line that the offer rewarded */
+    int64_t discount_minor;
+} line_share_t;
+
+#define AWARD_BASE 1
+#define AWARD_BONUS 2
+#define AWARD_MULTIPLIER 3
+
+typedef struct award {
+    uint32_t offer;
+    uint8_t purse;
+    uint8_t reason;           /* AWARD_ */
+    uint16_t reserved_16;
+    int32_t activation_day;   /* days since 1970-01-01 */
+    int32_t expiry_day;       /* DAY_NEVER */
+    int64_t points;
+} award_t;
+
+typedef struct near_miss {
+    uint32_t offer;
+    uint32_t slot;
+    int64_t missing_units;    /* 0 when money is missing */
+    int64_t missing_minor;
+    int64_t gain_minor;
+} near_miss_t;
+
+typedef struct explained {
+    uint32_t offer;
+    uint32_t outcome;         /* OUTCOME_ */
+} explained_t;
+
+/* How far an applied offer moved a counter: becomes a CELL_COUNTER movement at commit. */
+typedef struct counted {
+    uint32_t offer;
+    uint8_t scope;
+    uint8_t number;
+    uint16_t reserved_16;
+    int32_t window;           /* first day of the window, days since 1970-01-01; 0 campaign */
+    int64_t given;
+} counted_t;
+
+#define OPTIMALITY_EXACT 1
+#define OPTIMALITY_BOUNDED 2
+
+typedef struct decision {
+    uint32_t applied_count;
+    uint32_t share_count;
+    uint32_t award_count;
+    uint32_t near_miss_count;
+    uint32_t explained_count;
+    uint32_t counted_count;
+    uint32_t optimality;
+    uint32_t component_count; /* groups of offers that competed for units */
+    int64_t gap_minor;        /* BOUNDED: most money that could have been missed */
+    int64_t forgone_minor;    /* what hold-out offers would have saved */
+    uint64_t steps;
+    int64_t gross_minor;      /* sale lines, before our discounts */
+    int64_t discount_minor;
+    int64_t net_minor;
+    int64_t line_discount_minor[BASKET_LINES_MAX];
+    uint32_t coupon_offer[COUPONS_MAX]; /* offer that consumed the coupon; NONE_32 none */
+    applied_t applied[CANDIDATES_MAX];
+    line_share_t shares[LINE_SHARES_MAX];
+    award_t awards[AWARDS_MAX];
+    near_miss_t near_misses[NEAR_MISSES_MAX];
+    explained_t explained[CANDIDATES_MAX];
+    counted_t counted[CANDIDATES_MAX];
+} decision_t;
+
+#endif

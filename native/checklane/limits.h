@@ -1,0 +1,88 @@
+/* Every ceiling of the engine, with its arithmetic. A ceiling that a request can reach has a
+ * refusal of its own in status.h. Lines of the form `#define NAME value` are read by
+ * native/layout_to_python.py: keep values plain integers or products of integers. */
+#ifndef CHECKLANE_LIMITS_H
+#define CHECKLANE_LIMITS_H
+
+/* One request. 512 lines of about 120 bytes and 32 coupons fit four times over. */
+#define REQUEST_BYTES_MAX (256 * 1024)
+/* One answer. 512 lines with 8 shares of 48 bytes are 192 KiB; explain adds 256 records of 64. */
+#define REPLY_BYTES_MAX (512 * 1024)
+/* Lines in one basket. */
+#define BASKET_LINES_MAX 512
+/* Runs of identical units: a line whose amount does not divide by its count makes two. */
+#define BASKET_RUNS_MAX (2 * 512)
+#define RUN_WORDS_MAX (2 * 512 / 64)
+/* Identifiers, coupons, tenders, POS discounts and chosen offers in one basket. */
+#define IDENTIFIERS_MAX 8
+#define COUPONS_MAX 32
+#define TENDERS_MAX 16
+#define POS_DISCOUNTS_MAX 512
+#define SELECTIONS_MAX 32
+/* Text fields on the wire, in bytes: an id, an identifier or code, a free reason. */
+#define ID_BYTES_MAX 64
+#define VALUE_BYTES_MAX 256
+/* Units on one line. 10^6 units * 512 lines = 5 * 10^8 units in a basket. */
+#define LINE_COUNT_MAX 1000000
+/* Measure on one line, in thousandths of its unit: 10^6 litres, kilograms or gallons. */
+#define LINE_MEASURE_MAX 1000000000
+/* Money on one line, minor units. 10^11 * 512 lines * 10^4 (the search counts ten-thousandths of
+ * a minor unit) = 5.1 * 10^17, inside 63 bits (9.2 * 10^18) with room for 18 such sums. */
+#define LINE_AMOUNT_MAX 100000000000
+/* Live offers in one program; offer numbers travel in 32 bits, tables in a few hundred MiB. */
+#define OFFERS_MAX 1000000
+/* Offers that may compete in one basket. 256 candidates * 8 slots * 128 B of bit set = 256 KiB a
+ * session, the working set of one decision inside a 1 MiB second-level cache. */
+#define CANDIDATES_MAX 256
+#define OFFER_SLOTS_MAX 8
+/* Units taken by applied offers, as (offer, run, units) records: 4 for every run. */
+#define SHARES_MAX (4 * 1024)
+/* The same, spread over lines. */
+#define LINE_SHARES_MAX (8 * 1024)
+#define AWARDS_MAX 512
+#define NEAR_MISSES_MAX 8
+#define MESSAGES_MAX 32
+/* Offers in one wallet, snapshot and overlay together. */
+#define WALLET_MAX 256
+/* Cells in one account record: 1,000 * 32 B = 32,000 B, under one 32 KiB copy-on-write. A group
+ * holds its lots (coalesced by purse, activation, expiry), a member its counters and progress. */
+#define RECORD_CELLS_MAX 1000
+/* Movements in one entry: a counter an applied offer, an award a lot, and the bindings. */
+#define MOVEMENTS_MAX 2048
+/* An entry: header, request, facts (two records of 32 KiB and a wallet), movements, response. */
+#define ENTRY_BYTES_MAX (1024 * 1024)
+/* A journal segment. A group never straddles two; 64 MiB hold some 40,000 sales. */
+#define SEGMENT_BYTES (64 * 1024 * 1024)
+/* Bytes and entries in one group: one write and one sync. */
+#define GROUP_BYTES_MAX (4 * 1024 * 1024)
+#define GROUP_ENTRIES_MAX 512
+/* Changes that may wait for the writer before the next is refused as overload. */
+#define QUEUE_CHANGES_MAX 4096
+/* Sessions (scratch memory for one call each) that an engine owns. About 3 MiB each. */
+#define SESSIONS_MAX 128
+/* Arena of one memtable. Two exist at most: active and frozen. */
+#define MEMTABLE_BYTES (256 * 1024 * 1024)
+/* Slots of one memtable: 2^20 * 16 B = 16 MiB; a freeze starts at half. */
+#define MEMTABLE_SLOTS (1024 * 1024)
+/* Map of the accounts environment: sparse at creation. 10^7 accounts of 1 KiB, 8 * 10^6
+ * idempotency keys of 128 B (20,000 sales * 400 days), receipts the same: 12 GiB; 64 give room. */
+#define ACCOUNTS_MAP_BYTES 68719476736
+/* The default retention of idempotency keys and receipts, in days. */
+#define RETENTION_DAYS 400
+/* Offers stopped by hand at one time. */
+#define STOPPED_MAX 1024
+/* Facts of one entry: header, two records, wallet, stops, sold lines: 152 + 2 * 32,016 + 2,048 +
+ * 8,192 + 16,384 = 90,808 bytes. */
+#define FACTS_BYTES_MAX (96 * 1024)
+/* Lots and old counters that one entry may sweep out of an account. */
+#define SWEPT_MAX 16
+/* Stores in one program: a bit set of 4,096 stores is 512 B. */
+#define STORES_MAX 4096
+/* Purses and tiers; their numbers are 1..PURSES_MAX and 0..TIERS_MAX-1. Segments 0..127. */
+#define PURSES_MAX 16
+#define TIERS_MAX 16
+#define SEGMENTS_MAX 128
+/* Steps that one decision may take when the program sets none. */
+#define STEP_BUDGET_DEFAULT 400000
+
+#endif

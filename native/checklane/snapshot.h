@@ -1,0 +1,178 @@
+/* Mapped snapshots: opened once, probed in place, never written. */
+#ifndef CHECKLANE_SNAPSHOT_H
+#define CHECKLANE_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "basket.h"
+#include "layout.h"
+#include "siphash.h"
+#include "status.h"
+
+/* The mapped tables of each kind. Pointers are valid while the snapshot is open. */
+typedef struct members {
+    uint8_t hash[16];
+    const snapshot_info_t *info;
+    const identity_slot_t *identities;
+    const member_record_t *records;
+    const uint64_t *wallet;
+    uint64_t identity_mask; /* capacity - 1 */
+    uint64_t record_mask;
+    uint64_t wallet_count;
+    void *environment;
+} members_t;
+
+typedef struct catalogue {
+    uint8_t hash[16];
+    const snapshot_info_t *info;
+    const code_slot_t *codes;
+    const product_t *products;
+    const store_t *stores;
+    const transition_t *transitions;
+    uint64_t code_mask;
+    uint64_t store_mask;
+    uint32_t product_count;
+    uint32_t transition_count;
+    void *environment;
+} catalogue_t;
+
+typedef struct program {
+    uint8_t hash[16];
+    const program_header_t *header;
+    const offer_t *offers;
+    const slot_t *slots;
+    const uint32_t *class_of_product;
+    const posting_list_t *classes;
+    const uint32_t *postings;
+    const uint32_t *universal;
+    const row_t *rows;
+    const limit_t *limits;
+    const funding_t *funding;
+    const uint64_t *store_sets;
+    const audience_t *audiences;
+    const schedule_t *schedules;
+    const int32_t *blackouts;
+    const text_t *texts;
+    const uint8_t *strings;
+    const purse_t *purses;
+    const tier_t *tiers;
+    const progress_t *progress;
+    const coupon_slot_t *coupons;
+    const offer_number_t *offer_numbers;
+    const name_slot_t *names;
+    const issuer_range_t *issuers;
+    uint64_t row_mask;
+    uint64_t coupon_mask;
+    uint64_t offer_number_mask;
+    uint64_t name_mask;
+    uint32_t class_count;
+    uint32_t posting_count;
+    uint32_t universal_count;
+    uint32_t slot_count;
+    uint32_t purse_count;
+    uint32_t tier_count;
+    uint32_t progress_count;
+    uint32_t issuer_count;
+    uint32_t row_count;
+    uint32_t string_bytes;
+    void *environment;
+} program_t;
+
+/* Open a snapshot file read-only and check every index in it against its table (a damaged file is
+ * refused here, never walked). `hash` is the content hash from the file's name. On anything but
+ * STATUS_OK nothing stays open. Start-up and activation only; allocates inside liblmdb. */
+status_t members_open(const char *path, const uint8_t hash[16], members_t *members);
+status_t catalogue_open(const char *path, const uint8_t hash[16], catalogue_t *catalogue);
+status_t program_open(const char *path, const uint8_t hash[16], program_t *program);
+void members_close(members_t *members);
+void catalogue_close(catalogue_t *catalogue);
+void program_close(program_t *program);
+
+/* Probes: pure, any thread, no allocation; a cache miss or two each. NULL or NONE_32: not there. */
+static inline const identity_slot_t *find_identity(const members_t *members, hash128_t hash)
+{
+    for (uint64_t at = hash.lo & members->identity_mask;; at = (at + 1) & members->identity_mask) {
+        const identity_slot_t *slot = &members->identities[at];
+        if (slot->member == 0) return NULL;
+        if (slot->hash_lo == hash.lo && slot->hash_hi == hash.hi) return slot;
+    }
+}
+
+static inline const member_record_t *find_member(const members_t *members, uint64_t member)
+{
+    for (uint64_t at = mix64(member) & members->record_mask;;
+         at = (at + 1) & members->record_mask) {
+        const member_record_t *record = &members->records[at];
+        if (record->member == 0) return NULL;
+        if (record->member == member) return record;
+    }
+}
+
+static inline uint32_t find_product(const catalogue_t *catalogue, uint64_t code)
+{
+    for (uint64_t at = mix64(code) & catalogue->code_mask;; at = (at + 1) & catalogue->code_mask) {
+        const code_slot_t *slot = &catalogue->codes[at];
+        if (slot->code == 0) return NONE_32;
+        if (slot->code == code) return slot->product;
+    }
+}
+
+static inline const store_t *find_store(const catalogue_t *catalogue, uint64_t key)
+{
+    for (uint64_t at = key & catalogue->store_mask;; at = (at + 1) & catalogue->store_mask) {
+        const store_t *store = &catalogue->stores[at];
+        if (store->key == 0) return NULL;
+        if (store->key == key) return store;
+    }
+}
+
+static inline uint32_t find_offer(const program_t *program, uint64_t key)
+{
+    for (uint64_t at = key & program->offer_number_mask;;
+         at = (at + 1) & program->offer_number_mask) {
+        const offer_number_t *slot = &program->offer_numbers[at];
+        if (slot->key == 0) return NONE_32;
+        if (slot->key == key) return slot->offer;
+    }
+}
+
+/* Number of a segment, tier, channel or purse by the name key of "space:name". */
+static inline uint32_t find_name(const program_t *program, uint64_t key)
+{
+    for (uint64_t at = key & program->name_mask;; at = (at + 1) & program->name_mask) {
+        const name_slot_t *slot = &program->names[at];
+        if (slot->key == 0) return NONE_32;
+        if (slot->key == key) return slot->number;
+    }
+}
+
+/* Row of an offer for a product in a price zone; the zone's own before zone 0. NULL: none. */
+static inline const row_t *find_row(const program_t *program, uint32_t offer, uint32_t product,
+                                    uint32_t zone)
+{
+    const row_t *everywhere = NULL;
+    uint64_t at = mix64((uint64_t)offer << 32 | product) & program->row_mask;
+    for (;; at = (at + 1) & program->row_mask) {
+        const row_t *row = &program->rows[at];
+        if (row->product == NONE_32) return everywhere;
+        if (row->offer != offer || row->product != product) continue;
+        if (row->zone == zone) return row;
+        if (row->zone == 0) everywhere = row;
+    }
+}
+
+/* Offset of the store's local time from UTC at an instant; 0 where the store names no zone. */
+static inline int32_t utc_offset_minutes(const catalogue_t *catalogue, const store_t *store,
+                                         int64_t instant_unix_s)
+{
+    int32_t offset = 0;
+    for (uint32_t i = 0; i < store->transition_count; i++) {
+        const transition_t *transition = &catalogue->transitions[store->first_transition + i];
+        if (i > 0 && transition->instant_unix_s > instant_unix_s) break;
+        offset = transition->utc_offset_minutes;
+    }
+    return offset;
+}
+
+#endif
