@@ -8,6 +8,8 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <(?P<name>[^>]+)>:$")
 # A call or jump names its target in angle brackets; a load through the global offset table names
 # it in a comment. Both are what the function touches.
 REFERENCE = re.compile(r"<(?P<name>[A-Za-z_.$][\w.$]*)(?:@[\w.@]+)?(?:[+-]0x[0-9a-f]+)?>")
+# Nameless data is told as an offset from whatever name stands before it: that touches nothing.
+DATA_REFERENCE = re.compile(r"<(?P<name>[A-Za-z_.$][\w.$]*)(?:@[\w.@]+)?>")
 
 #: Names of the interpreter, whether it exports them or Cython wrote them into the module.
 INTERPRETER = re.compile(r"^_?Py[A-Z]|^_Py_|^__Pyx_")
@@ -34,7 +36,9 @@ def references(listing: str) -> dict[str, set[str]]:
             current = head["name"]
             found.setdefault(current, set())
         elif current:
-            found[current].update(match["name"] for match in REFERENCE.finditer(line))
+            code, _, comment = line.partition("#")
+            found[current].update(match["name"] for match in REFERENCE.finditer(code))
+            found[current].update(match["name"] for match in DATA_REFERENCE.finditer(comment))
             found[current].discard(current)
     return found
 

@@ -9,9 +9,11 @@ from tests.house.tree import PACKAGE, hand_written, name_of
 #: The house from the top floor down. A room may import rooms on lower floors only.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
+    frozenset({"bench", "demo"}),
     frozenset({"client", "reports", "server"}),
     frozenset({"program", "snapshot"}),
     frozenset({"tables"}),
+    frozenset({"config"}),
     frozenset({"clock", "errors"}),
     frozenset({"_engine", "_layout", "candidates", "decide", "earn", "evaluate", "resolve", "v1"}),
 )

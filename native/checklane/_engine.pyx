@@ -1,0 +1,460 @@
+"""The only door between Python and the engine.
+
+Everything here takes bytes and plain numbers, gives the interpreter's lock up once a call, and
+answers bytes and plain numbers. What a call means is said in engine.h.
+"""
+
+import os
+
+import numpy as np
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from checklane.decide cimport decide_basket, scratch_bytes
+
+
+cdef extern from "checklane/layout.h" nogil:
+    ctypedef struct table_header_t:
+        pass
+    ctypedef struct identity_slot_t:
+        pass
+    ctypedef struct member_record_t:
+        pass
+    ctypedef struct snapshot_info_t:
+        pass
+    ctypedef struct code_slot_t:
+        pass
+    ctypedef struct product_t:
+        pass
+    ctypedef struct store_t:
+        pass
+    ctypedef struct transition_t:
+        pass
+    ctypedef struct program_header_t:
+        pass
+    ctypedef struct offer_t:
+        pass
+    ctypedef struct slot_t:
+        pass
+    ctypedef struct posting_list_t:
+        pass
+    ctypedef struct row_t:
+        pass
+    ctypedef struct limit_t:
+        pass
+    ctypedef struct funding_t:
+        pass
+    ctypedef struct audience_t:
+        pass
+    ctypedef struct schedule_t:
+        pass
+    ctypedef struct text_t:
+        pass
+    ctypedef struct purse_t:
+        pass
+    ctypedef struct tier_t:
+        pass
+    ctypedef struct progress_t:
+        pass
+    ctypedef struct coupon_slot_t:
+        pass
+    ctypedef struct offer_number_t:
+        pass
+    ctypedef struct name_slot_t:
+        pass
+    ctypedef struct issuer_range_t:
+        pass
+    ctypedef struct record_key_t:
+        pass
+    ctypedef struct record_head_t:
+        pass
+    ctypedef struct cell_t:
+        pass
+    ctypedef struct movement_t:
+        pass
+    ctypedef struct covered_t:
+        pass
+    ctypedef struct segment_header_t:
+        pass
+    ctypedef struct entry_header_t:
+        uint32_t length
+    ctypedef struct facts_header_t:
+        pass
+    ctypedef struct sold_line_t:
+        pass
+
+
+cdef extern from "checklane/limits.h" nogil:
+    const int REPLY_BYTES_MAX
+    const int REQUEST_BYTES_MAX
+
+
+cdef extern from "checklane/siphash.h" nogil:
+    ctypedef struct hash128_t:
+        uint64_t hi
+        uint64_t lo
+    hash128_t siphash128(const uint64_t *key, const void *bytes, size_t size)
+
+
+cdef extern from "checklane/engine.h" nogil:
+    ctypedef int status_t
+    ctypedef struct fault_t:
+        status_t status
+        char place[96]
+    ctypedef struct reply_t:
+        uint8_t *at
+        uint32_t capacity
+        uint32_t size
+    ctypedef struct engine_t:
+        pass
+    ctypedef void *decide_t
+    ctypedef struct engine_options_t:
+        const char *data_directory
+        uint32_t session_count
+        uint32_t node
+        uint32_t partition
+        uint32_t checkpoint_pause_ms
+        uint64_t identity_key[2]
+        uint64_t hold_out_key[2]
+        decide_t decide
+        size_t scratch_bytes
+    ctypedef struct accounts_metrics_t:
+        uint64_t memtable_bytes
+        uint64_t memtable_records
+        uint64_t frozen_bytes
+        uint64_t frozen_records
+        uint64_t checkpoints
+        uint64_t checkpoint_records
+        uint64_t covered_lsn
+    ctypedef struct ledger_metrics_t:
+        uint64_t entries
+        uint64_t groups
+        uint64_t repeats
+        uint64_t refused
+        uint64_t redecisions
+        uint64_t bytes
+        uint64_t queue_depth
+        uint64_t durable_lsn
+        uint64_t first_lsn
+        uint64_t generation
+        uint64_t recovered_entries
+        uint64_t sync_ns
+        accounts_metrics_t accounts
+    ctypedef struct entry_t:
+        const entry_header_t *header
+    ctypedef struct ledger_reader_t:
+        pass
+    const int METHOD_NUMBERS
+    const char *method_name(uint32_t method)
+    status_t engine_open(const engine_options_t *options, engine_t **engine, fault_t *fault)
+    void engine_close(engine_t *engine)
+    status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
+                         size_t request_size, reply_t *reply, fault_t *fault)
+    status_t engine_activate(engine_t *engine, const char *members_path,
+                             const uint8_t *members_hash, const char *catalogue_path,
+                             const uint8_t *catalogue_hash, const char *program_path,
+                             const uint8_t *program_hash, bint is_recorded, fault_t *fault)
+    bint engine_measure(engine_t *engine, ledger_metrics_t *metrics)
+    status_t engine_reader_open(engine_t *engine, ledger_reader_t **reader)
+    status_t engine_time_decisions(engine_t *engine, const uint8_t *request, size_t request_size,
+                                   uint32_t count, uint32_t *nanoseconds, uint64_t *steps,
+                                   fault_t *fault)
+    void ledger_reader_close(ledger_reader_t *reader)
+    status_t ledger_seek(ledger_reader_t *reader, uint64_t lsn)
+    status_t ledger_next(ledger_reader_t *reader, entry_t *entry)
+    status_t engine_checkpoint(engine_t *engine)
+
+
+METHODS = {
+    method_name(number).decode(): number for number in range(METHOD_NUMBERS) if method_name(number)
+}
+
+
+class EngineError(Exception):
+    """The engine refused: ``status`` is a number of status.h, ``place`` says where."""
+
+    def __init__(self, status, place=""):
+        super().__init__(status, place)
+        self.status = status
+        self.place = place
+
+
+cdef void key_words(bytes key, uint64_t *words) except *:
+    if len(key) != 16:
+        raise ValueError(f"a key has 16 bytes, not {len(key)}")
+    memcpy(words, <const uint8_t *>key, 16)
+
+
+cdef raise_fault(status_t status, fault_t *fault):
+    raise EngineError(status, fault.place.decode("utf-8", "replace"))
+
+
+cdef bytes hash_of(path):
+    """The content hash in a snapshot's file name: ``<kind>-<32 hex>.lmdb``."""
+    return bytes.fromhex(path.rsplit("-", 1)[1].removesuffix(".lmdb"))
+
+
+cdef const char *text_or_null(bytes text):
+    return NULL if text is None else <const char *>text
+
+
+cdef class Engine:
+    """One open data directory; see _engine.pyi."""
+
+    cdef engine_t *engine
+
+    def __cinit__(self, str data_directory not None, *, int sessions, int checkpoint_pause_ms,
+                  int node, int partition, bytes identity_key not None,
+                  bytes hold_out_key not None):
+        cdef engine_options_t options
+        cdef fault_t fault
+        cdef bytes directory = data_directory.encode()
+        cdef status_t status
+        memset(&options, 0, sizeof(options))
+        memset(&fault, 0, sizeof(fault))
+        options.data_directory = directory
+        options.session_count = sessions
+        options.node = node
+        options.partition = partition
+        options.checkpoint_pause_ms = checkpoint_pause_ms
+        key_words(identity_key, options.identity_key)
+        key_words(hold_out_key, options.hold_out_key)
+        options.decide = <decide_t>decide_basket
+        options.scratch_bytes = scratch_bytes()
+        with nogil:
+            status = engine_open(&options, &self.engine, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def __dealloc__(self):
+        if self.engine != NULL:
+            engine_close(self.engine)
+
+    cdef engine_t *opened(self) except NULL:
+        if self.engine == NULL:
+            raise EngineError(3, "engine")
+        return self.engine
+
+    def call(self, unsigned int method, bytes request not None):
+        """Answer one request: (0, response) or (status, place)."""
+        cdef engine_t *engine = self.opened()
+        cdef const uint8_t *at = request
+        cdef size_t size = len(request)
+        cdef fault_t fault
+        cdef reply_t reply
+        cdef status_t status
+        reply.at = <uint8_t *>malloc(REPLY_BYTES_MAX)
+        reply.capacity = REPLY_BYTES_MAX
+        reply.size = 0
+        if reply.at == NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                status = engine_call(engine, method, at, size, &reply, &fault)
+            if status != 0:
+                return status, fault.place.decode("utf-8", "replace")
+            return 0, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
+        finally:
+            free(reply.at)
+
+    def activate(self, program, catalogue, members, *, bint is_recorded=True):
+        """Make snapshot files live in one swap; None keeps what is live."""
+        cdef engine_t *engine = self.opened()
+        cdef fault_t fault
+        cdef status_t status
+        cdef list files = [None if path is None else os.fspath(path).encode()
+                           for path in (members, catalogue, program)]
+        cdef list hashes = [None if path is None else hash_of(os.fspath(path))
+                            for path in (members, catalogue, program)]
+        cdef const char *members_path = text_or_null(files[0])
+        cdef const char *catalogue_path = text_or_null(files[1])
+        cdef const char *program_path = text_or_null(files[2])
+        cdef const char *members_hash = text_or_null(hashes[0])
+        cdef const char *catalogue_hash = text_or_null(hashes[1])
+        cdef const char *program_hash = text_or_null(hashes[2])
+        with nogil:
+            status = engine_activate(engine, members_path, <const uint8_t *>members_hash,
+                                     catalogue_path, <const uint8_t *>catalogue_hash,
+                                     program_path, <const uint8_t *>program_hash, is_recorded,
+                                     &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def read_entries(self, uint64_t from_lsn, int limit, size_t max_bytes):
+        """Return durable entries from a sequence number on, whole, as they lie in the journal."""
+        cdef engine_t *engine = self.opened()
+        cdef ledger_reader_t *reader = NULL
+        cdef entry_t entry
+        cdef status_t status
+        cdef size_t size = 0
+        found = []
+        status = engine_reader_open(engine, &reader)
+        if status != 0:
+            raise EngineError(status, "reader")
+        try:
+            with nogil:
+                status = ledger_seek(reader, from_lsn)
+            while status == 0 and len(found) < limit:
+                with nogil:
+                    status = ledger_next(reader, &entry)
+                if status != 0 or entry.header == NULL:
+                    break
+                if found and size + entry.header.length > max_bytes:
+                    break
+                size += entry.header.length
+                found.append(PyBytes_FromStringAndSize(<char *>entry.header, entry.header.length))
+            if status != 0:
+                raise EngineError(status, f"lsn {from_lsn}")
+        finally:
+            ledger_reader_close(reader)
+        return found
+
+    def time_decisions(self, bytes request not None, uint32_t count):
+        """Decide the basket of a quote again and again; return each time in ns, and the steps."""
+        cdef engine_t *engine = self.opened()
+        cdef const uint8_t *at = request
+        cdef size_t size = len(request)
+        cdef uint32_t[::1] nanoseconds
+        cdef uint64_t steps = 0
+        cdef fault_t fault
+        cdef status_t status
+        if count == 0:
+            raise ValueError("time at least one decision")
+        times = np.zeros(count, dtype=np.uint32)
+        nanoseconds = times
+        with nogil:
+            status = engine_time_decisions(engine, at, size, count, &nanoseconds[0], &steps,
+                                           &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+        return times, steps
+
+    def checkpoint(self):
+        """Write every durable change to the accounts; the next start replays nothing older."""
+        cdef engine_t *engine = self.opened()
+        cdef status_t status
+        with nogil:
+            status = engine_checkpoint(engine)
+        if status != 0:
+            raise EngineError(status, "checkpoint")
+
+    def stats(self):
+        """Return counters and gauges by name; empty until a program is live."""
+        cdef ledger_metrics_t metrics
+        if not engine_measure(self.opened(), &metrics):
+            return {}
+        return {
+            "entries": metrics.entries,
+            "groups": metrics.groups,
+            "repeats": metrics.repeats,
+            "refused": metrics.refused,
+            "redecisions": metrics.redecisions,
+            "journal_bytes": metrics.bytes,
+            "queue_depth": metrics.queue_depth,
+            "durable_lsn": metrics.durable_lsn,
+            "first_lsn": metrics.first_lsn,
+            "generation": metrics.generation,
+            "recovered_entries": metrics.recovered_entries,
+            "sync_us": metrics.sync_ns // 1000,
+            "memtable_bytes": metrics.accounts.memtable_bytes,
+            "memtable_records": metrics.accounts.memtable_records,
+            "frozen_records": metrics.accounts.frozen_records,
+            "checkpoints": metrics.accounts.checkpoints,
+            "checkpoint_records": metrics.accounts.checkpoint_records,
+            "covered_lsn": metrics.accounts.covered_lsn,
+        }
+
+    def close(self):
+        """Wait for calls under way, write out what waits, checkpoint, free everything."""
+        cdef engine_t *engine = self.engine
+        self.engine = NULL
+        if engine != NULL:
+            with nogil:
+                engine_close(engine)
+
+
+def struct_sizes():
+    """Return the size in bytes of each struct of layout.h, as C measures it."""
+    return {
+        "table_header": sizeof(table_header_t),
+        "identity_slot": sizeof(identity_slot_t),
+        "member_record": sizeof(member_record_t),
+        "snapshot_info": sizeof(snapshot_info_t),
+        "code_slot": sizeof(code_slot_t),
+        "product": sizeof(product_t),
+        "store": sizeof(store_t),
+        "transition": sizeof(transition_t),
+        "program_header": sizeof(program_header_t),
+        "offer": sizeof(offer_t),
+        "slot": sizeof(slot_t),
+        "posting_list": sizeof(posting_list_t),
+        "row": sizeof(row_t),
+        "limit": sizeof(limit_t),
+        "funding": sizeof(funding_t),
+        "audience": sizeof(audience_t),
+        "schedule": sizeof(schedule_t),
+        "text": sizeof(text_t),
+        "purse": sizeof(purse_t),
+        "tier": sizeof(tier_t),
+        "progress": sizeof(progress_t),
+        "coupon_slot": sizeof(coupon_slot_t),
+        "offer_number": sizeof(offer_number_t),
+        "name_slot": sizeof(name_slot_t),
+        "issuer_range": sizeof(issuer_range_t),
+        "record_key": sizeof(record_key_t),
+        "record_head": sizeof(record_head_t),
+        "cell": sizeof(cell_t),
+        "movement": sizeof(movement_t),
+        "covered": sizeof(covered_t),
+        "segment_header": sizeof(segment_header_t),
+        "entry_header": sizeof(entry_header_t),
+        "facts_header": sizeof(facts_header_t),
+        "sold_line": sizeof(sold_line_t),
+    }
+
+
+def siphash128_batch(bytes key not None, bytes data not None, uint64_t[::1] offsets not None):
+    """Hash many byte strings at once with SipHash-2-4-128.
+
+    Parameters
+    ----------
+    key : bytes
+        16 bytes.
+    data : bytes
+        The strings, one after another.
+    offsets : numpy.ndarray of uint64, shape (n + 1,)
+        String i is ``data[offsets[i]:offsets[i + 1]]``.
+
+    Returns
+    -------
+    numpy.ndarray of uint64, shape (n, 2)
+        The high and the low word of each hash.
+
+    Raises
+    ------
+    ValueError
+        The key has not 16 bytes, or the offsets do not ascend inside the data.
+    """
+    cdef Py_ssize_t count = offsets.shape[0] - 1
+    cdef uint64_t words[2]
+    cdef const uint8_t *at = data
+    cdef uint64_t size = len(data)
+    cdef Py_ssize_t i
+    cdef hash128_t hash
+    if len(key) != 16:
+        raise ValueError(f"a hash key has 16 bytes, not {len(key)}")
+    if count < 0:
+        raise ValueError("offsets hold at least one number")
+    memcpy(words, <const uint8_t *>key, 16)
+    hashes = np.empty((count, 2), dtype=np.uint64)
+    cdef uint64_t[:, ::1] out = hashes
+    for i in range(count):
+        if offsets[i] > offsets[i + 1] or offsets[i + 1] > size:
+            raise ValueError(f"offsets[{i + 1}] does not ascend inside the data")
+        hash = siphash128(words, at + offsets[i], offsets[i + 1] - offsets[i])
+        out[i, 0] = hash.hi
+        out[i, 1] = hash.lo
+    return hashes

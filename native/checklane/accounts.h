@@ -1,0 +1,192 @@
+/* Accounts: key -> record, derived from the journal. Active memtable over frozen memtable over
+ * LMDB. One thread, the writer, changes them; any thread reads through a reader slot of its own
+ * without a lock; one helper thread checkpoints. accounts.c opens with the argument. */
+#ifndef CHECKLANE_ACCOUNTS_H
+#define CHECKLANE_ACCOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+#include "limits.h"
+#include "machine.h"
+#include "status.h"
+
+typedef struct accounts accounts_t;
+typedef struct accounts_reader accounts_reader_t;
+typedef struct accounts_view accounts_view_t;
+
+/* Reader slots: a session each, and the writer, the tools and tests. */
+#define READERS_MAX (SESSIONS_MAX + 16)
+
+/* A record. `head` is never NULL: a record that is not there has applied_lsn 0 and no cells.
+ * head->applied_lsn is the record's version: it rises with every entry that touches the record.
+ * (A record whose last cell went may fall back to 0 later: both say "empty".) */
+typedef struct record {
+    const record_head_t *head;
+    const cell_t *cells;
+} record_t;
+
+static inline record_key_t record_key(uint8_t family, uint16_t partition, uint64_t hi,
+                                      uint64_t lo)
+{
+    record_key_t key = {.family = family, .partition = partition, .hi = hi, .lo = lo};
+    return key;
+}
+
+/* Order of cells within a record: (kind, sub, day, key). Negative, 0, positive. Pure. */
+static inline int cell_compare(const cell_t *left, const cell_t *right)
+{
+    if (left->kind != right->kind) return left->kind < right->kind ? -1 : 1;
+    if (left->sub != right->sub) return left->sub < right->sub ? -1 : 1;
+    if (left->day != right->day) return left->day < right->day ? -1 : 1;
+    if (left->key != right->key) return left->key < right->key ? -1 : 1;
+    return 0;
+}
+
+/* Index of the first cell that is not before `wanted`; cell_count when there is none. Pure. */
+static inline uint32_t record_lower_bound(record_t record, const cell_t *wanted)
+{
+    uint32_t low = 0;
+    uint32_t high = record.head->cell_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (cell_compare(&record.cells[middle], wanted) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* The cell with exactly this (kind, sub, day, key), or NULL. Pure. */
+static inline const cell_t *record_find(record_t record, uint8_t kind, uint8_t sub, int32_t day,
+                                        uint64_t key)
+{
+    cell_t wanted = {.kind = kind, .sub = sub, .day = day, .key = key};
+    uint32_t at = record_lower_bound(record, &wanted);
+    if (at == record.head->cell_count) return NULL;
+    return cell_compare(&record.cells[at], &wanted) == 0 ? &record.cells[at] : NULL;
+}
+
+/* Index of the first cell of `kind`; iterate while cells[i].kind == kind. Pure. */
+static inline uint32_t record_first(record_t record, uint8_t kind)
+{
+    cell_t wanted = {.kind = kind, .sub = 0, .day = INT32_MIN, .key = 0};
+    return record_lower_bound(record, &wanted);
+}
+
+/* Zeros stand for the defaults of limits.h and the real machine. */
+typedef struct accounts_options {
+    const char *directory;       /* made when missing; its parent must exist */
+    const machine_t *machine;
+    uint64_t map_bytes;
+    uint64_t memtable_bytes;
+    uint32_t memtable_slots;     /* a power of two */
+    uint32_t checkpoint_records; /* in one transaction; 1,000 by default */
+    uint32_t checkpoint_pause_ms; /* between two; 20 by default */
+} accounts_options_t;
+
+#define CHECKPOINT_RECORDS_DEFAULT 1000
+#define CHECKPOINT_PAUSE_MS_DEFAULT 20
+
+/* Opens DIRECTORY/accounts.lmdb, made when missing. STATUS_FORMAT_UNSUPPORTED: another format.
+ * STATUS_IO_FAILED, STATUS_DISK_FULL, STATUS_OUT_OF_MEMORY. Start-up only. */
+status_t accounts_open(const accounts_options_t *options, accounts_t **accounts, fault_t *fault);
+
+/* No reader may be open any more. Forgets what was not checkpointed: the journal has it. */
+void accounts_close(accounts_t *accounts);
+
+/* What the environment holds; lsn 0: nothing. Any thread. */
+covered_t accounts_covered(accounts_t *accounts);
+
+/* ---- readers ---- */
+
+/* Claims a reader slot. STATUS_TOO_MANY_ITEMS: all READERS_MAX are taken. Takes a lock; not for
+ * the hot path. One thread at a time uses a reader. */
+status_t accounts_reader_open(accounts_t *accounts, accounts_reader_t **reader);
+void accounts_reader_close(accounts_reader_t *reader);
+
+/* Pins a view: what accounts_read gives stays valid until accounts_unpin. Not nested. Never
+ * waits, whatever the writer and the checkpoint do. Unpin soon: a pinned view keeps a retired
+ * memtable (256 MiB) and its LMDB pages alive. Cost: two atomic operations; the LMDB transaction
+ * is renewed only when a read comes down to it. */
+const accounts_view_t *accounts_pin(accounts_reader_t *reader);
+void accounts_unpin(accounts_reader_t *reader);
+
+/* The record of a key in this view. Durable state only, except in the writer's own view, which
+ * also has the open group. Two reads of one view may see two versions: a view keeps memory alive,
+ * it does not stop time; the writer checks versions (head->applied_lsn). The LMDB page may have
+ * to come from the disk. */
+record_t accounts_read(const accounts_view_t *view, record_key_t key);
+
+/* Calls `each` for every record that has cells, in memcmp order of (family, key). Not for the hot
+ * path: allocates, and copies pointers of both memtables. Concurrent groups may or may not be
+ * seen; the open group never is. */
+status_t accounts_each(const accounts_view_t *view,
+                       void (*each)(void *context, const record_key_t *key, record_t record),
+                       void *context);
+
+/* ---- the writer ---- */
+
+/* Pins the writer's view and empties the open group. */
+void accounts_group_begin(accounts_t *accounts);
+
+/* The writer's view: the open group over everything. Valid until the group is published. */
+const accounts_view_t *accounts_writer_view(accounts_t *accounts);
+
+/* Applies one entry's movements to the open group: all or nothing. A movement on a record that
+ * has seen this LSN already (before this entry) changes nothing. STATUS_RECORD_CEILING: a record
+ * would exceed RECORD_CELLS_MAX, or an amount 63 bits. STATUS_MEMTABLE_FULL: no room until the
+ * checkpoint is done. */
+status_t accounts_apply(accounts_t *accounts, uint64_t lsn, const movement_t *movements,
+                        uint32_t movement_count);
+
+/* Room in the open group for one more entry of MOVEMENTS_MAX movements. */
+bool accounts_group_has_room(const accounts_t *accounts);
+
+/* Makes the open group's records visible to all readers. Called after the sync; cannot fail. */
+void accounts_group_publish(accounts_t *accounts);
+
+/* True when the active memtable is half full and no frozen one is left. */
+bool accounts_wants_freeze(const accounts_t *accounts);
+
+/* Makes the active memtable the frozen one, to be covered up to `covered`. Between groups only;
+ * false when a frozen one is left (nothing happened) or memory is short. */
+bool accounts_freeze(accounts_t *accounts, covered_t covered);
+
+/* ---- the checkpointer ---- */
+
+bool accounts_has_frozen(const accounts_t *accounts);
+
+/* What the checkpoint does between two transactions. */
+typedef enum pace {
+    PACE_PAUSE, /* rests for checkpoint_pause_ms, less the fuller the active memtable is */
+    PACE_HURRY, /* goes on at once */
+    PACE_STOP,  /* gives up; nothing is lost, the next call begins again */
+} pace_t;
+
+/* Writes the frozen memtable to LMDB in small transactions, then the covered LSN in a synced one,
+ * then retires the memtable once every reader has moved on. `between` is called between
+ * transactions, and while views are waited for; NULL: PACE_HURRY throughout. STATUS_OK also when
+ * nothing is frozen. STATUS_DISK_FULL: no room in the map or on the disk; the memtable stays, call
+ * again.
+ * STATUS_ENGINE_CLOSED: stopped. One thread at a time. Any other failure of the environment does
+ * not return (machine_t.fatal). */
+status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *context),
+                             void *context);
+
+/* ---- figures: any thread ---- */
+
+typedef struct accounts_metrics {
+    uint64_t memtable_bytes;    /* used in the active memtable */
+    uint64_t memtable_records;
+    uint64_t frozen_bytes;
+    uint64_t frozen_records;
+    uint64_t checkpoints;       /* finished */
+    uint64_t checkpoint_records; /* written in all */
+    uint64_t covered_lsn;
+} accounts_metrics_t;
+
+void accounts_measure(accounts_t *accounts, accounts_metrics_t *metrics);
+
+#endif

@@ -1,0 +1,31 @@
+"""From products to the offers that may apply: index, eligibility, fitting units."""
+
+from checklane.structs cimport (
+    basket_t, candidate_t, catalogue_t, facts_t, int64_t, offer_t, program_t, scratch_t, status_t,
+    uint32_t, uint64_t,
+)
+
+# Fills scratch.candidates[0 .. candidate_count): every offer of which some unit of the basket is
+# in a slot and whose checks E1..E13 hold; with has_held_out also those that fail E10 alone, which
+# are else only counted in held_out_count. Fills scratch.bits with the runs that fit each slot
+# (row: candidate * OFFER_SLOTS_MAX + slot) and, when the basket asks to explain, scratch.refused.
+# Cost: postings of the basket's products + universal slots; nothing grows with the live offers.
+# STATUS_CANDIDATES_CEILING beyond CANDIDATES_MAX. Any thread; the scratch is the caller's own.
+cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
+                              const basket_t *basket, const facts_t *facts,
+                              scratch_t *scratch) noexcept nogil
+
+# True when a run of the basket fits a slot of a candidate. One load.
+cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
+                   uint32_t run) noexcept nogil
+
+# What a limit of the offer has counted already for this member or group, window of today. A binary
+# search in the facts' cells; 0 for scopes that the facts do not hold.
+cdef int64_t counted_before(const program_t *program, const facts_t *facts, const offer_t *offer,
+                            uint32_t limit) noexcept nogil
+
+# True when `key` is among `count` ascending keys.
+cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil
+
+# True when offer a stands before offer b (D3).
+cdef bint ranks_before(const candidate_t *a, const candidate_t *b) noexcept nogil

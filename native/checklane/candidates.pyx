@@ -1,0 +1,448 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""Candidate offers of a basket: product -> class -> slots -> offers, each judged once."""
+
+from checklane.structs cimport *
+
+
+cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil:
+    cdef uint32_t low = 0
+    cdef uint32_t high = count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low < count and keys[low] == key
+
+
+cdef bint ranks_before(const candidate_t *a, const candidate_t *b) noexcept nogil:
+    cdef uint32_t a_serial = a.offer.flags & OFFER_FLAG_SERIAL
+    cdef uint32_t b_serial = b.offer.flags & OFFER_FLAG_SERIAL
+    if a.offer.priority != b.offer.priority:
+        return a.offer.priority > b.offer.priority
+    if a_serial != b_serial:
+        return a_serial < b_serial
+    if a.third_party_bp != b.third_party_bp:
+        return a.third_party_bp > b.third_party_bp
+    return a.number < b.number
+
+
+cdef bint cell_is_before(const cell_t *cell, uint32_t sub, int32_t day,
+                         uint64_t key) noexcept nogil:
+    if cell.kind != CELL_COUNTER:
+        return cell.kind < CELL_COUNTER
+    if cell.sub != sub:
+        return cell.sub < sub
+    if cell.day != day:
+        return cell.day < day
+    return cell.key < key
+
+
+cdef int64_t counter_value(const cell_t *cells, uint32_t count, uint32_t sub, int32_t day,
+                           uint64_t key) noexcept nogil:
+    cdef uint32_t low = 0
+    cdef uint32_t high = count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if cell_is_before(&cells[middle], sub, day, key):
+            low = middle + 1
+        else:
+            high = middle
+    if low == count or cells[low].kind != CELL_COUNTER or cells[low].sub != sub:
+        return 0
+    if cells[low].day != day or cells[low].key != key:
+        return 0
+    return cells[low].value
+
+
+cdef int64_t counted_before(const program_t *program, const facts_t *facts, const offer_t *offer,
+                            uint32_t limit) noexcept nogil:
+    cdef const limit_t *rule = &program.limits[offer.first_limit + limit]
+    cdef int32_t first_day = window_first_day(rule.window, facts.business_day)
+    if rule.scope == LIMIT_SCOPE_MEMBER:
+        return counter_value(facts.member_cells, facts.member_cell_count, rule.number, first_day,
+                             offer.key)
+    if rule.scope == LIMIT_SCOPE_GROUP:
+        return counter_value(facts.group_cells, facts.group_cell_count, rule.number, first_day,
+                             offer.key)
+    return 0
+
+
+cdef bint is_identified(const facts_t *facts) noexcept nogil:
+    return facts.member != 0 and not (facts.record.flags & MEMBER_FLAG_BLOCKED)
+
+
+# ------------------------------------------------------------------ checks E1 to E13 ----------
+
+
+cdef uint32_t judge_time(const program_t *program, const facts_t *facts,
+                         const offer_t *offer) noexcept nogil:
+    """E2, E3 and E4: 0 when the offer runs at the basket's local time."""
+    cdef const schedule_t *schedule
+    cdef int64_t day = facts.local_minute // 1440
+    cdef int64_t minute
+    cdef uint32_t i
+    cdef bint is_open
+    if offer.schedule == NONE_32:
+        return 0
+    schedule = &program.schedules[offer.schedule]
+    if facts.local_minute < day * 1440:
+        day -= 1
+    minute = facts.local_minute - day * 1440
+    if facts.local_minute < schedule.from_minute:
+        return OUTCOME_NOT_YET
+    if facts.local_minute >= schedule.until_minute:
+        return OUTCOME_ENDED
+    if schedule.weekday_mask and not (
+            schedule.weekday_mask >> weekday_of_day(<int32_t>day) & 1):
+        return OUTCOME_NOT_THIS_HOUR
+    is_open = schedule.hours_count == 0
+    for i in range(schedule.hours_count):
+        if schedule.hours_from[i] < schedule.hours_until[i]:
+            is_open |= schedule.hours_from[i] <= minute < schedule.hours_until[i]
+        else:
+            is_open |= minute >= schedule.hours_from[i] or minute < schedule.hours_until[i]
+    if not is_open:
+        return OUTCOME_NOT_THIS_HOUR
+    for i in range(schedule.blackout_count):
+        if program.blackouts[schedule.first_blackout + i] == day:
+            return OUTCOME_NOT_THIS_HOUR
+    return 0
+
+
+cdef bint asks_for_member(const program_t *program, const offer_t *offer) noexcept nogil:
+    """E7: whether the offer can be had only by somebody who is identified."""
+    cdef const audience_t *audience
+    cdef uint32_t i, scope
+    if offer.layer == LAYER_EARN or offer.flags & (OFFER_FLAG_WALLET | OFFER_FLAG_STAFF):
+        return True
+    for i in range(offer.limit_count):
+        scope = program.limits[offer.first_limit + i].scope
+        if scope == LIMIT_SCOPE_MEMBER or scope == LIMIT_SCOPE_GROUP or scope == LIMIT_SCOPE_CARD:
+            return True
+    if offer.audience == NONE_32:
+        return False
+    audience = &program.audiences[offer.audience]
+    if audience.any[0] | audience.any[1] | audience.all[0] | audience.all[1]:
+        return True
+    if audience.none[0] | audience.none[1] | audience.tier_mask | audience.birthday:
+        return True
+    return (audience.flags & (AUDIENCE_FLAG_MEMBERS | AUDIENCE_FLAG_CONSENT
+                              | AUDIENCE_FLAG_BUSINESS | AUDIENCE_FLAG_STAFF)) != 0
+
+
+cdef uint32_t judge_audience(const program_t *program, const facts_t *facts,
+                             const offer_t *offer) noexcept nogil:
+    """E8 for somebody who is identified: tier, then segments, then what else is known of them."""
+    cdef const audience_t *audience
+    cdef const member_record_t *record = &facts.record
+    cdef civil_t today
+    cdef uint32_t word
+    if offer.audience == NONE_32:
+        return OUTCOME_ATTRIBUTE if offer.flags & OFFER_FLAG_STAFF and not \
+            record.flags & MEMBER_FLAG_STAFF else 0
+    audience = &program.audiences[offer.audience]
+    if audience.tier_mask and not audience.tier_mask >> record.tier & 1:
+        return OUTCOME_TIER
+    if audience.any[0] | audience.any[1]:
+        if not (audience.any[0] & record.segments[0] | audience.any[1] & record.segments[1]):
+            return OUTCOME_SEGMENT
+    for word in range(2):
+        if audience.all[word] & ~record.segments[word]:
+            return OUTCOME_SEGMENT
+        if audience.none[word] & record.segments[word]:
+            return OUTCOME_SEGMENT
+    if audience.flags & AUDIENCE_FLAG_CONSENT and not record.flags & MEMBER_FLAG_CONSENT:
+        return OUTCOME_ATTRIBUTE
+    if audience.flags & AUDIENCE_FLAG_STAFF or offer.flags & OFFER_FLAG_STAFF:
+        if not record.flags & MEMBER_FLAG_STAFF:
+            return OUTCOME_ATTRIBUTE
+    if audience.flags & AUDIENCE_FLAG_BUSINESS and not record.flags & MEMBER_FLAG_BUSINESS:
+        return OUTCOME_ATTRIBUTE
+    if audience.birthday == 0:
+        return 0
+    today = civil_of_day(<int32_t>((facts.local_minute - (facts.local_minute % 1440 + 1440) % 1440)
+                                   // 1440))
+    if today.month != record.birth_month:
+        return OUTCOME_ATTRIBUTE
+    return 0 if audience.birthday == 2 or today.day == record.birth_day else OUTCOME_ATTRIBUTE
+
+
+cdef uint32_t judge_place(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          const offer_t *offer) noexcept nogil:
+    """E5 and E6."""
+    cdef const uint64_t *stores
+    cdef uint32_t number
+    if offer.store_set != NONE_32:
+        if facts.store == NULL:
+            return OUTCOME_NOT_THIS_STORE
+        number = facts.store.number
+        if number // 64 >= program.header.store_set_words:
+            return OUTCOME_NOT_THIS_STORE
+        stores = &program.store_sets[<uint64_t>offer.store_set * program.header.store_set_words]
+        if not stores[number // 64] >> (number % 64) & 1:
+            return OUTCOME_NOT_THIS_STORE
+    if offer.channel_mask and not (basket.channel < 32
+                                   and offer.channel_mask >> basket.channel & 1):
+        return OUTCOME_NOT_THIS_CHANNEL
+    return 0
+
+
+cdef bint is_held_out(const facts_t *facts, const offer_t *offer) noexcept nogil:
+    """E10: a keyed hash over the offer's key and the member, each eight bytes, low byte first."""
+    cdef uint64_t message[2]
+    if offer.control_bp == 0 or not is_identified(facts) or facts.hold_out_key == NULL:
+        return False
+    message[0] = offer.key
+    message[1] = facts.member
+    return siphash128(facts.hold_out_key, message, 16).lo % 10000 < offer.control_bp
+
+
+cdef bint is_chosen(const basket_t *basket, uint64_t key) noexcept nogil:
+    cdef uint32_t i
+    for i in range(basket.selection_count):
+        if basket.selections[i] == key:
+            return True
+    return False
+
+
+cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint32_t number,
+                         bint is_serial) noexcept nogil:
+    """Presented coupons that open an offer. A serialised code shown twice is one coupon."""
+    cdef uint32_t count = 0
+    cdef uint32_t i, j
+    cdef bint is_repeat
+    for i in range(scratch.coupon_pair_count):
+        if scratch.coupon_pairs[i].offer != number:
+            continue
+        is_repeat = False
+        for j in range(scratch.coupon_pairs[i].coupon):
+            is_repeat |= basket.coupon_keys[j] == basket.coupon_keys[scratch.coupon_pairs[i].coupon]
+        if not (is_serial and is_repeat):
+            count += 1
+    return count
+
+
+cdef void read_limits(const program_t *program, const facts_t *facts,
+                      candidate_t *candidate) noexcept nogil:
+    """L1: what the limits leave."""
+    cdef const offer_t *offer = candidate.offer
+    cdef const limit_t *rule
+    cdef int64_t left
+    cdef uint32_t i
+    candidate.uses_left = LP_UNBOUNDED
+    candidate.units_left = LP_UNBOUNDED
+    candidate.money_left = LP_UNBOUNDED
+    for i in range(offer.limit_count):
+        rule = &program.limits[offer.first_limit + i]
+        left = maximum(0, rule.most - counted_before(program, facts, offer, i))
+        if rule.measure == LIMIT_MEASURE_USES:
+            candidate.uses_left = minimum(candidate.uses_left, left)
+        elif rule.measure == LIMIT_MEASURE_MONEY:
+            candidate.money_left = minimum(candidate.money_left, left)
+        else:
+            candidate.units_left = minimum(candidate.units_left, left)
+
+
+cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    scratch_t *scratch, candidate_t *candidate) noexcept nogil:
+    """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
+    cdef const offer_t *offer = candidate.offer
+    cdef uint32_t outcome
+    if holds_key(facts.stopped, facts.stopped_count, offer.key):
+        return OUTCOME_STOPPED
+    outcome = judge_time(program, facts, offer)
+    if outcome == 0:
+        outcome = judge_place(program, basket, facts, offer)
+    if outcome != 0:
+        return outcome
+    if is_identified(facts):
+        if offer.audience != NONE_32 and \
+                program.audiences[offer.audience].flags & AUDIENCE_FLAG_NON_MEMBERS:
+            return OUTCOME_MEMBERS_EXCLUDED
+        outcome = judge_audience(program, facts, offer)
+        if outcome != 0:
+            return outcome
+    elif asks_for_member(program, offer):
+        return OUTCOME_NOT_A_MEMBER
+    if offer.flags & OFFER_FLAG_WALLET:
+        if not holds_key(facts.wallet, facts.wallet_count, offer.key):
+            return OUTCOME_NOT_IN_WALLET
+    if is_held_out(facts, offer):
+        candidate.flags |= CANDIDATE_HELD_OUT
+    candidate.coupon_count = coupons_of(basket, scratch, candidate.number,
+                                        (offer.flags & OFFER_FLAG_SERIAL) != 0)
+    read_limits(program, facts, candidate)
+    if offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
+        outcome = OUTCOME_COUPON_MISSING
+    elif offer.flags & OFFER_FLAG_CHOSEN and not is_chosen(basket, offer.key):
+        outcome = OUTCOME_NOT_CHOSEN
+    elif candidate.uses_left == 0 or candidate.units_left == 0 or candidate.money_left == 0:
+        outcome = OUTCOME_LIMIT_REACHED
+    if candidate.flags & CANDIDATE_HELD_OUT:
+        if outcome == 0:
+            scratch.held_out_count += 1
+            if scratch.has_held_out:
+                return 0
+        return OUTCOME_HELD_OUT
+    return outcome
+
+
+# ------------------------------------------------------------------ touching offers -----------
+
+
+cdef void find_coupons(const program_t *program, const basket_t *basket,
+                       scratch_t *scratch) noexcept nogil:
+    """Pairs of presented coupons and the offers that they open, by coupon."""
+    cdef const coupon_slot_t *slot
+    cdef uint64_t at
+    cdef uint32_t i
+    scratch.coupon_pair_count = 0
+    if program.coupons == NULL:
+        return
+    for i in range(basket.coupon_count):
+        at = basket.coupon_keys[i] & program.coupon_mask
+        while program.coupons[at].coupon_key != 0:
+            slot = &program.coupons[at]
+            if slot.coupon_key == basket.coupon_keys[i] and \
+                    scratch.coupon_pair_count < COUPON_PAIRS_MAX:
+                scratch.coupon_pairs[scratch.coupon_pair_count].offer = slot.offer
+                scratch.coupon_pairs[scratch.coupon_pair_count].coupon = i
+                scratch.coupon_pair_count += 1
+            at = (at + 1) & program.coupon_mask
+
+
+cdef void refuse(const basket_t *basket, scratch_t *scratch, uint32_t offer, uint32_t outcome,
+                 touched_t *place) noexcept nogil:
+    if scratch.refused_count >= TOUCHED_REFUSED_MAX:
+        return
+    scratch.refused_count += 1
+    place.epoch = scratch.epoch
+    place.offer = offer
+    place.candidate = NONE_32
+    if basket.explain and scratch.explained_count < CANDIDATES_MAX:
+        scratch.refused[scratch.explained_count].offer = offer
+        scratch.refused[scratch.explained_count].outcome = outcome
+        scratch.explained_count += 1
+
+
+cdef status_t touch(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    scratch_t *scratch, uint32_t offer, uint32_t *candidate) noexcept nogil:
+    """Number of the candidate that an offer is; NONE_32 when it was refused, now or before."""
+    cdef uint32_t at = <uint32_t>(mix64(offer) & (TOUCHED_SLOTS - 1))
+    cdef touched_t *place
+    cdef candidate_t *fresh
+    cdef uint32_t outcome, i
+    while scratch.touched[at].epoch == scratch.epoch:
+        if scratch.touched[at].offer == offer:
+            candidate[0] = scratch.touched[at].candidate
+            return STATUS_OK
+        at = (at + 1) & (TOUCHED_SLOTS - 1)
+    place = &scratch.touched[at]
+    candidate[0] = NONE_32
+    if scratch.candidate_count == CANDIDATES_MAX:
+        return STATUS_CANDIDATES_CEILING
+    fresh = &scratch.candidates[scratch.candidate_count]
+    fresh.offer = &program.offers[offer]
+    fresh.number = offer
+    fresh.flags = 0
+    fresh.outcome = 0
+    outcome = judge(program, basket, facts, scratch, fresh)
+    if outcome != 0:
+        refuse(basket, scratch, offer, outcome, place)
+        return STATUS_OK
+    fresh.third_party_bp = 0
+    for i in range(fresh.offer.funding_count):
+        if program.funding[fresh.offer.first_funding + i].settlement == SETTLE_THIRD_PARTY:
+            fresh.third_party_bp += program.funding[fresh.offer.first_funding + i].share_bp
+    place.epoch = scratch.epoch
+    place.offer = offer
+    place.candidate = scratch.candidate_count
+    candidate[0] = scratch.candidate_count
+    for i in range(fresh.offer.slot_count * scratch.run_words):
+        scratch.bits[scratch.candidate_count * OFFER_SLOTS_MAX + i // scratch.run_words][
+            i % scratch.run_words] = 0
+    scratch.candidate_count += 1
+    return STATUS_OK
+
+
+cdef bint unit_fits(const program_t *program, const facts_t *facts, const candidate_t *candidate,
+                    const slot_t *slot, const run_t *run) noexcept nogil:
+    """B4 and the slot's own range; the product is known to be in the slot."""
+    cdef const offer_t *offer = candidate.offer
+    cdef uint32_t zone
+    if offer.layer == LAYER_EARN:
+        if run.flags & LINE_FLAG_NO_EARN:
+            return False
+    elif run.flags & LINE_FLAG_NO_DISCOUNT:
+        return False
+    if offer.flags & OFFER_FLAG_REDUCED_OUT and run.flags & LINE_FLAG_REDUCED:
+        return False
+    if offer.source_mask and not (run.price_source < 32
+                                  and offer.source_mask >> run.price_source & 1):
+        return False
+    if run.unit_minor < slot.unit_min_minor:
+        return False
+    if slot.unit_max_minor and run.unit_minor > slot.unit_max_minor:
+        return False
+    if offer.mechanic != MECHANIC_ROW_PRICE:
+        return True
+    zone = facts.store.zone if facts.store != NULL else 0
+    return run.product != NONE_32 and find_row(program, candidate.number, run.product,
+                                               zone) != NULL
+
+
+cdef status_t touch_slot(const program_t *program, const basket_t *basket, const facts_t *facts,
+                         scratch_t *scratch, uint32_t slot_number,
+                         uint32_t run) noexcept nogil:
+    cdef const slot_t *slot = &program.slots[slot_number]
+    cdef uint32_t candidate = NONE_32
+    cdef uint32_t row
+    cdef status_t status = touch(program, basket, facts, scratch, slot.offer, &candidate)
+    if status != STATUS_OK or candidate == NONE_32:
+        return status
+    if unit_fits(program, facts, &scratch.candidates[candidate], slot, &basket.runs[run]):
+        row = candidate * OFFER_SLOTS_MAX + slot_number - \
+            scratch.candidates[candidate].offer.first_slot
+        scratch.bits[row][run // 64] |= <uint64_t>1 << (run % 64)
+    return STATUS_OK
+
+
+cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
+                   uint32_t run) noexcept nogil:
+    return scratch.bits[candidate * OFFER_SLOTS_MAX + slot][run // 64] >> (run % 64) & 1
+
+
+cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
+                              const basket_t *basket, const facts_t *facts,
+                              scratch_t *scratch) noexcept nogil:
+    cdef const posting_list_t *postings
+    cdef uint32_t run, product, i
+    cdef status_t status
+    scratch.epoch += 1
+    scratch.refused_count = 0
+    scratch.explained_count = 0
+    scratch.candidate_count = 0
+    scratch.held_out_count = 0
+    scratch.run_words = (basket.run_count + 63) // 64
+    find_coupons(program, basket, scratch)
+    for run in range(basket.run_count):
+        product = basket.runs[run].product
+        if product == NONE_32 or product >= program.header.product_count:
+            continue
+        postings = &program.classes[program.class_of_product[product]]
+        for i in range(postings.count):
+            status = touch_slot(program, basket, facts, scratch,
+                                program.postings[postings.first + i], run)
+            if status != STATUS_OK:
+                return status
+    for i in range(program.universal_count):
+        for run in range(basket.run_count):
+            status = touch_slot(program, basket, facts, scratch, program.universal[i], run)
+            if status != STATUS_OK:
+                return status
+    return STATUS_OK

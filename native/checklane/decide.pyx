@@ -1,0 +1,85 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""A decision from candidates to explanations. When the member is held out of some offer, the
+discounts are decided once more before, as if nobody were, to know what was forgone (H1)."""
+
+from checklane.candidates cimport find_candidates
+from checklane.earn cimport evaluate_points
+from checklane.evaluate cimport evaluate_discounts, find_near_misses
+from checklane.structs cimport *
+
+
+cdef size_t scratch_bytes() noexcept nogil:
+    return sizeof(scratch_t)
+
+
+cdef void begin_steps(const program_t *program, scratch_t *scratch) noexcept nogil:
+    """Both passes may take the whole budget: the second must not depend on the first."""
+    scratch.steps = 0
+    scratch.lp.steps = 0
+    scratch.flow.steps = 0
+    scratch.step_budget = program.header.step_budget
+    if scratch.step_budget == 0:
+        scratch.step_budget = STEP_BUDGET_DEFAULT
+
+
+cdef status_t pass_over(const program_t *program, const catalogue_t *catalogue,
+                        const basket_t *basket, const facts_t *facts, scratch_t *scratch,
+                        decision_t *decision, bint has_held_out) noexcept nogil:
+    cdef status_t status
+    begin_steps(program, scratch)
+    scratch.has_held_out = has_held_out
+    status = find_candidates(program, catalogue, basket, facts, scratch)
+    if status != STATUS_OK:
+        return status
+    return evaluate_discounts(program, basket, facts, scratch, decision)
+
+
+cdef void explain(const basket_t *basket, scratch_t *scratch, decision_t *decision) noexcept nogil:
+    """Candidates first, then offers that were refused, while there is room; by offer number."""
+    cdef explained_t entry
+    cdef uint32_t i, j
+    decision.explained_count = 0
+    if not basket.explain:
+        return
+    for i in range(scratch.candidate_count + scratch.explained_count):
+        if decision.explained_count == CANDIDATES_MAX:
+            return
+        if i < scratch.candidate_count:
+            entry.offer = scratch.candidates[i].number
+            entry.outcome = scratch.candidates[i].outcome
+            if entry.outcome == 0:
+                entry.outcome = OUTCOME_NOT_QUALIFIED
+        else:
+            entry = scratch.refused[i - scratch.candidate_count]
+        j = decision.explained_count
+        while j > 0 and decision.explained[j - 1].offer > entry.offer:
+            decision.explained[j] = decision.explained[j - 1]
+            j -= 1
+        decision.explained[j] = entry
+        decision.explained_count += 1
+
+
+cdef status_t decide_basket(const program_t *program, const catalogue_t *catalogue,
+                            const basket_t *basket, const facts_t *facts, scratch_t *scratch,
+                            decision_t *decision) noexcept nogil:
+    cdef status_t status
+    cdef int64_t with_held_out
+    decision.forgone_minor = 0
+    status = pass_over(program, catalogue, basket, facts, scratch, decision, False)
+    if status == STATUS_OK and scratch.held_out_count > 0:
+        status = pass_over(program, catalogue, basket, facts, scratch, decision, True)
+        with_held_out = decision.discount_minor
+        if status == STATUS_OK:
+            status = pass_over(program, catalogue, basket, facts, scratch, decision, False)
+            decision.forgone_minor = with_held_out - decision.discount_minor
+    if status != STATUS_OK:
+        return status
+    evaluate_points(program, basket, facts, scratch, decision)
+    find_near_misses(program, basket, facts, scratch, decision)
+    explain(basket, scratch, decision)
+    decision.gap_minor = scratch.gap_minor + round_quotient(
+        scratch.gap_parts, PARTS_PER_MINOR, ROUNDING_CEIL)
+    decision.optimality = OPTIMALITY_EXACT if decision.gap_minor == 0 else OPTIMALITY_BOUNDED
+    decision.steps = scratch.steps + scratch.lp.steps + scratch.flow.steps
+    return STATUS_OK

@@ -1,0 +1,10 @@
+"""Points: base rates, bonuses, multipliers, and the dates on which they become active and expire."""
+
+from checklane.structs cimport basket_t, decision_t, facts_t, program_t, scratch_t
+
+# Fills decision.awards from scratch.candidates of the earn layer, on what each unit costs in
+# scratch.runs (P1). Adds an entry to decision.applied for each earn offer that gave points, and
+# counts its limits and coupons. An award that finds no room is dropped: AWARDS_MAX is above
+# CANDIDATES_MAX, and no offer makes two.
+cdef void evaluate_points(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, decision_t *decision) noexcept nogil

@@ -1,0 +1,232 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""What is earned. Rates and bonuses first, in rank order; then what multipliers add to the rates."""
+
+from checklane.candidates cimport ranks_before, run_fits
+from checklane.evaluate cimport consume_coupons, count_limits
+from checklane.structs cimport *
+
+
+cdef uint32_t order_offers(scratch_t *scratch) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef uint32_t i, j
+    for i in range(scratch.candidate_count):
+        if scratch.candidates[i].offer.layer != LAYER_EARN:
+            continue
+        j = count
+        while j > 0 and ranks_before(&scratch.candidates[i],
+                                     &scratch.candidates[scratch.order[j - 1]]):
+            scratch.order[j] = scratch.order[j - 1]
+            j -= 1
+        scratch.order[j] = i
+        count += 1
+    return count
+
+
+cdef int32_t expiry_of(const purse_t *purse, const offer_t *offer,
+                       int32_t business_day) noexcept nogil:
+    """P5: the last day, or DAY_NEVER."""
+    cdef civil_t date
+    if offer.valid_days > 0:
+        return business_day + <int32_t>offer.valid_days
+    if purse.expiry == EXPIRY_DAYS or purse.expiry == EXPIRY_ROLLING:
+        return business_day + purse.expiry_n
+    if purse.expiry == EXPIRY_FIXED:
+        return purse.expiry_n
+    if purse.expiry == EXPIRY_MONTH_END:
+        date = civil_of_day(business_day)
+        return day_of_civil(date.year, <int64_t>date.month + purse.expiry_n + 1, 1) - 1
+    return DAY_NEVER
+
+
+cdef void award(const program_t *program, const basket_t *basket, const facts_t *facts,
+                scratch_t *scratch, decision_t *decision, uint32_t number, uint32_t reason,
+                int64_t points, int64_t times, int64_t units) noexcept nogil:
+    cdef candidate_t *candidate = &scratch.candidates[number]
+    cdef const offer_t *offer = candidate.offer
+    cdef const purse_t *purse
+    cdef award_t *given
+    cdef applied_t *applied
+    if points <= 0 or offer.purse == 0 or offer.purse > program.purse_count:
+        candidate.outcome = OUTCOME_NO_SAVING
+        return
+    if decision.award_count == AWARDS_MAX or decision.applied_count == CANDIDATES_MAX:
+        return
+    purse = &program.purses[offer.purse - 1]
+    given = &decision.awards[decision.award_count]
+    decision.award_count += 1
+    given.offer = candidate.number
+    given.purse = offer.purse
+    given.reason = reason
+    given.activation_day = facts.business_day + purse.pending_days
+    given.expiry_day = expiry_of(purse, offer, facts.business_day)
+    given.points = points
+    candidate.outcome = OUTCOME_APPLIED
+    candidate.flags |= CANDIDATE_APPLIED
+    applied = &decision.applied[decision.applied_count]
+    decision.applied_count += 1
+    applied.offer = candidate.number
+    applied.flags = offer.flags
+    applied.times = times
+    applied.units = units
+    applied.discount_minor = 0
+    count_limits(program, facts, decision, candidate, times, units, 0)
+    if offer.flags & OFFER_FLAG_COUPON:
+        consume_coupons(basket, scratch, decision, candidate, times)
+
+
+cdef int64_t sum_fitting(const scratch_t *scratch, uint32_t number, int64_t *units) noexcept nogil:
+    """What the fitting units cost now."""
+    cdef int64_t amount = 0
+    cdef uint32_t r
+    units[0] = 0
+    for r in range(scratch.run_count):
+        if run_fits(scratch, number, 0, scratch.runs[r].origin):
+            amount += scratch.runs[r].price_minor * scratch.runs[r].count
+            units[0] += scratch.runs[r].count
+    return amount
+
+
+cdef void earn_rate(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
+    """P2."""
+    cdef const offer_t *offer = scratch.candidates[number].offer
+    cdef int64_t units = 0
+    cdef int64_t amount = sum_fitting(scratch, number, &units)
+    cdef int64_t points = 0
+    if units == 0:
+        scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
+        return
+    points = multiply_round(amount, offer.reward_value, maximum(1, offer.per_minor),
+                            offer.rounding)
+    award(program, basket, facts, scratch, decision, number, AWARD_BASE, points, 1, units)
+
+
+cdef void earn_bonus(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
+    """P3."""
+    cdef const candidate_t *candidate = &scratch.candidates[number]
+    cdef const offer_t *offer = candidate.offer
+    cdef int64_t units = 0
+    cdef int64_t times
+    sum_fitting(scratch, number, &units)
+    times = minimum(units // maximum(1, program.slots[offer.first_slot].count),
+                    candidate.uses_left)
+    if offer.times_max > 0:
+        times = minimum(times, offer.times_max)
+    if offer.flags & OFFER_FLAG_COUPON:
+        times = minimum(times, candidate.coupon_count)
+    if offer.flags & OFFER_FLAG_ONCE_A_VISIT:
+        times = 1 if units > 0 else 0
+    if times == 0:
+        scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
+        return
+    award(program, basket, facts, scratch, decision, number, AWARD_BONUS,
+          capped_product(offer.reward_value, times), times, units)
+
+
+# ------------------------------------------------------------------ multipliers (P4) ----------
+
+
+cdef bint multiplies(const scratch_t *scratch, uint32_t number, uint32_t purse,
+                     uint32_t run) noexcept nogil:
+    cdef const offer_t *offer = scratch.candidates[number].offer
+    if offer.mechanic != MECHANIC_EARN_TIMES or offer.purse != purse:
+        return False
+    return offer.reward_value > PARTS_PER_MINOR and run_fits(scratch, number, 0,
+                                                             scratch.runs[run].origin)
+
+
+cdef int64_t compound_before(const scratch_t *scratch, uint32_t count, uint32_t number,
+                             uint32_t purse, uint32_t run, int64_t scale) noexcept nogil:
+    """The product of the factors before a multiplier, times `scale`; exact for three of them."""
+    cdef int64_t product = scale
+    cdef uint32_t i
+    for i in range(count):
+        if scratch.order[i] == number:
+            break
+        if multiplies(scratch, scratch.order[i], purse, run):
+            product = multiply_round(product, scratch.candidates[scratch.order[i]].offer.reward_value,
+                                     PARTS_PER_MINOR, ROUNDING_FLOOR)
+    return product
+
+
+cdef bint is_highest(const scratch_t *scratch, uint32_t count, uint32_t number, uint32_t purse,
+                     uint32_t run) noexcept nogil:
+    cdef int64_t factor = scratch.candidates[number].offer.reward_value
+    cdef int64_t other
+    cdef bint is_behind = False
+    cdef uint32_t i
+    for i in range(count):
+        if scratch.order[i] == number:
+            is_behind = True
+            continue
+        if not multiplies(scratch, scratch.order[i], purse, run):
+            continue
+        other = scratch.candidates[scratch.order[i]].offer.reward_value
+        if other > factor or (other == factor and not is_behind):
+            return False
+    return True
+
+
+cdef int64_t extra_points(const program_t *program, const scratch_t *scratch, uint32_t count,
+                          uint32_t number, uint32_t rate, int64_t *units) noexcept nogil:
+    """What one multiplier adds to one rate, rounded once. Amounts are summed times a scale that
+    holds the product of compound factors."""
+    cdef const offer_t *offer = scratch.candidates[number].offer
+    cdef const offer_t *base = scratch.candidates[rate].offer
+    cdef int64_t scale = 1
+    cdef int128_t amount = 0
+    cdef int64_t weight
+    cdef uint32_t r
+    if program.header.multiplier_policy == MULTIPLIER_COMPOUND:
+        scale = 1000000000000
+    for r in range(scratch.run_count):
+        if not multiplies(scratch, number, base.purse, r) or \
+                not run_fits(scratch, rate, 0, scratch.runs[r].origin):
+            continue
+        weight = scale
+        if program.header.multiplier_policy == MULTIPLIER_HIGHEST:
+            weight = 1 if is_highest(scratch, count, number, base.purse, r) else 0
+        elif program.header.multiplier_policy == MULTIPLIER_COMPOUND:
+            weight = compound_before(scratch, count, number, base.purse, r, scale)
+        amount += <int128_t>weight * (scratch.runs[r].price_minor * scratch.runs[r].count)
+        units[0] += scratch.runs[r].count if weight > 0 else 0
+    # amount is below 2^116 at most: what is taken of it first keeps the product inside 127 bits.
+    return round_quotient(
+        amount // scale * (base.reward_value * (offer.reward_value - PARTS_PER_MINOR))
+        + amount % scale * (base.reward_value * (offer.reward_value - PARTS_PER_MINOR)) // scale,
+        <int128_t>PARTS_PER_MINOR * maximum(1, base.per_minor), base.rounding)
+
+
+cdef void multiply(const program_t *program, const basket_t *basket, const facts_t *facts,
+                   scratch_t *scratch, decision_t *decision, uint32_t count,
+                   uint32_t number) noexcept nogil:
+    cdef int64_t points = 0
+    cdef int64_t units = 0
+    cdef uint32_t i
+    for i in range(count):
+        if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_RATE and \
+                scratch.candidates[scratch.order[i]].offer.purse == \
+                scratch.candidates[number].offer.purse:
+            points += extra_points(program, scratch, count, number, scratch.order[i], &units)
+    if units == 0:
+        scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
+        return
+    award(program, basket, facts, scratch, decision, number, AWARD_MULTIPLIER, points, 1, units)
+
+
+cdef void evaluate_points(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, decision_t *decision) noexcept nogil:
+    cdef uint32_t count = order_offers(scratch)
+    cdef uint32_t i, mechanic
+    decision.award_count = 0
+    for i in range(count):
+        mechanic = scratch.candidates[scratch.order[i]].offer.mechanic
+        if mechanic == MECHANIC_EARN_RATE:
+            earn_rate(program, basket, facts, scratch, decision, scratch.order[i])
+        elif mechanic == MECHANIC_EARN_BONUS:
+            earn_bonus(program, basket, facts, scratch, decision, scratch.order[i])
+    for i in range(count):
+        if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_TIMES:
+            multiply(program, basket, facts, scratch, decision, count, scratch.order[i])

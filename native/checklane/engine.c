@@ -1,0 +1,571 @@
+/* The one entry. A call takes a session, pins the live set and a view of the accounts, and runs
+ * its method; a change additionally goes to the ledger and sleeps until it is on the disk.
+ *
+ * Why the live set is safe to follow. `live` points to an immutable set. A session publishes the
+ * pointer that it read in `pinned` and reads `live` again: if it is still the same, an activation
+ * that swaps it later sees `pinned` and waits; if not, the session tries again. Both sides use
+ * sequentially consistent atomics, so either the session sees the new set or the activation sees
+ * the pin. Only after that wait are replaced snapshots unmapped. */
+#include "engine.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+
+int64_t wall_unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int32_t day_of_unix_ms(int64_t unix_ms, int32_t utc_offset_minutes)
+{
+    const int64_t day_ms = 86400000;
+    int64_t local_ms = unix_ms + (int64_t)utc_offset_minutes * 60000;
+    int64_t day = local_ms / day_ms;
+    if (local_ms % day_ms < 0) day--;
+    return (int32_t)day;
+}
+
+status_t reply_copy(reply_t *reply, const void *bytes, uint32_t size)
+{
+    if (size > reply->capacity) return STATUS_REPLY_TOO_LARGE;
+    if (size > 0) memcpy(reply->at, bytes, size);
+    reply->size = size;
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------------ sessions ---- */
+
+static session_t *take_session(engine_t *engine)
+{
+    session_t *session = NULL;
+    pthread_mutex_lock(&engine->sessions_mutex);
+    while (!engine->is_closing && engine->free_sessions == NULL) {
+        pthread_cond_wait(&engine->session_freed, &engine->sessions_mutex);
+    }
+    if (!engine->is_closing) {
+        session = engine->free_sessions;
+        engine->free_sessions = session->next_free;
+        engine->calls_under_way++;
+    }
+    pthread_mutex_unlock(&engine->sessions_mutex);
+    return session;
+}
+
+static void give_back(session_t *session)
+{
+    engine_t *engine = session->engine;
+    pthread_mutex_lock(&engine->sessions_mutex);
+    session->next_free = engine->free_sessions;
+    engine->free_sessions = session;
+    INVARIANT(engine->calls_under_way > 0);
+    engine->calls_under_way--;
+    pthread_cond_broadcast(&engine->session_freed);
+    pthread_mutex_unlock(&engine->sessions_mutex);
+}
+
+static void pin_live(session_t *session)
+{
+    for (;;) {
+        const live_t *live = atomic_load(&session->engine->live);
+        atomic_store(&session->pinned, live);
+        if (live == atomic_load(&session->engine->live)) {
+            session->live = live;
+            session->stopped = atomic_load(&session->engine->stopped);
+            return;
+        }
+    }
+}
+
+static void unpin_live(session_t *session)
+{
+    session->live = NULL;
+    atomic_store(&session->pinned, NULL);
+}
+
+static bool is_pinned(const engine_t *engine, const live_t *live)
+{
+    for (uint32_t i = 0; i < engine->options.session_count; i++) {
+        if (atomic_load(&engine->sessions[i]->pinned) == live) return true;
+    }
+    return false;
+}
+
+static status_t make_sessions(engine_t *engine)
+{
+    for (uint32_t i = 0; i < engine->options.session_count; i++) {
+        session_t *session = calloc(1, sizeof *session);
+        if (session == NULL) return STATUS_OUT_OF_MEMORY;
+        engine->sessions[i] = session;
+        session->engine = engine;
+        session->scratch = calloc(1, engine->options.scratch_bytes);
+        if (session->scratch == NULL) return STATUS_OUT_OF_MEMORY;
+        session->next_free = engine->free_sessions;
+        engine->free_sessions = session;
+    }
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------------ calls ---- */
+
+static status_t run_method(session_t *session, uint32_t method)
+{
+    switch (method) {
+    case METHOD_IDENTIFY_MEMBER: return call_identify(session);
+    case METHOD_QUOTE_BASKET: return call_quote(session);
+    case METHOD_COMMIT_TRANSACTION: return call_commit(session);
+    case METHOD_VOID_TRANSACTION: return call_void(session);
+    case METHOD_RETURN_ITEMS: return call_return(session);
+    case METHOD_ENROL_MEMBER: return call_enrol(session);
+    case METHOD_GET_MEMBER: return call_get_member(session);
+    case METHOD_UPDATE_MEMBER: return call_update_member(session);
+    case METHOD_LINK_IDENTIFIER: return call_link(session);
+    case METHOD_ACTIVATE_OFFER: return call_activate_offer(session);
+    case METHOD_STOP_OFFER: return call_stop_offer(session);
+    default: return STATUS_METHOD_UNKNOWN;
+    }
+}
+
+/* The wire's number of each method's request. */
+static uint32_t request_kind(uint32_t method)
+{
+    static const uint8_t kinds[] = {
+        [METHOD_IDENTIFY_MEMBER] = REQUEST_IDENTIFY_MEMBER,
+        [METHOD_QUOTE_BASKET] = REQUEST_QUOTE_BASKET,
+        [METHOD_COMMIT_TRANSACTION] = REQUEST_COMMIT_TRANSACTION,
+        [METHOD_VOID_TRANSACTION] = REQUEST_VOID_TRANSACTION,
+        [METHOD_RETURN_ITEMS] = REQUEST_RETURN_ITEMS,
+        [METHOD_ENROL_MEMBER] = REQUEST_ENROL_MEMBER,
+        [METHOD_GET_MEMBER] = REQUEST_GET_MEMBER,
+        [METHOD_UPDATE_MEMBER] = REQUEST_UPDATE_MEMBER,
+        [METHOD_LINK_IDENTIFIER] = REQUEST_LINK_IDENTIFIER,
+        [METHOD_ACTIVATE_OFFER] = REQUEST_ACTIVATE_OFFER,
+        [METHOD_STOP_OFFER] = REQUEST_STOP_OFFER,
+    };
+    return method < sizeof kinds ? kinds[method] : 0;
+}
+
+/* Checks in the order of the statuses: method, program, request. */
+static status_t read_request(session_t *session, uint32_t method, const uint8_t *request,
+                             size_t request_size)
+{
+    uint32_t kind = request_kind(method);
+    if (kind == 0) return STATUS_METHOD_UNKNOWN;
+    if (session->live == NULL) return STATUS_PROGRAM_MISSING;
+    if (request_size > REQUEST_BYTES_MAX) return STATUS_REQUEST_TOO_LARGE;
+    return wire_read(&session->wire, kind, request, (uint32_t)request_size, &session->basket,
+                     session->fault);
+}
+
+status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
+                     size_t request_size, reply_t *reply, fault_t *fault)
+{
+    fault->status = STATUS_OK;
+    fault->place[0] = '\0';
+    reply->size = 0;
+    session_t *session = take_session(engine);
+    if (session == NULL) return fault->status = STATUS_ENGINE_CLOSED;
+    session->reply = reply;
+    session->fault = fault;
+    pin_live(session);
+    fault->status = read_request(session, method, request, request_size);
+    if (fault->status == STATUS_OK) fault->status = run_method(session, method);
+    if (fault->status != STATUS_OK) reply->size = 0;
+    unpin_live(session);
+    give_back(session);
+    return fault->status;
+}
+
+/* ------------------------------------------------------------------ changes ---- */
+
+void begin_change(session_t *session, uint32_t kind,
+                  status_t (*prepare)(void *, const accounts_view_t *, entry_builder_t *))
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const wire_t *wire = &session->wire;
+    change_t *change = &session->change;
+    memset(change, 0, sizeof *change);
+    change->method = kind;
+    change->request = wire->request.at;
+    change->request_bytes = wire->request.size;
+    change->key = wire_key_hash(no_secret, wire->store_id, wire->till_id, kind,
+                                wire->head.context.idempotency_key);
+    change->content = wire_content_hash(wire, no_secret);
+    change->prepare = prepare;
+    change->context = session;
+}
+
+static status_t copy_first_answer(session_t *session, uint64_t position)
+{
+    entry_t entry;
+    status_t status = ledger_read(session->reader, position, &entry);
+    if (status != STATUS_OK) return status;
+    return reply_copy(session->reply, entry.response, entry.header->response_bytes);
+}
+
+/* Where a refusal of the ledger lies in the request. */
+static status_t place_of(session_t *session, status_t status)
+{
+    if (status == STATUS_KEY_REUSED) {
+        return fault_at(session->fault, status, "context.idempotency_key");
+    }
+    if (status == STATUS_RECEIPT_REUSED) return fault_at(session->fault, status, "receipt");
+    return status;
+}
+
+status_t answer_repeat(session_t *session, bool *is_answered)
+{
+    uint64_t position = 0;
+    const accounts_view_t *view = ledger_pin(session->reader);
+    status_t status = ledger_find_once(session->engine->ledger, view, &session->change, &position);
+    ledger_unpin(session->reader);
+    *is_answered = status == STATUS_OK && position != 0;
+    return *is_answered ? copy_first_answer(session, position) : place_of(session, status);
+}
+
+status_t submit_change(session_t *session)
+{
+    status_t status = ledger_submit(session->engine->ledger, &session->change);
+    if (status != STATUS_OK || !session->change.is_repeat) return place_of(session, status);
+    return copy_first_answer(session, session->change.position);
+}
+
+/* ------------------------------------------------------------------ stopped offers ---- */
+
+static uint32_t copy_keys(uint64_t *out, const stopped_t *from, uint64_t left_out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; from != NULL && i < from->count; i++) {
+        if (from->keys[i] != left_out) out[count++] = from->keys[i];
+    }
+    return count;
+}
+
+status_t change_stops(engine_t *engine, uint64_t offer_key, bool is_stopped)
+{
+    stopped_t *old = (stopped_t *)atomic_load(&engine->stopped);
+    uint32_t room = (old == NULL ? 0 : old->count) + 1;
+    if (room > STOPPED_MAX) return STATUS_TOO_MANY_ITEMS;
+    stopped_t *new = calloc(1, sizeof *new + room * sizeof new->keys[0]);
+    if (new == NULL) return STATUS_OUT_OF_MEMORY;
+    new->older = old;
+    new->count = copy_keys(new->keys, old, offer_key);
+    if (is_stopped) {
+        uint32_t at = new->count;
+        for (; at > 0 && new->keys[at - 1] > offer_key; at--) new->keys[at] = new->keys[at - 1];
+        new->keys[at] = offer_key;
+        new->count++;
+    }
+    atomic_store(&engine->stopped, new);
+    return STATUS_OK;
+}
+
+static void collect_stop(void *context, const record_key_t *key, record_t record)
+{
+    engine_t *engine = context;
+    if (key->family != FAMILY_OFFER) return;
+    if (record_find(record, CELL_STOPPED, 0, 0, 0) == NULL) return;
+    (void)change_stops(engine, key->hi, true);
+}
+
+/* ------------------------------------------------------------------ activation ---- */
+
+static void close_live(const live_t *old, const live_t *new)
+{
+    if (old == NULL) return;
+    if (new == NULL || old->program != new->program) {
+        program_close((program_t *)old->program);
+        free((program_t *)old->program);
+    }
+    if (new == NULL || old->catalogue != new->catalogue) {
+        catalogue_close((catalogue_t *)old->catalogue);
+        free((catalogue_t *)old->catalogue);
+    }
+    if (old->members != NULL && (new == NULL || old->members != new->members)) {
+        members_close((members_t *)old->members);
+        free((members_t *)old->members);
+    }
+    free((live_t *)old);
+}
+
+static void swap_live(engine_t *engine, const live_t *new)
+{
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 200000};
+    const live_t *old = atomic_load(&engine->live);
+    atomic_store(&engine->live, new);
+    while (old != NULL && is_pinned(engine, old)) nanosleep(&pause, NULL);
+    close_live(old, new);
+}
+
+static status_t open_ledger(engine_t *engine, uint64_t program_key, fault_t *fault)
+{
+    ledger_options_t options = {
+        .data_directory = engine->data_directory,
+        .program_key = program_key,
+        .node = engine->options.node,
+        .partition = (uint16_t)engine->options.partition,
+        .accounts = {.checkpoint_pause_ms = engine->options.checkpoint_pause_ms},
+    };
+    status_t status = ledger_open(&options, &engine->ledger, fault);
+    for (uint32_t i = 0; status == STATUS_OK && i < engine->options.session_count; i++) {
+        status = ledger_reader_open(engine->ledger, &engine->sessions[i]->reader);
+    }
+    return status;
+}
+
+/* Stops are few, and found once, before the first call is answered. */
+static status_t load_stops(engine_t *engine)
+{
+    ledger_reader_t *reader = engine->sessions[0]->reader;
+    const accounts_view_t *view = ledger_pin(reader);
+    status_t status = accounts_each(view, collect_stop, engine);
+    ledger_unpin(reader);
+    return status;
+}
+
+static status_t prepare_live(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    (void)view;
+    (void)context;
+    entry->kind = ENTRY_LIVE;
+    entry->event_unix_ms = entry->post_unix_ms;
+    return STATUS_OK;
+}
+
+/* Records which snapshots answer from here on: three hashes of 16 bytes, zeros for none. */
+static status_t record_live(engine_t *engine, const live_t *live)
+{
+    uint8_t hashes[48] = {0};
+    memcpy(hashes, live->program->hash, 16);
+    memcpy(hashes + 16, live->catalogue->hash, 16);
+    if (live->members != NULL) memcpy(hashes + 32, live->members->hash, 16);
+    change_t change = {.request = hashes, .request_bytes = sizeof hashes, .prepare = prepare_live};
+    return ledger_submit(engine->ledger, &change);
+}
+
+static status_t open_parts(live_t *live, const live_t *old, const char *members_path,
+                           const uint8_t *members_hash, const char *catalogue_path,
+                           const uint8_t *catalogue_hash, const char *program_path,
+                           const uint8_t *program_hash)
+{
+    status_t status = STATUS_OK;
+    if (old != NULL) *live = *old;
+    if (members_path != NULL) {
+        members_t *members = calloc(1, sizeof *members);
+        if (members == NULL) return STATUS_OUT_OF_MEMORY;
+        live->members = members;
+        status = members_open(members_path, members_hash, members);
+    }
+    if (status == STATUS_OK && catalogue_path != NULL) {
+        catalogue_t *catalogue = calloc(1, sizeof *catalogue);
+        if (catalogue == NULL) return STATUS_OUT_OF_MEMORY;
+        live->catalogue = catalogue;
+        status = catalogue_open(catalogue_path, catalogue_hash, catalogue);
+    }
+    if (status == STATUS_OK && program_path != NULL) {
+        program_t *program = calloc(1, sizeof *program);
+        if (program == NULL) return STATUS_OUT_OF_MEMORY;
+        live->program = program;
+        status = program_open(program_path, program_hash, program);
+    }
+    return status;
+}
+
+/* Closes what open_parts opened beyond `old`. */
+static void drop_parts(live_t *live, const live_t *old)
+{
+    static const live_t nothing = {NULL, NULL, NULL};
+    if (old == NULL) old = &nothing;
+    if (live->program != old->program && live->program != NULL) {
+        program_close((program_t *)live->program);
+        free((program_t *)live->program);
+    }
+    if (live->catalogue != old->catalogue && live->catalogue != NULL) {
+        catalogue_close((catalogue_t *)live->catalogue);
+        free((catalogue_t *)live->catalogue);
+    }
+    if (live->members != old->members && live->members != NULL) {
+        members_close((members_t *)live->members);
+        free((members_t *)live->members);
+    }
+    free(live);
+}
+
+static status_t check_live(const live_t *live, const live_t *old, fault_t *fault)
+{
+    if (live->program == NULL || live->catalogue == NULL) {
+        return fault_at(fault, STATUS_PROGRAM_MISSING, "program and catalogue");
+    }
+    if (memcmp(live->program->header->catalogue_hash, live->catalogue->hash, 16) != 0) {
+        return fault_at(fault, STATUS_SNAPSHOT_MISMATCH, "program.catalogue_hash");
+    }
+    if (live->program->header->product_count != live->catalogue->product_count) {
+        return fault_at(fault, STATUS_SNAPSHOT_MISMATCH, "program.product_count");
+    }
+    if (old != NULL && old->program->header->program_key != live->program->header->program_key) {
+        return fault_at(fault, STATUS_SNAPSHOT_MISMATCH, "program.program_key");
+    }
+    return STATUS_OK;
+}
+
+static status_t activate_locked(engine_t *engine, live_t *live, bool is_recorded, fault_t *fault)
+{
+    const live_t *old = atomic_load(&engine->live);
+    status_t status = check_live(live, old, fault);
+    if (status == STATUS_OK && engine->ledger == NULL) {
+        status = open_ledger(engine, live->program->header->program_key, fault);
+        if (status == STATUS_OK) status = load_stops(engine);
+    }
+    if (status == STATUS_OK && is_recorded) status = record_live(engine, live);
+    if (status != STATUS_OK) {
+        fault->status = status;
+        drop_parts(live, old);
+        return status;
+    }
+    swap_live(engine, live);
+    return STATUS_OK;
+}
+
+status_t engine_activate(engine_t *engine, const char *members_path, const uint8_t *members_hash,
+                         const char *catalogue_path, const uint8_t *catalogue_hash,
+                         const char *program_path, const uint8_t *program_hash, bool is_recorded,
+                         fault_t *fault)
+{
+    fault->status = STATUS_OK;
+    fault->place[0] = '\0';
+    live_t *live = calloc(1, sizeof *live);
+    if (live == NULL) return fault->status = STATUS_OUT_OF_MEMORY;
+    pthread_mutex_lock(&engine->activation);
+    const live_t *old = atomic_load(&engine->live);
+    status_t status = open_parts(live, old, members_path, members_hash, catalogue_path,
+                                 catalogue_hash, program_path, program_hash);
+    if (status == STATUS_OK) {
+        status = activate_locked(engine, live, is_recorded, fault);
+    } else {
+        drop_parts(live, old);
+        (void)fault_at(fault, status, "snapshot file");
+    }
+    pthread_mutex_unlock(&engine->activation);
+    return status;
+}
+
+/* ------------------------------------------------------------------ life ---- */
+
+static void free_engine(engine_t *engine)
+{
+    for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
+        if (engine->sessions[i] == NULL) continue;
+        if (engine->sessions[i]->reader != NULL) ledger_reader_close(engine->sessions[i]->reader);
+        free(engine->sessions[i]->scratch);
+        free(engine->sessions[i]);
+    }
+    if (engine->ledger != NULL) ledger_close(engine->ledger, true);
+    close_live(atomic_load(&engine->live), NULL);
+    stopped_t *stopped = (stopped_t *)atomic_load(&engine->stopped);
+    while (stopped != NULL) {
+        stopped_t *older = stopped->older;
+        free(stopped);
+        stopped = older;
+    }
+    data_directory_unlock(engine->lock);
+    pthread_mutex_destroy(&engine->activation);
+    pthread_mutex_destroy(&engine->sessions_mutex);
+    pthread_cond_destroy(&engine->session_freed);
+    free(engine);
+}
+
+status_t engine_open(const engine_options_t *options, engine_t **out, fault_t *fault)
+{
+    *out = NULL;
+    fault->place[0] = '\0';
+    if (options->session_count < 1 || options->session_count > SESSIONS_MAX) {
+        return fault_at(fault, STATUS_FIELD_OUT_OF_RANGE, "sessions");
+    }
+    if (strlen(options->data_directory) >= PATH_BYTES_MAX - 128) {
+        return fault_at(fault, STATUS_TEXT_TOO_LONG, "data directory");
+    }
+    engine_t *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "engine");
+    engine->options = *options;
+    strcpy(engine->data_directory, options->data_directory);
+    status_t status = data_directory_lock(engine->data_directory, &engine->lock, fault);
+    if (status != STATUS_OK) {
+        free(engine);
+        return status;
+    }
+    pthread_mutex_init(&engine->activation, NULL);
+    pthread_mutex_init(&engine->sessions_mutex, NULL);
+    pthread_cond_init(&engine->session_freed, NULL);
+    status = make_sessions(engine);
+    if (status != STATUS_OK) {
+        free_engine(engine);
+        return fault_at(fault, status, "sessions");
+    }
+    *out = engine;
+    return STATUS_OK;
+}
+
+void engine_close(engine_t *engine)
+{
+    pthread_mutex_lock(&engine->sessions_mutex);
+    engine->is_closing = true;
+    pthread_cond_broadcast(&engine->session_freed);
+    while (engine->calls_under_way > 0) {
+        pthread_cond_wait(&engine->session_freed, &engine->sessions_mutex);
+    }
+    pthread_mutex_unlock(&engine->sessions_mutex);
+    free_engine(engine);
+}
+
+/* ------------------------------------------------------------------ tools ---- */
+
+/* `live` is published after `ledger` was set: who sees the one sees the other. */
+static ledger_t *opened_ledger(engine_t *engine)
+{
+    return atomic_load(&engine->live) == NULL ? NULL : engine->ledger;
+}
+
+bool engine_measure(engine_t *engine, ledger_metrics_t *metrics)
+{
+    ledger_t *ledger = opened_ledger(engine);
+    if (ledger == NULL) return false;
+    ledger_measure(ledger, metrics);
+    return true;
+}
+
+status_t engine_reader_open(engine_t *engine, ledger_reader_t **reader)
+{
+    ledger_t *ledger = opened_ledger(engine);
+    return ledger == NULL ? STATUS_PROGRAM_MISSING : ledger_reader_open(ledger, reader);
+}
+
+status_t engine_time_decisions(engine_t *engine, const uint8_t *request, size_t request_size,
+                               uint32_t count, uint32_t *nanoseconds, uint64_t *steps,
+                               fault_t *fault)
+{
+    *steps = 0;
+    fault->status = STATUS_OK;
+    fault->place[0] = '\0';
+    session_t *session = take_session(engine);
+    if (session == NULL) return fault->status = STATUS_ENGINE_CLOSED;
+    session->fault = fault;
+    pin_live(session);
+    fault->status = read_request(session, METHOD_QUOTE_BASKET, request, request_size);
+    if (fault->status == STATUS_OK) {
+        fault->status = time_decisions(session, count, nanoseconds, steps);
+    }
+    unpin_live(session);
+    give_back(session);
+    return fault->status;
+}
+
+status_t engine_checkpoint(engine_t *engine)
+{
+    ledger_t *ledger = opened_ledger(engine);
+    return ledger == NULL ? STATUS_PROGRAM_MISSING : ledger_checkpoint(ledger);
+}

@@ -1,0 +1,114 @@
+/* The one entry of the engine: call(method, request) -> status, response. Bytes in, bytes out.
+ *
+ * Threads. Any number of threads may call at once; each call takes one of `session_count` sessions
+ * (scratch memory allocated at start, 3 MiB or so) and waits for a free one when there is none.
+ * Activation swaps the live set under readers: a session publishes the set that it works with
+ * (`pinned`), activation waits until no session publishes the old one, then closes it. The ledger
+ * has its own argument for its own state (ledger.c). */
+#ifndef CHECKLANE_ENGINE_H
+#define CHECKLANE_ENGINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "basket.h"
+#include "ledger.h"
+#include "snapshot.h"
+#include "status.h"
+#include "wire.h"
+
+/* Methods by number. The door exports the table: name, number. */
+#define METHOD_LIST(METHOD)                              \
+    METHOD(IDENTIFY_MEMBER, 1, "CheckoutService.IdentifyMember")       \
+    METHOD(QUOTE_BASKET, 2, "CheckoutService.QuoteBasket")             \
+    METHOD(COMMIT_TRANSACTION, 3, "CheckoutService.CommitTransaction") \
+    METHOD(VOID_TRANSACTION, 4, "CheckoutService.VoidTransaction")     \
+    METHOD(RETURN_ITEMS, 5, "CheckoutService.ReturnItems")             \
+    METHOD(ENROL_MEMBER, 6, "MemberService.EnrolMember")               \
+    METHOD(GET_MEMBER, 7, "MemberService.GetMember")                   \
+    METHOD(UPDATE_MEMBER, 8, "MemberService.UpdateMember")             \
+    METHOD(LINK_IDENTIFIER, 9, "MemberService.LinkIdentifier")         \
+    METHOD(ACTIVATE_OFFER, 10, "MemberService.ActivateOffer")          \
+    METHOD(STOP_OFFER, 11, "ProgramService.StopOffer")
+
+typedef enum method {
+#define METHOD_ENUM(name, number, text) METHOD_##name = number,
+    METHOD_LIST(METHOD_ENUM)
+#undef METHOD_ENUM
+} method_t;
+
+#define METHOD_NUMBERS 12
+
+/* "Service.Method" of a number; NULL for a number without one. */
+static inline const char *method_name(uint32_t method)
+{
+    switch (method) {
+#define METHOD_NAME(name, number, text) case number: return text;
+        METHOD_LIST(METHOD_NAME)
+#undef METHOD_NAME
+    default: return NULL;
+    }
+}
+
+/* The decision, compiled from Cython and handed in by the door. Pure; see decide.pxd. */
+typedef status_t (*decide_t)(const program_t *program, const catalogue_t *catalogue,
+                             const basket_t *basket, const facts_t *facts, void *scratch,
+                             decision_t *decision);
+
+typedef struct engine_options {
+    const char *data_directory;
+    uint32_t session_count;    /* 1 .. SESSIONS_MAX; one is the writer's own */
+    uint32_t node;
+    uint32_t partition;
+    uint32_t checkpoint_pause_ms;
+    uint64_t identity_key[2];
+    uint64_t hold_out_key[2];
+    decide_t decide;
+    size_t scratch_bytes;
+} engine_options_t;
+
+typedef struct engine engine_t;
+
+/* Takes the data directory for this process. The ledger is opened by the first activation: until a
+ * program is live, nothing can change and every call is answered with PROGRAM_MISSING. */
+status_t engine_open(const engine_options_t *options, engine_t **engine, fault_t *fault);
+
+/* Waits for calls under way, writes out what is queued, joins the threads, frees everything. */
+void engine_close(engine_t *engine);
+
+/* Answers one request. `reply->size` bytes are filled when the status is STATUS_OK; otherwise
+ * `fault` names the refusal and its place. Any thread; blocks for the disk on changes. */
+status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
+                     size_t request_size, reply_t *reply, fault_t *fault);
+
+/* Makes snapshot files live in one swap; NULL keeps what is live. The files have been verified
+ * against their hashes by the caller. `is_recorded` journals the change (not at start-up, when the
+ * journal says so already). The first activation opens the ledger: journal, recovery, accounts;
+ * what is live then must be of the program that the journal belongs to. One caller at a time. */
+status_t engine_activate(engine_t *engine, const char *members_path, const uint8_t *members_hash,
+                         const char *catalogue_path, const uint8_t *catalogue_hash,
+                         const char *program_path, const uint8_t *program_hash, bool is_recorded,
+                         fault_t *fault);
+
+/* Figures of the ledger; false until it is open. Any thread. */
+bool engine_measure(engine_t *engine, ledger_metrics_t *metrics);
+
+/* A reader of the journal for tools; STATUS_PROGRAM_MISSING until the ledger is open. Close it
+ * with ledger_reader_close before the engine. */
+status_t engine_reader_open(engine_t *engine, ledger_reader_t **reader);
+
+/* For measuring: reads one QuoteBasketRequest, finds its products and gathers the member's facts as
+ * a quote does, then decides `count` times over the same basket and fills nanoseconds[0 .. count)
+ * with how long each took, by the monotonic clock, one reading of the clock included. *steps is
+ * what one decision took. Changes nothing; refuses as a quote does. Any thread. */
+status_t engine_time_decisions(engine_t *engine, const uint8_t *request, size_t request_size,
+                               uint32_t count, uint32_t *nanoseconds, uint64_t *steps,
+                               fault_t *fault);
+
+/* ledger_checkpoint; STATUS_PROGRAM_MISSING until the ledger is open. */
+status_t engine_checkpoint(engine_t *engine);
+
+#endif

@@ -1,0 +1,169 @@
+/* What the engine's own rooms share: engine.c, identify.c, sale.c, undo.c, member.c. */
+#ifndef CHECKLANE_ENGINE_INTERNAL_H
+#define CHECKLANE_ENGINE_INTERNAL_H
+
+#include "engine.h"
+
+/* The snapshots that answer now. Immutable once published; `members` may be NULL. */
+typedef struct live {
+    const program_t *program;
+    const catalogue_t *catalogue;
+    const members_t *members;
+} live_t;
+
+/* Offers stopped by hand, ascending. Immutable once published; freed with the engine, because
+ * stops are rare and made by hand. */
+typedef struct stopped {
+    struct stopped *older;
+    uint32_t count;
+    uint64_t keys[];
+} stopped_t;
+
+/* The entry that a void or return works from, copied out of the journal by the caller's thread
+ * so that the writer does not wait for the disk. */
+typedef struct original {
+    uint64_t position;
+    hash128_t receipt;
+    uint64_t account_group;
+    uint64_t member;
+    int32_t business_date;
+    uint32_t movement_count;
+    uint32_t sold_count;
+    movement_t movements[MOVEMENTS_MAX];
+    sold_line_t sold[BASKET_LINES_MAX];
+} original_t;
+
+/* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
+ * use the caller's session. */
+typedef struct session {
+    engine_t *engine;
+    struct session *next_free;
+    ledger_reader_t *reader;
+    _Atomic(const live_t *) pinned;
+    const live_t *live;
+    const stopped_t *stopped;
+    reply_t *reply;
+    fault_t *fault;
+    void *scratch;
+    uint32_t found_count;
+    uint32_t cell_count;
+    uint32_t new_identity_count; /* provisional accounts to open at commit */
+    uint64_t versions[4];        /* applied_lsn of identity, place, group and member record */
+    hash128_t member_identity;   /* of the identifier that found the member */
+    uint8_t member_identity_kind;
+    bool is_provisional_new;
+    change_t change;
+    facts_t facts;
+    found_t found[IDENTIFIERS_MAX];
+    uint64_t wallet[WALLET_MAX];
+    balance_t balances[PURSES_MAX];
+    points_t points[PURSES_MAX];
+    exception_t exceptions[PURSES_MAX + 2];
+    reversed_line_t reversed[BASKET_LINES_MAX];
+    cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells */
+    wire_t wire;
+    basket_t basket;
+    decision_t decision;
+    original_t original;
+    uint8_t facts_bytes[FACTS_BYTES_MAX];
+} session_t;
+
+struct engine {
+    engine_options_t options;
+    char data_directory[PATH_BYTES_MAX];
+    int lock;
+    ledger_t *ledger; /* NULL until the first program is live */
+    _Atomic(const live_t *) live;
+    _Atomic(const stopped_t *) stopped;
+    pthread_mutex_t activation;
+    pthread_mutex_t sessions_mutex;
+    pthread_cond_t session_freed;
+    session_t *free_sessions;
+    session_t *sessions[SESSIONS_MAX];
+    uint32_t calls_under_way;
+    bool is_closing;
+};
+
+/* Monotonic and wall clocks. */
+int64_t wall_unix_ms(void);
+
+/* Days since 1970-01-01 of an instant at an offset; rounds towards the past. */
+int32_t day_of_unix_ms(int64_t unix_ms, int32_t utc_offset_minutes);
+
+/* ---- identify.c ---- */
+
+/* Hash that finds an identifier: keyed hash of "kind:normalised value" (the same normalisation as
+ * the feeds'). {0, 0} for a kind without one (a member id, which is a number by itself). */
+hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value);
+
+/* Number of a member or group id: first word of the keyed hash of "space:id", never 0. */
+uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id);
+
+typedef struct place {
+    bool is_known;
+    uint64_t account_group;
+    uint16_t flags;         /* MEMBER_FLAG_ */
+    uint16_t birth_month;
+    uint16_t birth_day;
+    uint64_t lsn;           /* version of the overlay's row; 0: the snapshot's */
+    const member_record_t *record; /* NULL: not in the snapshot */
+} place_t;
+
+/* Where a member is: overlay before snapshot. */
+place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member);
+
+/* Member that an identifier belongs to, or 0; *lsn is the overlay row's version. */
+uint64_t find_identified(const session_t *session, const accounts_view_t *view, int64_t kind,
+                         bytes_t value, hash128_t *hash, uint64_t *lsn);
+
+/* Fills session->found for every identifier and chooses the member: the first that is a member's.
+ * The rest of the facts comes from fill_facts. */
+void identify_all(session_t *session, const accounts_view_t *view,
+                  const sent_identifier_t *identifiers, uint32_t count);
+
+/* Fills facts.member, group, record, cells, wallet from the view, and session->versions. The
+ * cells live as long as the view. */
+void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today);
+
+status_t call_identify(session_t *session);
+
+/* ---- sale.c ---- */
+status_t call_quote(session_t *session);
+status_t call_commit(session_t *session);
+/* engine_time_decisions, once the request was read. */
+status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanoseconds,
+                        uint64_t *steps);
+
+/* ---- undo.c ---- */
+status_t call_void(session_t *session);
+status_t call_return(session_t *session);
+
+/* ---- member.c ---- */
+status_t call_enrol(session_t *session);
+status_t call_get_member(session_t *session);
+status_t call_update_member(session_t *session);
+status_t call_link(session_t *session);
+status_t call_activate_offer(session_t *session);
+status_t call_stop_offer(session_t *session);
+
+/* ---- engine.c, for the rooms above ---- */
+
+/* Fills key, content and method of session->change from the request that was read. */
+void begin_change(session_t *session, uint32_t kind,
+                  status_t (*prepare)(void *, const accounts_view_t *, entry_builder_t *));
+
+/* If the key (and receipt) answered this content before, copies that answer into the reply:
+ * *is_answered. */
+status_t answer_repeat(session_t *session, bool *is_answered);
+
+/* Hands the change to the writer and waits; copies the first answer on a repeat. */
+status_t submit_change(session_t *session);
+
+/* Replaces the published list of stopped offers. With `activation` held, so that the list changes
+ * in the order of the journal. STATUS_TOO_MANY_ITEMS, STATUS_OUT_OF_MEMORY. */
+status_t change_stops(engine_t *engine, uint64_t offer_key, bool is_stopped);
+
+/* Copies bytes into the reply. */
+status_t reply_copy(reply_t *reply, const void *bytes, uint32_t size);
+
+#endif

@@ -1,0 +1,28 @@
+"""The discount layers: classes, mechanics, stacking, what is left of each unit, shares."""
+
+from checklane.structs cimport (
+    basket_t, candidate_t, decision_t, facts_t, int64_t, program_t, scratch_t, status_t,
+)
+
+# Decides the item and basket layers for scratch.candidates. Fills decision.applied, shares,
+# counted, coupon_offer, line discounts and totals, and leaves in scratch.pieces and scratch.runs
+# what each unit costs after all discounts. Adds to scratch.gap_minor what may have been missed and
+# to decision.component_count. STATUS_CANDIDATES_CEILING when prices split into more pieces or
+# shares than the scratch holds. No allocation.
+cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
+                                 const facts_t *facts, scratch_t *scratch,
+                                 decision_t *decision) noexcept nogil
+
+# Sets outcome to every candidate that did not apply, and lists near misses (N1).
+cdef void find_near_misses(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch,
+                           decision_t *decision) noexcept nogil
+
+# Adds to decision.counted how far an offer that applied moved each of its limits.
+cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
+                       const candidate_t *candidate, int64_t uses, int64_t units,
+                       int64_t money_minor) noexcept nogil
+
+# Marks up to `count` presented coupons of a candidate as consumed by it, lowest index first.
+cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t *decision,
+                          const candidate_t *candidate, int64_t count) noexcept nogil

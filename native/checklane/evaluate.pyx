@@ -1,0 +1,1045 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""What offers take off. A step is one class of competing offers, or one stackable offer; after each
+step the units that it touched have new prices, and the next step sees those."""
+
+from checklane.candidates cimport ranks_before, run_fits
+from checklane.resolve cimport resolve_contest
+from checklane.structs cimport *
+
+
+# ------------------------------------------------------------------ pieces and runs -----------
+
+
+cdef int32_t compare_runs(const basket_t *basket, const work_piece_t *a,
+                          const work_piece_t *b) noexcept nogil:
+    """Canonical order (B2) at the prices of now: below 0 when a stands before b, 0 in one run."""
+    cdef const run_t *a_run = &basket.runs[a.origin]
+    cdef const run_t *b_run = &basket.runs[b.origin]
+    if a.price_minor != b.price_minor:
+        return -1 if a.price_minor > b.price_minor else 1
+    if a.origin == b.origin:
+        return <int32_t>a.taken - <int32_t>b.taken
+    if a_run.code != b_run.code:
+        return -1 if a_run.code < b_run.code else 1
+    if a_run.product != b_run.product:
+        return -1 if a_run.product < b_run.product else 1
+    if a_run.price_source != b_run.price_source:
+        return -1 if a_run.price_source < b_run.price_source else 1
+    if a_run.flags != b_run.flags:
+        return -1 if a_run.flags < b_run.flags else 1
+    return -1 if a.origin < b.origin else 1
+
+
+cdef bint stands_before(const basket_t *basket, const work_piece_t *a,
+                        const work_piece_t *b) noexcept nogil:
+    cdef int32_t order = compare_runs(basket, a, b)
+    if order != 0:
+        return order < 0
+    return a.line_id < b.line_id
+
+
+cdef void sort_pieces(const basket_t *basket, work_piece_t *pieces, uint32_t count) noexcept nogil:
+    """Shell sort with the gaps 4^k + 3 * 2^(k-1) + 1: pieces are nearly sorted most of the time."""
+    cdef uint32_t gaps[7]
+    cdef uint32_t g, gap, i, j
+    cdef work_piece_t piece
+    gaps[0], gaps[1], gaps[2], gaps[3] = 4193, 1073, 281, 77
+    gaps[4], gaps[5], gaps[6] = 23, 8, 1
+    for g in range(7):
+        gap = gaps[g]
+        for i in range(gap, count):
+            if not stands_before(basket, &pieces[i], &pieces[i - gap]):
+                continue
+            piece = pieces[i]
+            j = i
+            while j >= gap and stands_before(basket, &piece, &pieces[j - gap]):
+                pieces[j] = pieces[j - gap]
+                j -= gap
+            pieces[j] = piece
+
+
+cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    """Sort and merge the pieces, and form runs of them. False when there are too many runs."""
+    cdef work_piece_t *piece
+    cdef work_piece_t *last
+    cdef work_run_t *run = NULL
+    cdef uint32_t kept = 0
+    cdef uint32_t i
+    sort_pieces(basket, scratch.pieces, scratch.piece_count)
+    scratch.run_count = 0
+    for i in range(scratch.piece_count):
+        piece = &scratch.pieces[i]
+        last = &scratch.pieces[kept - 1] if kept > 0 else NULL
+        if last == NULL or compare_runs(basket, last, piece) != 0:
+            if scratch.run_count == WORK_RUNS_MAX:
+                return False
+            run = &scratch.runs[scratch.run_count]
+            scratch.run_count += 1
+            run.price_minor = piece.price_minor
+            run.initial_minor = basket.runs[piece.origin].unit_minor
+            run.origin = piece.origin
+            run.taken = piece.taken
+            run.count = 0
+            run.first_piece = kept
+            run.piece_count = 0
+        elif last.line == piece.line:
+            last.count += piece.count
+            run.count += piece.count
+            continue
+        run.count += piece.count
+        run.piece_count += 1
+        scratch.pieces[kept] = piece[0]
+        kept += 1
+    scratch.piece_count = kept
+    return True
+
+
+cdef bint begin_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    cdef const run_t *run
+    cdef const piece_t *source
+    cdef work_piece_t *piece
+    cdef uint32_t r, i
+    scratch.piece_count = 0
+    for r in range(basket.run_count):
+        run = &basket.runs[r]
+        for i in range(run.piece_count):
+            source = &basket.pieces[run.first_piece + i]
+            piece = &scratch.pieces[scratch.piece_count]
+            piece.price_minor = run.unit_minor
+            piece.count = source.count
+            piece.line = source.line
+            piece.line_id = basket.lines[source.line].line_id
+            piece.origin = r
+            piece.taken = 0
+            scratch.piece_count += 1
+    return make_runs(basket, scratch)
+
+
+cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    """A new layer: no unit is taken."""
+    cdef uint32_t i
+    cdef bint is_changed = False
+    for i in range(scratch.piece_count):
+        is_changed |= scratch.pieces[i].taken != 0
+        scratch.pieces[i].taken = 0
+    return make_runs(basket, scratch) if is_changed else True
+
+
+# ------------------------------------------------------------------ what a unit is worth ------
+
+
+cdef int64_t base_price(const offer_t *offer, const work_run_t *run) noexcept nogil:
+    return run.initial_minor if offer.flags & OFFER_FLAG_INITIAL_BASE else run.price_minor
+
+
+cdef int64_t reward_worth(const offer_t *offer, uint32_t reward, int64_t value,
+                          const work_run_t *run) noexcept nogil:
+    """Worth of a reward on one unit, in parts (section 4)."""
+    cdef int64_t price = base_price(offer, run)
+    cdef int64_t worth = 0
+    if reward == REWARD_PERCENT:
+        worth = price * value
+    elif reward == REWARD_AMOUNT:
+        worth = PARTS_PER_MINOR * value
+    elif reward == REWARD_PRICE:
+        worth = PARTS_PER_MINOR * (price - value)
+    worth = minimum(worth, PARTS_PER_MINOR * (run.price_minor - offer.floor_minor))
+    return maximum(0, worth)
+
+
+cdef int64_t unit_worth(const program_t *program, const basket_t *basket, const facts_t *facts,
+                        const candidate_t *candidate, uint32_t slot,
+                        const work_run_t *run) noexcept nogil:
+    """Worth of one unit of a run in a slot; for a group price before the price is paid."""
+    cdef const offer_t *offer = candidate.offer
+    cdef const row_t *row
+    if offer.mechanic == MECHANIC_ROW_PRICE:
+        row = find_row(program, candidate.number, basket.runs[run.origin].product,
+                       facts.store.zone if facts.store != NULL else 0)
+        return reward_worth(offer, REWARD_PRICE, row.price_minor, run) if row != NULL else 0
+    if offer.mechanic == MECHANIC_GROUP_PRICE:
+        return PARTS_PER_MINOR * base_price(offer, run)
+    if offer.mechanic == MECHANIC_BUY_GET and \
+            program.slots[offer.first_slot + slot].role == SLOT_BUY:
+        return 0
+    return reward_worth(offer, offer.reward, offer.reward_value, run)
+
+
+# ------------------------------------------------------------------ contests ------------------
+
+
+cdef int64_t or_unlimited(int64_t most) noexcept nogil:
+    return most if most > 0 else LP_UNBOUNDED
+
+
+cdef int64_t cap_of(const program_t *program, const candidate_t *candidate) noexcept nogil:
+    """Most applications in this basket; for single units most units (M7, L1)."""
+    cdef const offer_t *offer = candidate.offer
+    cdef int64_t units = minimum(candidate.units_left, or_unlimited(offer.units_max))
+    cdef int64_t cap
+    cdef int64_t each = 0
+    cdef uint32_t i
+    if offer.mechanic == MECHANIC_UNIT_OFF or offer.mechanic == MECHANIC_ROW_PRICE:
+        cap = or_unlimited(offer.units_max)
+        if offer.flags & OFFER_FLAG_COUPON and offer.units_max > 0:
+            cap = capped_product(offer.units_max, candidate.coupon_count)
+        return minimum(cap, candidate.units_left) if candidate.uses_left > 0 else 0
+    cap = minimum(candidate.uses_left, or_unlimited(offer.times_max))
+    if offer.flags & OFFER_FLAG_COUPON:
+        cap = minimum(cap, candidate.coupon_count)
+    if offer.mechanic == MECHANIC_CHEAPEST:
+        each = offer.get_count
+    else:
+        for i in range(offer.slot_count):
+            if program.slots[offer.first_slot + i].role != SLOT_BUY:
+                each += program.slots[offer.first_slot + i].count
+    return minimum(cap, units // each) if each > 0 else 0
+
+
+cdef uint32_t group_of(const program_t *program, const basket_t *basket, const facts_t *facts,
+                       scratch_t *scratch, const candidate_t *candidate, const place_t *place,
+                       const work_run_t *run) noexcept nogil:
+    """The ceiling of a row offer that a run falls under: one for each product with a limit."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const row_t *row
+    cdef uint32_t product = basket.runs[run.origin].product
+    cdef uint32_t i
+    if candidate.offer.mechanic != MECHANIC_ROW_PRICE:
+        return NONE_32
+    row = find_row(program, candidate.number, product,
+                   facts.store.zone if facts.store != NULL else 0)
+    if row == NULL or row.units_max == 0:
+        return NONE_32
+    for i in range(place.entry_count):
+        if basket.runs[scratch.runs[contest.entries[place.first_entry + i].run].origin].product \
+                == product:
+            return contest.entries[place.first_entry + i].group
+    contest.group_caps[contest.group_count] = row.units_max
+    contest.group_count += 1
+    return contest.group_count - 1
+
+
+cdef bint add_place(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    scratch_t *scratch, contender_t *contender, uint32_t slot) noexcept nogil:
+    """The runs that fit a slot, in canonical order. False when the contest is full."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef const slot_t *rule = &program.slots[candidate.offer.first_slot + slot]
+    cdef place_t *place = &contest.places[contest.place_count]
+    cdef fitting_t *entry
+    cdef int64_t worth
+    cdef uint32_t r
+    contest.place_count += 1
+    contender.place_count += 1
+    place.first_entry = contest.entry_count
+    place.entry_count = 0
+    place.count = 0 if contender.kind == CONTEND_UNITS else rule.count
+    place.is_rewarded = rule.role != SLOT_BUY
+    for r in range(scratch.run_count):
+        if scratch.runs[r].taken and not contest.sees_taken:
+            continue
+        if not run_fits(scratch, contender.candidate, slot, scratch.runs[r].origin):
+            continue
+        worth = unit_worth(program, basket, facts, candidate, slot, &scratch.runs[r])
+        if contender.kind == CONTEND_UNITS and worth == 0:
+            continue
+        if contest.entry_count == ENTRIES_MAX or contest.group_count == GROUPS_MAX:
+            return False
+        entry = &contest.entries[contest.entry_count]
+        entry.worth = worth
+        entry.run = r
+        entry.group = group_of(program, basket, facts, scratch, candidate, place, &scratch.runs[r])
+        place.entry_count += 1
+        contest.entry_count += 1
+    if contender.kind == CONTEND_CHEAPEST:
+        level_worth(contest, place)
+    if contender.kind != CONTEND_UNITS and place.count <= 0:
+        contender.cap = 0
+    return True
+
+
+cdef void level_worth(contest_t *contest, const place_t *place) noexcept nogil:
+    """Cheapest-free search needs worth to fall along the canonical order. Where it does not (an
+    initial base after other discounts) a unit counts as much as the best behind it; the gap is
+    what that adds."""
+    cdef fitting_t *entries = &contest.entries[place.first_entry]
+    cdef uint32_t i = place.entry_count
+    while i > 1:
+        i -= 1
+        entries[i - 1].worth = maximum(entries[i - 1].worth, entries[i].worth)
+
+
+cdef bint add_contender(const program_t *program, const basket_t *basket, const facts_t *facts,
+                        scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    cdef contest_t *contest = &scratch.contest
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef contender_t *contender = &contest.contenders[contest.contender_count]
+    cdef int64_t units = 0
+    cdef uint32_t slot
+    contest.contender_count += 1
+    contender.candidate = candidate
+    contender.kind = CONTEND_APPLICATIONS
+    if offer.mechanic == MECHANIC_UNIT_OFF or offer.mechanic == MECHANIC_ROW_PRICE:
+        contender.kind = CONTEND_UNITS
+    elif offer.mechanic == MECHANIC_CHEAPEST:
+        contender.kind = CONTEND_CHEAPEST
+    contender.first_place = contest.place_count
+    contender.place_count = 0
+    contender.get = offer.get_count
+    contender.price_parts = 0
+    contender.times = 0
+    contender.cap = cap_of(program, &scratch.candidates[candidate])
+    for slot in range(minimum(offer.slot_count, OFFER_SLOTS_MAX)):
+        units += program.slots[offer.first_slot + slot].count
+        if not add_place(program, basket, facts, scratch, contender, slot):
+            return False
+        if contender.kind != CONTEND_APPLICATIONS:
+            break
+    if contender.kind == CONTEND_CHEAPEST and \
+            not 0 < contender.get < contest.places[contender.first_place].count:
+        contender.cap = 0
+    if offer.mechanic == MECHANIC_GROUP_PRICE:
+        # Below its floor no unit goes, so the group costs at least the floor of all its units.
+        contender.price_parts = PARTS_PER_MINOR * maximum(offer.reward_value,
+                                                          units * offer.floor_minor)
+    return True
+
+
+cdef void begin_contest(scratch_t *scratch, bint sees_taken) noexcept nogil:
+    cdef contest_t *contest = &scratch.contest
+    contest.contender_count = 0
+    contest.place_count = 0
+    contest.entry_count = 0
+    contest.group_count = 0
+    contest.allocation_count = 0
+    contest.component_count = 0
+    contest.is_full = False
+    contest.sees_taken = sees_taken
+
+
+# ------------------------------------------------------------------ thresholds (M6) -----------
+
+
+cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
+                    uint32_t run) noexcept nogil:
+    if scratch.runs[run].taken and not scratch.contest.sees_taken:
+        return False
+    return run_fits(scratch, candidate, slot, scratch.runs[run].origin)
+
+
+cdef int64_t threshold_base(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """Money or units of the qualifier."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t base = 0
+    cdef uint32_t r
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, 0, r):
+            base += scratch.runs[r].count * (base_price(offer, &scratch.runs[r])
+                                             if offer.threshold_minor > 0 else 1)
+    return base
+
+
+cdef int64_t threshold_times(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """How often the threshold is reached, at most as often as the offer may apply."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef const offer_t *offer = it.offer
+    cdef int64_t goal = maximum(offer.threshold_minor, offer.threshold_count)
+    cdef int64_t cap = minimum(it.uses_left, or_unlimited(offer.times_max))
+    if offer.flags & OFFER_FLAG_COUPON:
+        cap = minimum(cap, it.coupon_count)
+    if offer.reward == REWARD_PERCENT:
+        cap = minimum(cap, 1)
+    return minimum(cap, threshold_base(scratch, candidate) // maximum(1, goal))
+
+
+cdef void resolve_threshold(const program_t *program, const basket_t *basket,
+                            const facts_t *facts, scratch_t *scratch,
+                            uint32_t candidate) noexcept nogil:
+    """Answer a contest of one threshold offer."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef contender_t *contender = &contest.contenders[0]
+    cdef uint32_t slot = 1 if offer.slot_count > 1 else 0
+    cdef int64_t worth = 0
+    cdef int64_t left = 0
+    cdef int64_t unit
+    cdef uint32_t r
+    contest.contender_count = 1
+    contender.candidate = candidate
+    contender.kind = 0
+    contender.component = 0
+    contender.times = threshold_times(scratch, candidate)
+    contender.is_qualified = contender.times > 0
+    for r in range(scratch.run_count):
+        if contender.times == 0 or not is_usable(scratch, candidate, slot, r):
+            continue
+        unit = reward_worth(offer, REWARD_PRICE if offer.reward == REWARD_AMOUNT else
+                            offer.reward, offer.floor_minor if offer.reward == REWARD_AMOUNT else
+                            offer.reward_value, &scratch.runs[r])
+        worth += unit * scratch.runs[r].count
+        left += maximum(0, scratch.runs[r].price_minor - offer.floor_minor) * scratch.runs[r].count
+        if unit > 0:
+            take_units(contest, slot, r, True, scratch.runs[r].count)
+    for r in range(scratch.run_count):
+        if contender.times > 0 and slot == 1 and is_usable(scratch, candidate, 0, r):
+            if not (is_usable(scratch, candidate, 1, r) and scratch.runs[r].price_minor > 0):
+                take_units(contest, 0, r, False, scratch.runs[r].count)
+    if offer.reward == REWARD_AMOUNT:
+        worth = PARTS_PER_MINOR * minimum(left, capped_product(offer.reward_value,
+                                                               contender.times))
+    contender.alone_parts = worth
+    contest.worth_parts = worth
+    contest.bound_parts = worth
+
+
+cdef void take_units(contest_t *contest, uint32_t place, uint32_t run, bint is_rewarded,
+                     int64_t units) noexcept nogil:
+    cdef allocation_t *allocation = &contest.allocations[contest.allocation_count]
+    if contest.allocation_count == SHARES_MAX:
+        contest.is_full = True
+        return
+    allocation.contender = 0
+    allocation.place = place
+    allocation.run = run
+    allocation.is_rewarded = is_rewarded
+    allocation.units = units
+    contest.allocation_count += 1
+
+
+# ------------------------------------------------------------------ giving ---------------------
+
+
+cdef int64_t collect_units(const program_t *program, const basket_t *basket, const facts_t *facts,
+                           scratch_t *scratch, uint32_t number, uint32_t *run_count,
+                           int64_t *units) noexcept nogil:
+    """Lay out the units of a contender by run, with weights and ceilings of the rewarded runs in
+    canonical order; returns what they are worth together, in parts."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef const candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef const offer_t *offer = candidate.offer
+    cdef const allocation_t *allocation
+    cdef const work_run_t *run
+    cdef int64_t worth = 0
+    cdef int64_t each
+    cdef uint32_t i, r
+    run_count[0] = 0
+    units[0] = 0
+    for i in range(contest.allocation_count):
+        allocation = &contest.allocations[i]
+        if allocation.contender != number:
+            continue
+        if not allocation.is_rewarded:
+            scratch.other_units[allocation.run] += allocation.units
+            continue
+        if scratch.rewarded_units[allocation.run] == 0:
+            scratch.rewarded_runs[run_count[0]] = allocation.run
+            run_count[0] += 1
+        scratch.rewarded_units[allocation.run] += allocation.units
+    sort_numbers(scratch.rewarded_runs, run_count[0])
+    for i in range(run_count[0]):
+        r = scratch.rewarded_runs[i]
+        run = &scratch.runs[r]
+        if offer.mechanic == MECHANIC_THRESHOLD:
+            each = run.price_minor if offer.reward == REWARD_AMOUNT else \
+                reward_worth(offer, offer.reward, offer.reward_value, run)
+        elif offer.mechanic == MECHANIC_BUY_GET:
+            each = reward_worth(offer, offer.reward, offer.reward_value, run)
+        else:
+            each = unit_worth(program, basket, facts, candidate, 0, run)
+        scratch.weights[i] = each * scratch.rewarded_units[r]
+        scratch.ceilings[i] = run.price_minor * scratch.rewarded_units[r]
+        worth += scratch.weights[i]
+        units[0] += scratch.rewarded_units[r]
+    if offer.mechanic == MECHANIC_GROUP_PRICE:
+        worth -= contender.price_parts * contender.times
+    if offer.mechanic == MECHANIC_THRESHOLD and offer.reward == REWARD_AMOUNT:
+        worth = contender.alone_parts
+    return worth
+
+
+cdef void sort_numbers(uint32_t *numbers, uint32_t count) noexcept nogil:
+    cdef uint32_t i, j, number
+    for i in range(1, count):
+        number = numbers[i]
+        j = i
+        while j > 0 and numbers[j - 1] > number:
+            numbers[j] = numbers[j - 1]
+            j -= 1
+        numbers[j] = number
+
+
+cdef void put_piece(scratch_t *scratch, const work_piece_t *source, int64_t price, int64_t count,
+                    uint32_t taken) noexcept nogil:
+    cdef work_piece_t *piece
+    if count == 0:
+        return
+    if scratch.next_count == WORK_PIECES_MAX:
+        scratch.is_full = True
+        return
+    piece = &scratch.next_pieces[scratch.next_count]
+    scratch.next_count += 1
+    piece[0] = source[0]
+    piece.price_minor = price
+    piece.count = count
+    piece.taken = taken
+
+
+cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_t minor,
+                    bint is_competing) noexcept nogil:
+    """S3 and Y4: spread a run's part over its lines, and make the units' new prices."""
+    cdef const work_run_t *run = &scratch.runs[r]
+    cdef work_piece_t *piece
+    cdef line_share_t *share
+    cdef int64_t wanted = scratch.rewarded_units[r]
+    cdef int64_t amount
+    cdef uint32_t count = 0
+    cdef uint32_t i, p, taken
+    for p in range(run.first_piece, run.first_piece + run.piece_count):
+        amount = minimum(wanted, scratch.pieces[p].count - scratch.piece_used[p])
+        if amount <= 0:
+            continue
+        scratch.line_units[count] = amount
+        scratch.line_ceilings[count] = amount * run.price_minor
+        scratch.line_piece[count] = p
+        scratch.piece_used[p] += amount
+        wanted -= amount
+        count += 1
+    INVARIANT(wanted == 0)
+    share_exactly(minor, scratch.line_units, scratch.line_ceilings, count, scratch.line_minor,
+                  scratch.rests)
+    for i in range(count):
+        piece = &scratch.pieces[scratch.line_piece[i]]
+        taken = 1 if is_competing else piece.taken
+        amount = scratch.line_ceilings[i] - scratch.line_minor[i]
+        put_piece(scratch, piece, amount // scratch.line_units[i] + 1,
+                  amount % scratch.line_units[i], taken)
+        put_piece(scratch, piece, amount // scratch.line_units[i],
+                  scratch.line_units[i] - amount % scratch.line_units[i], taken)
+        decision.line_discount_minor[piece.line] += scratch.line_minor[i]
+        if decision.share_count == LINE_SHARES_MAX:
+            scratch.is_full = True
+            return
+        share = &decision.shares[decision.share_count]
+        decision.share_count += 1
+        share.applied = decision.applied_count
+        share.line = piece.line
+        share.units = scratch.line_units[i]
+        share.discount_minor = scratch.line_minor[i]
+
+
+cdef void take_others(scratch_t *scratch, uint32_t r) noexcept nogil:
+    """Units that a competing offer took without a reward keep their price and are gone."""
+    cdef const work_run_t *run = &scratch.runs[r]
+    cdef int64_t wanted = scratch.other_units[r]
+    cdef int64_t amount
+    cdef uint32_t p
+    for p in range(run.first_piece, run.first_piece + run.piece_count):
+        amount = minimum(wanted, scratch.pieces[p].count - scratch.piece_used[p])
+        put_piece(scratch, &scratch.pieces[p], run.price_minor, amount, 1)
+        scratch.piece_used[p] += amount
+        wanted -= amount
+    INVARIANT(wanted == 0)
+
+
+cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil:
+    """The shares of one offer in order of their lines, one a line."""
+    cdef line_share_t share
+    cdef uint32_t kept = first
+    cdef uint32_t i, j
+    for i in range(first, decision.share_count):
+        share = decision.shares[i]
+        j = i
+        while j > first and decision.shares[j - 1].line > share.line:
+            decision.shares[j] = decision.shares[j - 1]
+            j -= 1
+        decision.shares[j] = share
+    for i in range(first, decision.share_count):
+        share = decision.shares[i]
+        if kept > first and decision.shares[kept - 1].line == share.line:
+            decision.shares[kept - 1].units += share.units
+            decision.shares[kept - 1].discount_minor += share.discount_minor
+            continue
+        decision.shares[kept] = share
+        kept += 1
+    decision.share_count = kept
+
+
+cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64_t worth,
+                         uint32_t run_count) noexcept nogil:
+    """S1 and S4: rounded once, never more than is left, cut by caps."""
+    cdef const candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef int64_t discount = round_quotient(worth, PARTS_PER_MINOR, candidate.offer.rounding)
+    cdef int64_t left = 0
+    cdef int64_t cut
+    cdef uint32_t i
+    for i in range(run_count):
+        left += scratch.ceilings[i]
+    discount = minimum(discount, left)
+    cut = minimum(discount, minimum(candidate.money_left,
+                                    or_unlimited(candidate.offer.discount_max_minor)))
+    if cut < discount and candidate.flags & CANDIDATE_COMPETED:
+        scratch.gap_minor += discount - cut
+    return cut
+
+
+cdef void give(const program_t *program, const basket_t *basket, const facts_t *facts,
+               scratch_t *scratch, decision_t *decision, uint32_t number,
+               bint is_competing) noexcept nogil:
+    """One offer's discount, from its worth to its line shares."""
+    cdef contender_t *contender = &scratch.contest.contenders[number]
+    cdef candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef applied_t *applied
+    cdef uint32_t first_share = decision.share_count
+    cdef uint32_t run_count = 0
+    cdef uint32_t i, r
+    cdef int64_t units = 0
+    cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
+    cdef int64_t discount = 0
+    if worth > 0:
+        discount = discount_of(scratch, contender, worth, run_count)
+    if contender.kind == CONTEND_CHEAPEST or contender.kind == CONTEND_UNITS:
+        scratch.gap_parts += maximum(0, claimed_worth(scratch, number) - worth)
+    if discount > 0:
+        share_exactly(discount, scratch.weights, scratch.ceilings, run_count, scratch.share_minor,
+                      scratch.rests)
+        for i in range(run_count):
+            share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
+                      is_competing)
+        merge_shares(decision, first_share)
+    for r in range(scratch.run_count):
+        if scratch.other_units[r] > 0 and discount > 0 and is_competing:
+            take_others(scratch, r)
+        scratch.other_units[r] = 0
+        scratch.rewarded_units[r] = 0
+    if discount == 0:
+        candidate.outcome = OUTCOME_NO_SAVING
+        return
+    candidate.outcome = OUTCOME_APPLIED
+    candidate.flags |= CANDIDATE_APPLIED
+    applied = &decision.applied[decision.applied_count]
+    decision.applied_count += 1
+    applied.offer = candidate.number
+    applied.flags = candidate.offer.flags
+    applied.times = 1 if contender.kind == CONTEND_UNITS else contender.times
+    applied.units = units
+    applied.discount_minor = discount
+    count_limits(program, facts, decision, candidate, applied.times, units, discount)
+    if candidate.offer.flags & OFFER_FLAG_COUPON:
+        if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
+            consume_coupons(basket, scratch, decision, candidate,
+                            (units + candidate.offer.units_max - 1) // candidate.offer.units_max)
+        else:
+            consume_coupons(basket, scratch, decision, candidate, applied.times)
+
+
+cdef int64_t claimed_worth(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """What the contest counted for a contender without a price: above its worth only where
+    level_worth lifted units."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place = &contest.places[contender.first_place]
+    cdef int64_t worth = 0
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        worth += contest.entries[place.first_entry + i].worth * \
+            scratch.rewarded_units[contest.entries[place.first_entry + i].run]
+    return worth
+
+
+cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
+                       const candidate_t *candidate, int64_t uses, int64_t units,
+                       int64_t money_minor) noexcept nogil:
+    cdef const limit_t *rule
+    cdef counted_t *counted
+    cdef uint32_t i
+    for i in range(candidate.offer.limit_count):
+        if decision.counted_count == CANDIDATES_MAX:
+            return
+        rule = &program.limits[candidate.offer.first_limit + i]
+        counted = &decision.counted[decision.counted_count]
+        decision.counted_count += 1
+        counted.offer = candidate.number
+        counted.scope = rule.scope
+        counted.number = rule.number
+        counted.window = window_first_day(rule.window, facts.business_day)
+        counted.given = units
+        if rule.measure == LIMIT_MEASURE_USES:
+            counted.given = uses
+        elif rule.measure == LIMIT_MEASURE_MONEY:
+            counted.given = money_minor
+
+
+cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t *decision,
+                          const candidate_t *candidate, int64_t count) noexcept nogil:
+    cdef uint32_t i, coupon
+    for i in range(scratch.coupon_pair_count):
+        coupon = scratch.coupon_pairs[i].coupon
+        if count == 0:
+            return
+        if scratch.coupon_pairs[i].offer != candidate.number:
+            continue
+        if decision.coupon_offer[coupon] == NONE_32:
+            decision.coupon_offer[coupon] = candidate.number
+            count -= 1
+
+
+# ------------------------------------------------------------------ steps of a layer ----------
+
+
+cdef status_t finish_step(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, decision_t *decision,
+                          bint is_competing) noexcept nogil:
+    """Give what the contest answered and make the runs of the next step."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender
+    cdef uint32_t c, other, p
+    cdef uint32_t before = decision.applied_count
+    if contest.is_full:
+        return STATUS_CANDIDATES_CEILING
+    scratch.gap_parts += contest.bound_parts - contest.worth_parts
+    scratch.next_count = 0
+    for p in range(scratch.piece_count):
+        scratch.piece_used[p] = 0
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if contender.times > 0:
+            for other in range(contest.contender_count):
+                if other != c and contest.contenders[other].component == contender.component:
+                    scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
+            give(program, basket, facts, scratch, decision, c, is_competing)
+        elif not contender.is_qualified:
+            scratch.candidates[contender.candidate].outcome = OUTCOME_NOT_QUALIFIED
+        elif contender.alone_parts <= 0:
+            scratch.candidates[contender.candidate].outcome = OUTCOME_NO_SAVING
+        else:
+            scratch.candidates[contender.candidate].outcome = OUTCOME_OTHER_BETTER
+    if scratch.is_full:
+        return STATUS_CANDIDATES_CEILING
+    if decision.applied_count == before:
+        return STATUS_OK
+    for p in range(scratch.piece_count):
+        put_piece(scratch, &scratch.pieces[p], scratch.pieces[p].price_minor,
+                  scratch.pieces[p].count - scratch.piece_used[p], scratch.pieces[p].taken)
+    for p in range(scratch.next_count):
+        scratch.pieces[p] = scratch.next_pieces[p]
+    scratch.piece_count = scratch.next_count
+    if scratch.is_full or not make_runs(basket, scratch):
+        return STATUS_CANDIDATES_CEILING
+    return STATUS_OK
+
+
+cdef bint resolve_one(const program_t *program, const basket_t *basket, const facts_t *facts,
+                      scratch_t *scratch, uint32_t candidate, bint sees_taken) noexcept nogil:
+    """A contest with one contender. False when it does not fit."""
+    begin_contest(scratch, sees_taken)
+    if scratch.candidates[candidate].offer.mechanic == MECHANIC_THRESHOLD:
+        resolve_threshold(program, basket, facts, scratch, candidate)
+        return True
+    if not add_contender(program, basket, facts, scratch, candidate):
+        return False
+    resolve_contest(scratch)
+    return True
+
+
+cdef status_t compete_for_units(const program_t *program, const basket_t *basket,
+                                const facts_t *facts, scratch_t *scratch, decision_t *decision,
+                                uint32_t first, uint32_t last) noexcept nogil:
+    """D1 for one class of the item layer."""
+    cdef uint32_t i
+    begin_contest(scratch, False)
+    for i in range(first, last):
+        if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_THRESHOLD:
+            continue
+        if not add_contender(program, basket, facts, scratch, scratch.order[i]):
+            return STATUS_CANDIDATES_CEILING
+    resolve_contest(scratch)
+    decision.component_count += scratch.contest.component_count
+    return finish_step(program, basket, facts, scratch, decision, True)
+
+
+cdef status_t choose_one(const program_t *program, const basket_t *basket, const facts_t *facts,
+                         scratch_t *scratch, decision_t *decision, uint32_t first,
+                         uint32_t last) noexcept nogil:
+    """D2 for one class of the basket layer: the one worth most, ties by rank."""
+    cdef int64_t best_worth = 0
+    cdef uint32_t best = NONE_32
+    cdef uint32_t i
+    for i in range(first, last):
+        if not resolve_one(program, basket, facts, scratch, scratch.order[i], False):
+            return STATUS_CANDIDATES_CEILING
+        scratch.candidates[scratch.order[i]].outcome = OUTCOME_OTHER_BETTER
+        if not scratch.contest.contenders[0].is_qualified:
+            scratch.candidates[scratch.order[i]].outcome = OUTCOME_THRESHOLD if \
+                scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_THRESHOLD else \
+                OUTCOME_NOT_QUALIFIED
+        elif scratch.contest.worth_parts <= 0:
+            scratch.candidates[scratch.order[i]].outcome = OUTCOME_NO_SAVING
+        elif scratch.contest.worth_parts > best_worth:
+            best_worth = scratch.contest.worth_parts
+            best = scratch.order[i]
+    if best == NONE_32:
+        return STATUS_OK
+    resolve_one(program, basket, facts, scratch, best, False)
+    return finish_step(program, basket, facts, scratch, decision, True)
+
+
+cdef bint is_stackable(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    return (scratch.candidates[candidate].offer.flags & OFFER_FLAG_STACKABLE) != 0
+
+
+cdef bint runs_before(const scratch_t *scratch, uint32_t a, uint32_t b) noexcept nogil:
+    """Class by class, competing offers in rank order, then stackable ones (Y1 to Y3)."""
+    cdef const candidate_t *left = &scratch.candidates[a]
+    cdef const candidate_t *right = &scratch.candidates[b]
+    if left.offer.class_order != right.offer.class_order:
+        return left.offer.class_order < right.offer.class_order
+    if is_stackable(scratch, a) != is_stackable(scratch, b):
+        return is_stackable(scratch, b)
+    if not is_stackable(scratch, a):
+        return ranks_before(left, right)
+    if left.offer.priority != right.offer.priority:
+        return left.offer.priority > right.offer.priority
+    return left.number < right.number
+
+
+cdef uint32_t order_layer(scratch_t *scratch, uint32_t layer) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef uint32_t i, j
+    for i in range(scratch.candidate_count):
+        if scratch.candidates[i].offer.layer != layer:
+            continue
+        j = count
+        while j > 0 and runs_before(scratch, i, scratch.order[j - 1]):
+            scratch.order[j] = scratch.order[j - 1]
+            j -= 1
+        scratch.order[j] = i
+        count += 1
+    return count
+
+
+cdef status_t run_layer(const program_t *program, const basket_t *basket, const facts_t *facts,
+                        scratch_t *scratch, decision_t *decision, uint32_t layer) noexcept nogil:
+    cdef uint32_t count = order_layer(scratch, layer)
+    cdef uint32_t first = 0
+    cdef uint32_t last
+    cdef int32_t class_order
+    cdef status_t status
+    while first < count:
+        last = first
+        class_order = scratch.candidates[scratch.order[first]].offer.class_order
+        while last < count and not is_stackable(scratch, scratch.order[last]) and \
+                scratch.candidates[scratch.order[last]].offer.class_order == class_order:
+            last += 1
+        if last == first:
+            last = first + 1
+            if not resolve_one(program, basket, facts, scratch, scratch.order[first], True):
+                return STATUS_CANDIDATES_CEILING
+            status = finish_step(program, basket, facts, scratch, decision, False)
+        elif layer == LAYER_ITEM:
+            status = compete_for_units(program, basket, facts, scratch, decision, first, last)
+        else:
+            status = choose_one(program, basket, facts, scratch, decision, first, last)
+        if status != STATUS_OK:
+            return status
+        first = last
+    return STATUS_OK
+
+
+cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
+                                 const facts_t *facts, scratch_t *scratch,
+                                 decision_t *decision) noexcept nogil:
+    cdef status_t status
+    cdef uint32_t i
+    decision.applied_count = 0
+    decision.share_count = 0
+    decision.counted_count = 0
+    decision.component_count = 0
+    decision.gross_minor = 0
+    decision.discount_minor = 0
+    scratch.gap_parts = 0
+    scratch.gap_minor = 0
+    scratch.is_full = False
+    for i in range(basket.coupon_count):
+        decision.coupon_offer[i] = NONE_32
+    for i in range(basket.line_count):
+        decision.line_discount_minor[i] = 0
+        if basket.lines[i].kind == LINE_KIND_SALE:
+            decision.gross_minor += basket.lines[i].amount_minor
+    for i in range(scratch.candidate_count):
+        scratch.candidates[i].outcome = 0
+    if not begin_runs(basket, scratch):
+        return STATUS_CANDIDATES_CEILING
+    status = run_layer(program, basket, facts, scratch, decision, LAYER_ITEM)
+    if status == STATUS_OK and free_all(basket, scratch):
+        status = run_layer(program, basket, facts, scratch, decision, LAYER_BASKET)
+    for i in range(decision.applied_count):
+        decision.discount_minor += decision.applied[i].discount_minor
+    decision.net_minor = decision.gross_minor - decision.discount_minor
+    return status
+
+
+# ------------------------------------------------------------------ near misses (N1) ----------
+
+
+cdef int64_t fitting_units(const basket_t *basket, const scratch_t *scratch, uint32_t candidate,
+                           uint32_t slot, int64_t *cheapest) noexcept nogil:
+    cdef int64_t units = 0
+    cdef uint32_t r
+    for r in range(basket.run_count):
+        if run_fits(scratch, candidate, slot, r):
+            units += basket.runs[r].count
+            if cheapest[0] < 0 or basket.runs[r].unit_minor < cheapest[0]:
+                cheapest[0] = basket.runs[r].unit_minor
+    return units
+
+
+cdef int64_t first_application(const program_t *program, const basket_t *basket,
+                               const facts_t *facts, const scratch_t *scratch, uint32_t candidate,
+                               int64_t cheapest) noexcept nogil:
+    """Worth of one application when the missing units cost what the cheapest one costs."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef const offer_t *offer = it.offer
+    cdef const slot_t *slot
+    cdef work_run_t run
+    cdef int64_t worth = 0
+    cdef int64_t needed, taken, at
+    cdef uint32_t s, r
+    if offer.mechanic == MECHANIC_GROUP_PRICE:
+        worth = -PARTS_PER_MINOR * offer.reward_value
+    run.taken = 0
+    for s in range(offer.slot_count):
+        slot = &program.slots[offer.first_slot + s]
+        needed = slot.count
+        at = 0
+        for r in range(basket.run_count + 1):
+            run.price_minor = cheapest
+            taken = needed
+            if r < basket.run_count:
+                if not run_fits(scratch, candidate, s, r):
+                    continue
+                run.price_minor = basket.runs[r].unit_minor
+                taken = minimum(needed, basket.runs[r].count)
+            run.initial_minor = run.price_minor
+            run.origin = minimum(r, basket.run_count - 1)
+            needed -= taken
+            if offer.mechanic == MECHANIC_CHEAPEST:
+                worth += (maximum(0, at + taken - (slot.count - offer.get_count))
+                          - maximum(0, at - (slot.count - offer.get_count))) * \
+                    unit_worth(program, basket, facts, it, s, &run)
+                at += taken
+            else:
+                worth += taken * unit_worth(program, basket, facts, it, s, &run)
+    return worth
+
+
+cdef bint is_nearer(const near_miss_t *a, const near_miss_t *b) noexcept nogil:
+    if a.missing_units != b.missing_units:
+        return a.missing_units < b.missing_units
+    if a.missing_minor != b.missing_minor:
+        return a.missing_minor < b.missing_minor
+    if a.gain_minor != b.gain_minor:
+        return a.gain_minor > b.gain_minor
+    return a.offer < b.offer
+
+
+cdef void list_near_miss(const basket_t *basket, decision_t *decision,
+                         const near_miss_t *miss) noexcept nogil:
+    cdef uint32_t most = <uint32_t>minimum(basket.near_miss_limit, NEAR_MISSES_MAX)
+    cdef uint32_t at = decision.near_miss_count
+    cdef uint32_t i
+    while at > 0 and is_nearer(miss, &decision.near_misses[at - 1]):
+        at -= 1
+    if at == most:
+        return
+    if decision.near_miss_count < most:
+        decision.near_miss_count += 1
+    i = decision.near_miss_count
+    while i > at + 1:
+        i -= 1
+        decision.near_misses[i] = decision.near_misses[i - 1]
+    decision.near_misses[at] = miss[0]
+
+
+cdef bint miss_units(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     const scratch_t *scratch, uint32_t candidate,
+                     near_miss_t *miss) noexcept nogil:
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t cheapest = -1
+    cdef int64_t lacking
+    cdef int64_t most_lacking = 0
+    cdef uint32_t s
+    for s in range(offer.slot_count):
+        lacking = program.slots[offer.first_slot + s].count - fitting_units(
+            basket, scratch, candidate, s, &cheapest)
+        if lacking > 0:
+            miss.missing_units += lacking
+        if lacking > most_lacking:
+            most_lacking = lacking
+            miss.slot = s
+    if miss.missing_units == 0 or cheapest < 0:
+        return False
+    miss.gain_minor = round_quotient(
+        first_application(program, basket, facts, scratch, candidate, cheapest),
+        PARTS_PER_MINOR, offer.rounding)
+    return miss.gain_minor > 0
+
+
+cdef bint miss_threshold(const scratch_t *scratch, uint32_t candidate,
+                         near_miss_t *miss) noexcept nogil:
+    """At the prices after all discounts."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t base = threshold_base(scratch, candidate)
+    cdef uint32_t slot = 1 if offer.slot_count > 1 else 0
+    cdef int64_t worth = 0
+    cdef uint32_t r
+    if base >= maximum(offer.threshold_minor, offer.threshold_count):
+        return False
+    if offer.threshold_minor > 0:
+        miss.missing_minor = offer.threshold_minor - base
+    else:
+        miss.missing_units = offer.threshold_count - base
+    if offer.reward == REWARD_AMOUNT:
+        miss.gain_minor = offer.reward_value
+        return True
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, slot, r):
+            worth += scratch.runs[r].count * reward_worth(offer, offer.reward, offer.reward_value,
+                                                          &scratch.runs[r])
+    miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
+    return True
+
+
+cdef bint has_applications(const offer_t *offer) noexcept nogil:
+    return offer.mechanic == MECHANIC_BUY_GET or offer.mechanic == MECHANIC_CHEAPEST or \
+        offer.mechanic == MECHANIC_GROUP_PRICE
+
+
+cdef void find_near_misses(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch,
+                           decision_t *decision) noexcept nogil:
+    cdef const candidate_t *candidate
+    cdef near_miss_t miss
+    cdef uint32_t c
+    cdef bint is_miss
+    decision.near_miss_count = 0
+    scratch.contest.sees_taken = True
+    if basket.near_miss_limit == 0:
+        return
+    for c in range(scratch.candidate_count):
+        candidate = &scratch.candidates[c]
+        if candidate.flags & CANDIDATE_APPLIED or candidate.offer.layer == LAYER_EARN:
+            continue
+        miss.offer = candidate.number
+        miss.slot = 0
+        miss.missing_units = 0
+        miss.missing_minor = 0
+        miss.gain_minor = 0
+        if candidate.offer.mechanic == MECHANIC_THRESHOLD:
+            is_miss = miss_threshold(scratch, c, &miss)
+        else:
+            is_miss = has_applications(candidate.offer) and miss_units(
+                program, basket, facts, scratch, c, &miss)
+        if is_miss:
+            list_near_miss(basket, decision, &miss)

@@ -1,0 +1,322 @@
+/* Who is at the lane: identifiers -> members -> all that a decision may know of them. The overlay
+ * (rows derived from the journal) is asked before the members snapshot. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+
+/* Names of the wire's identifier kinds, as the feeds write them; "member_id" is a number itself. */
+static const char *const KIND_NAMES[] = {"",      "card",    "phone",     "email",         "app",
+                                         "account", "member_id", "payment_token", "external"};
+#define KIND_CARD 1
+#define KIND_PHONE 2
+#define KIND_EMAIL 3
+#define KIND_MEMBER_ID 6
+#define KIND_COUNT 9
+
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+static bool is_punctuation(uint8_t byte)
+{
+    return byte == ' ' || byte == '-' || byte == '.' || byte == '/' || byte == '(' || byte == ')';
+}
+
+static bytes_t trimmed(bytes_t value)
+{
+    while (value.size > 0 && is_blank(value.at[0])) {
+        value.at++;
+        value.size--;
+    }
+    while (value.size > 0 && is_blank(value.at[value.size - 1])) value.size--;
+    return value;
+}
+
+/* The normal form of src/checklane/snapshot/identifiers.py; returns the bytes written to `out`. */
+static uint32_t normalise(int64_t kind, bytes_t value, uint8_t out[VALUE_BYTES_MAX])
+{
+    uint32_t size = 0;
+    value = trimmed(value);
+    INVARIANT(value.size <= VALUE_BYTES_MAX);
+    bool is_number = kind == KIND_CARD || kind == KIND_PHONE;
+    for (uint32_t i = 0; i < value.size; i++) {
+        uint8_t byte = value.at[i];
+        if (is_number && (is_punctuation(byte) || (i == 0 && byte == '+'))) continue;
+        if (kind == KIND_EMAIL && byte >= 'A' && byte <= 'Z') byte = (uint8_t)(byte + 32);
+        out[size++] = byte;
+    }
+    return size;
+}
+
+hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value)
+{
+    uint8_t text[32 + VALUE_BYTES_MAX];
+    hash128_t none = {0, 0};
+    if (kind <= 0 || kind >= KIND_COUNT || kind == KIND_MEMBER_ID) return none;
+    size_t size = strlen(KIND_NAMES[kind]);
+    memcpy(text, KIND_NAMES[kind], size);
+    text[size++] = ':';
+    size += normalise(kind, value, text + size);
+    return siphash128(engine->options.identity_key, text, size);
+}
+
+uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id)
+{
+    uint8_t text[32 + VALUE_BYTES_MAX];
+    size_t size = strlen(space);
+    INVARIANT(size < 31);
+    INVARIANT(id.size <= VALUE_BYTES_MAX);
+    memcpy(text, space, size);
+    text[size++] = ':';
+    memcpy(text + size, id.at, id.size);
+    uint64_t number = siphash128(engine->options.identity_key, text, size + id.size).lo;
+    return number != 0 ? number : 1;
+}
+
+static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
+{
+    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
+}
+
+place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member)
+{
+    place_t place = {0};
+    const members_t *members = session->live->members;
+    record_t record = accounts_read(view, key_of(session, FAMILY_PLACE, member, 0));
+    const cell_t *cell = record_find(record, CELL_GROUP, 0, 0, 0);
+    place.lsn = record.head->applied_lsn;
+    place.record = members == NULL ? NULL : find_member(members, member);
+    if (cell != NULL) {
+        place.is_known = true;
+        place.account_group = (uint64_t)cell->value;
+        place.flags = (uint16_t)(cell->other & 0xffff);
+        place.birth_month = (uint16_t)(cell->other >> 24 & 0xff);
+        place.birth_day = (uint16_t)(cell->other >> 16 & 0xff);
+    } else if (place.record != NULL) {
+        place.is_known = true;
+        place.account_group = place.record->account_group;
+        place.flags = place.record->flags;
+        place.birth_month = place.record->birth_month;
+        place.birth_day = place.record->birth_day;
+    }
+    return place;
+}
+
+uint64_t find_identified(const session_t *session, const accounts_view_t *view, int64_t kind,
+                         bytes_t value, hash128_t *hash, uint64_t *lsn)
+{
+    *lsn = 0;
+    *hash = identity_hash(session->engine, kind, value);
+    if (kind == KIND_MEMBER_ID) {
+        uint64_t member = number_of_id(session->engine, "member", value);
+        return find_place(session, view, member).is_known ? member : 0;
+    }
+    record_t record = accounts_read(view, key_of(session, FAMILY_IDENTITY, hash->hi, hash->lo));
+    *lsn = record.head->applied_lsn;
+    uint64_t unlinked = 0;
+    for (uint32_t i = record_first(record, CELL_MEMBER);
+         i < record.head->cell_count && record.cells[i].kind == CELL_MEMBER; i++) {
+        if (record.cells[i].value > 0) return record.cells[i].key;
+        unlinked = record.cells[i].key;
+    }
+    if (session->live->members == NULL) return 0;
+    const identity_slot_t *slot = find_identity(session->live->members, *hash);
+    return slot == NULL || slot->member == unlinked ? 0 : slot->member;
+}
+
+/* True when a card number lies in a range whose numbers may open a provisional account. */
+static bool is_issued(const program_t *program, int64_t kind, bytes_t value)
+{
+    uint8_t normal[VALUE_BYTES_MAX];
+    uint32_t size = normalise(kind, value, normal);
+    for (uint32_t i = 0; i < program->issuer_count; i++) {
+        const issuer_range_t *range = &program->issuers[i];
+        if (range->kind != kind) continue;
+        if (size < range->length_min || size > range->length_max) continue;
+        if (size < range->prefix_length) continue;
+        if (memcmp(normal, range->prefix, range->prefix_length) == 0) return true;
+    }
+    return false;
+}
+
+static uint64_t provisional_number(const engine_t *engine, hash128_t hash)
+{
+    uint64_t words[2] = {hash.hi, hash.lo};
+    bytes_t bytes = {(const uint8_t *)words, sizeof words};
+    return number_of_id(engine, "provisional", bytes);
+}
+
+static void note_member(session_t *session, found_t *found, hash128_t hash, int64_t kind,
+                        uint64_t lsn)
+{
+    facts_t *facts = &session->facts;
+    if (found->role != 1 || facts->member != 0) return;
+    facts->member = found->member;
+    facts->account_group = found->account_group;
+    session->member_identity = hash;
+    session->member_identity_kind = (uint8_t)kind;
+    session->is_provisional_new = found->result == FOUND_PROVISIONAL_NEW;
+    session->versions[0] = lsn;
+}
+
+static void identify_one(session_t *session, const accounts_view_t *view,
+                         const sent_identifier_t *sent, found_t *found, uint32_t *roles_seen)
+{
+    hash128_t hash;
+    uint64_t lsn;
+    memset(found, 0, sizeof *found);
+    found->role = (uint8_t)(sent->role == 0 ? 1 : sent->role);
+    if ((*roles_seen >> found->role & 1) != 0) {
+        found->result = FOUND_SURPLUS;
+        return;
+    }
+    *roles_seen |= 1u << found->role;
+    uint64_t member = find_identified(session, view, sent->kind, sent->value, &hash, &lsn);
+    place_t place = {0};
+    if (member != 0) {
+        place = find_place(session, view, member);
+        found->result = (place.flags & MEMBER_FLAG_PROVISIONAL) != 0 ? FOUND_PROVISIONAL
+                                                                     : FOUND_MEMBER;
+    } else if (found->role == 1 && is_issued(session->live->program, sent->kind, sent->value)) {
+        member = provisional_number(session->engine, hash);
+        place.account_group = member;
+        found->result = FOUND_PROVISIONAL_NEW;
+    } else {
+        found->result = FOUND_UNKNOWN;
+        return;
+    }
+    if ((place.flags & MEMBER_FLAG_BLOCKED) != 0) {
+        found->result = FOUND_BLOCKED;
+        return;
+    }
+    found->member = member;
+    found->account_group = place.account_group;
+    note_member(session, found, hash, sent->kind, lsn);
+}
+
+void identify_all(session_t *session, const accounts_view_t *view,
+                  const sent_identifier_t *identifiers, uint32_t count)
+{
+    uint32_t roles_seen = 0;
+    session->facts.member = 0;
+    session->facts.account_group = 0;
+    session->is_provisional_new = false;
+    memset(session->versions, 0, sizeof session->versions);
+    session->found_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        identify_one(session, view, &identifiers[i], &session->found[i], &roles_seen);
+    }
+}
+
+/* Tier, segments and consent that the overlay says, over the snapshot's. */
+static void apply_overlay(member_record_t *record, record_t member, int32_t today)
+{
+    for (uint32_t i = 0; i < member.head->cell_count; i++) {
+        const cell_t *cell = &member.cells[i];
+        if (cell->kind == CELL_TIER && cell->other >= today) record->tier = (uint16_t)cell->value;
+        if (cell->kind == CELL_SEGMENT) {
+            uint64_t bit = (uint64_t)1 << (cell->sub & 63);
+            uint64_t *word = &record->segments[cell->sub >> 6 & 1];
+            *word = cell->value > 0 ? *word | bit : *word & ~bit;
+        }
+        if (cell->kind == CELL_CONSENT) {
+            record->flags = cell->value > 0 ? (uint16_t)(record->flags | MEMBER_FLAG_CONSENT)
+                                            : (uint16_t)(record->flags & ~MEMBER_FLAG_CONSENT);
+        }
+    }
+}
+
+/* Merges the snapshot's wallet (ascending keys) with the overlay's cells (ascending too). */
+static uint32_t merge_wallet(const session_t *session, const member_record_t *record,
+                             record_t member, uint64_t wallet[WALLET_MAX])
+{
+    const members_t *members = session->live->members;
+    const uint64_t *held = members == NULL ? NULL : members->wallet + record->wallet_first;
+    uint32_t held_count = members == NULL ? 0 : record->wallet_count;
+    uint32_t cell_at = record_first(member, CELL_WALLET);
+    uint32_t held_at = 0;
+    uint32_t count = 0;
+    while (count < WALLET_MAX) {
+        bool is_cell = cell_at < member.head->cell_count
+                       && member.cells[cell_at].kind == CELL_WALLET;
+        if (!is_cell && held_at == held_count) break;
+        if (!is_cell || (held_at < held_count && held[held_at] < member.cells[cell_at].key)) {
+            wallet[count++] = held[held_at++];
+            continue;
+        }
+        const cell_t *cell = &member.cells[cell_at++];
+        if (held_at < held_count && held[held_at] == cell->key) held_at++;
+        if (cell->value > 0) wallet[count++] = cell->key;
+    }
+    return count;
+}
+
+void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today)
+{
+    facts_t *facts = &session->facts;
+    static const record_head_t empty = {0, 0, 0};
+    record_t group = {&empty, NULL};
+    record_t member = {&empty, NULL};
+    memset(&facts->record, 0, sizeof facts->record);
+    facts->wallet_count = 0;
+    facts->wallet = session->wallet;
+    if (facts->member != 0) {
+        place_t place = find_place(session, view, facts->member);
+        session->versions[1] = place.lsn;
+        if (place.record != NULL) facts->record = *place.record;
+        facts->record.member = facts->member;
+        facts->record.account_group = facts->account_group;
+        facts->record.flags = place.flags;
+        facts->record.birth_month = place.birth_month;
+        facts->record.birth_day = place.birth_day;
+        group = accounts_read(view, key_of(session, FAMILY_GROUP, facts->account_group, 0));
+        member = accounts_read(view, key_of(session, FAMILY_MEMBER, facts->account_group,
+                                            facts->member));
+        apply_overlay(&facts->record, member, today);
+        facts->wallet_count = merge_wallet(session, &facts->record, member, session->wallet);
+    }
+    session->versions[2] = facts->group_lsn = group.head->applied_lsn;
+    session->versions[3] = facts->member_lsn = member.head->applied_lsn;
+    facts->group_cells = group.cells;
+    facts->group_cell_count = group.head->cell_count;
+    facts->member_cells = member.cells;
+    facts->member_cell_count = member.head->cell_count;
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        found_t *found = &session->found[i];
+        if (found->member == facts->member) found->tier = facts->record.tier;
+    }
+}
+
+status_t call_identify(session_t *session)
+{
+    const identify_request_t *request = &session->wire.identify;
+    const program_t *program = session->live->program;
+    wallet_offer_t wallet[WALLET_MAX];
+    int32_t offset = (int32_t)request->utc_offset_minutes;
+    int64_t now = request->opened_time_unix_ms != 0 ? request->opened_time_unix_ms
+                                                    : wall_unix_ms();
+    int32_t today = day_of_unix_ms(now, offset);
+    const accounts_view_t *view = ledger_pin(session->reader);
+    identify_all(session, view, session->wire.identifiers, request->identifiers.count);
+    fill_member_facts(session, view, today);
+    identify_answer_t answer = {.program = program,
+                                .found = session->found,
+                                .found_count = session->found_count,
+                                .balances = session->balances,
+                                .wallet = wallet,
+                                .locale = request->locale};
+    if (session->facts.member != 0) {
+        answer.balance_count = balances_of(session->facts.group_cells,
+                                           session->facts.group_cell_count, program, today,
+                                           session->balances);
+    }
+    for (uint32_t i = 0; request->include_wallet && i < session->facts.wallet_count; i++) {
+        wallet[i] = (wallet_offer_t){.offer_key = session->wallet[i], .activated = true};
+        answer.wallet_count++;
+    }
+    status_t status = wire_write_identify(session->reply, &answer);
+    ledger_unpin(session->reader);
+    return status;
+}

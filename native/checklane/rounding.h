@@ -1,0 +1,163 @@
+/* Exact integer arithmetic of money: rounding, largest remainder, civil dates. Pure functions. */
+#ifndef CHECKLANE_ROUNDING_H
+#define CHECKLANE_ROUNDING_H
+
+#include <stdint.h>
+
+#include "invariant.h"
+#include "layout.h"
+
+__extension__ typedef __int128 int128_t;
+
+/* A saving inside the search is counted in parts: ten-thousandths of a minor unit. */
+#define PARTS_PER_MINOR 10000
+
+/* `numerator / denominator` as a whole number, by ROUNDING_. The denominator is positive. */
+static inline int64_t round_quotient(int128_t numerator, int128_t denominator, uint32_t rounding)
+{
+    INVARIANT(denominator > 0);
+    int128_t quotient = numerator / denominator;
+    int128_t rest = numerator % denominator;
+    if (rest < 0) {
+        quotient -= 1;
+        rest += denominator;
+    }
+    /* Now quotient is the floor and 0 <= rest < denominator. */
+    if (rounding == ROUNDING_FLOOR) return (int64_t)quotient;
+    if (rounding == ROUNDING_CEIL) return (int64_t)(quotient + (rest > 0));
+    int is_half_or_more = numerator < 0 ? 2 * rest > denominator : 2 * rest >= denominator;
+    return (int64_t)(quotient + is_half_or_more);
+}
+
+/* a * b / c rounded, without overflow for |a * b| below 2^126. */
+static inline int64_t multiply_round(int64_t a, int64_t b, int64_t c, uint32_t rounding)
+{
+    return round_quotient((int128_t)a * b, c, rounding);
+}
+
+static inline int64_t minimum(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t maximum(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The saturated product of two counts that are not negative. */
+static inline int64_t capped_product(int64_t a, int64_t b)
+{
+    int128_t product = (int128_t)a * b;
+    return product > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)product;
+}
+
+static inline int64_t greatest_divisor(int64_t a, int64_t b)
+{
+    if (a < 0) a = -a;
+    if (b < 0) b = -b;
+    while (b != 0) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Shares `total` over `count` weights by largest remainder, ties to the earlier one; no share
+ * above its ceiling (what that costs goes to the earliest with room). `total` is not negative and
+ * at most the sum of the ceilings. `shares` is filled; `rests` is room for `count` numbers. With
+ * weights that are all zero the earliest take all. Cost: `count` squared at worst, for the last
+ * `count - 1` units only. */
+static inline void share_exactly(int64_t total, const int64_t *weights, const int64_t *ceilings,
+                                 uint32_t count, int64_t *shares, int128_t *rests)
+{
+    int128_t sum = 0;
+    int64_t left = total;
+    for (uint32_t i = 0; i < count; i++) sum += weights[i];
+    for (uint32_t i = 0; i < count; i++) {
+        int128_t exact = sum > 0 ? (int128_t)total * weights[i] : 0;
+        int128_t divisor = sum > 0 ? sum : 1;
+        shares[i] = (int64_t)(exact / divisor);
+        rests[i] = sum > 0 ? exact % divisor : -1;
+        if (shares[i] > ceilings[i]) shares[i] = ceilings[i];
+        left -= shares[i];
+    }
+    INVARIANT(left >= 0);
+    for (int was_given = 1; left > 0 && was_given;) {
+        was_given = 0;
+        uint32_t best = count;
+        for (uint32_t i = 0; i < count; i++)
+            if (rests[i] >= 0 && shares[i] < ceilings[i] &&
+                (best == count || rests[i] > rests[best])) best = i;
+        if (best == count) break;
+        shares[best] += 1;
+        rests[best] = -1;
+        left -= 1;
+        was_given = 1;
+    }
+    for (uint32_t i = 0; i < count && left > 0; i++) {
+        int64_t room = minimum(left, ceilings[i] - shares[i]);
+        shares[i] += room;
+        left -= room;
+    }
+    INVARIANT(left == 0);
+}
+
+/* A date of the proleptic Gregorian calendar. The formulas count from 1 March of year 0, in eras
+ * of 400 years (146,097 days). */
+typedef struct civil {
+    int32_t year;
+    int32_t month;
+    int32_t day;
+} civil_t;
+
+static inline civil_t civil_of_day(int32_t day_number)
+{
+    int64_t z = (int64_t)day_number + 719468;
+    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+    int64_t day_of_era = z - era * 146097;
+    int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t shifted_month = (5 * day_of_year + 2) / 153;
+    civil_t date;
+    date.day = (int32_t)(day_of_year - (153 * shifted_month + 2) / 5 + 1);
+    date.month = (int32_t)(shifted_month < 10 ? shifted_month + 3 : shifted_month - 9);
+    date.year = (int32_t)(year_of_era + era * 400 + (date.month <= 2));
+    return date;
+}
+
+/* Days since 1970-01-01. Month may lie outside 1..12: it carries into the year. */
+static inline int32_t day_of_civil(int64_t year, int64_t month, int64_t day)
+{
+    int64_t months = year * 12 + month - 1;
+    year = months >= 0 ? months / 12 : -((11 - months) / 12);
+    month = months - year * 12 + 1;
+    if (month <= 2) year -= 1;
+    int64_t era = (year >= 0 ? year : year - 399) / 400;
+    int64_t year_of_era = year - era * 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return (int32_t)(era * 146097 + day_of_era - 719468);
+}
+
+/* 0 Monday ... 6 Sunday; 1970-01-01 was a Thursday. */
+static inline uint32_t weekday_of_day(int32_t day_number)
+{
+    int32_t rest = (day_number + 3) % 7;
+    return (uint32_t)(rest < 0 ? rest + 7 : rest);
+}
+
+/* The first day of the WINDOW_ that holds a day; 0 for a campaign. */
+static inline int32_t window_first_day(uint32_t window, int32_t day_number)
+{
+    civil_t date = civil_of_day(day_number);
+    if (window == WINDOW_DAY) return day_number;
+    if (window == WINDOW_WEEK) return day_number - (int32_t)weekday_of_day(day_number);
+    if (window == WINDOW_MONTH) return day_of_civil(date.year, date.month, 1);
+    if (window == WINDOW_YEAR) return day_of_civil(date.year, 1, 1);
+    return 0;
+}
+
+#endif

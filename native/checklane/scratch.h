@@ -1,0 +1,251 @@
+/* Working memory of one decision, one block a session: zeroed once when the session is made, then
+ * never cleared. Whatever must be fresh carries the epoch of the decision that wrote it. */
+#ifndef CHECKLANE_SCRATCH_H
+#define CHECKLANE_SCRATCH_H
+
+#include <stdint.h>
+
+#include "basket.h"
+#include "flow.h"
+#include "layout.h"
+#include "limits.h"
+#include "rounding.h"
+#include "simplex.h"
+
+/* Offers seen in one decision, eligible or not: 8,192 * 16 B = 128 KiB. At most half is filled
+ * with refused offers; the one that finds no place is judged again at its next product. */
+#define TOUCHED_SLOTS 8192
+#define TOUCHED_REFUSED_MAX 4096
+/* Coupon and offer pairs: a coupon may open several offers. */
+#define COUPON_PAIRS_MAX 128
+/* Runs and pieces while prices change: a step splits a piece in at most three. */
+#define WORK_RUNS_MAX (4 * 1024)
+#define WORK_PIECES_MAX (8 * 1024)
+/* (place, run) pairs of one contest: 512 lines * 128 competing places, 16 B each: 1 MiB. */
+#define ENTRIES_MAX (64 * 1024)
+#define PLACES_MAX (256 * 8)
+/* Product ceilings of row offers in one contest. */
+#define GROUPS_MAX 2048
+
+#define CANDIDATE_HELD_OUT 1
+#define CANDIDATE_APPLIED 2
+#define CANDIDATE_COMPETED 4
+
+typedef struct touched {
+    uint32_t epoch;
+    uint32_t offer;
+    uint32_t candidate;       /* NONE_32: refused */
+    uint32_t reserved;
+} touched_t;
+
+/* An eligible offer. "Left" is what its limits leave; INT64_MAX / 4 without one. */
+typedef struct candidate {
+    const offer_t *offer;
+    uint32_t number;
+    uint32_t flags;           /* CANDIDATE_ */
+    uint32_t outcome;
+    uint32_t coupon_count;    /* presented coupons that open it */
+    int64_t uses_left;
+    int64_t units_left;
+    int64_t money_left;
+    int64_t third_party_bp;   /* for the rank */
+} candidate_t;
+
+typedef struct coupon_pair {
+    uint32_t offer;
+    uint32_t coupon;          /* index into the basket's coupons */
+} coupon_pair_t;
+
+/* Units of one line and one run of the basket at one price of now. */
+typedef struct work_piece {
+    int64_t price_minor;      /* what is left of a unit's price */
+    int64_t count;
+    uint32_t line;
+    uint32_t line_id;
+    uint32_t origin;          /* run of the basket */
+    uint32_t taken;           /* 1: served by a competing offer in this layer */
+} work_piece_t;
+
+typedef struct work_run {
+    int64_t price_minor;
+    int64_t initial_minor;
+    int64_t count;
+    uint32_t origin;
+    uint32_t taken;
+    uint32_t first_piece;
+    uint32_t piece_count;
+} work_run_t;
+
+#define CONTEND_UNITS 1        /* single units, at most `cap` */
+#define CONTEND_APPLICATIONS 2 /* `count` units of each place an application */
+#define CONTEND_CHEAPEST 3     /* blocks of `count` units, the cheapest `get` are rewarded */
+
+/* A run in a place of a contender, and what one unit is worth there, in parts. */
+typedef struct fitting {
+    int64_t worth;
+    uint32_t run;
+    uint32_t group;           /* product ceiling; NONE_32 none */
+} fitting_t;
+
+typedef struct place {
+    uint32_t first_entry;
+    uint32_t entry_count;     /* entries in canonical order of their runs */
+    uint32_t is_rewarded;
+    uint32_t reserved;
+    int64_t count;            /* units an application; 0 for CONTEND_UNITS */
+} place_t;
+
+/* An offer in a contest. Contenders stand in rank order. */
+typedef struct contender {
+    uint32_t candidate;
+    uint32_t kind;            /* CONTEND_ */
+    uint32_t first_place;
+    uint32_t place_count;
+    int64_t cap;              /* applications; CONTEND_UNITS: units */
+    int64_t get;              /* CONTEND_CHEAPEST: rewarded units a block */
+    int64_t price_parts;      /* paid for an application: taken off its worth */
+    int64_t times;            /* answer: applications; CONTEND_UNITS: units */
+    int64_t alone_parts;      /* most that it is worth with all units to itself */
+    uint32_t component;
+    uint32_t is_tangled;      /* its own places want the same units */
+    uint32_t is_qualified;    /* answer: there are units for an application */
+    uint32_t reserved;
+} contender_t;
+
+/* Answer of a contest: units of a run in a place. */
+typedef struct allocation {
+    uint32_t contender;
+    uint32_t place;           /* index within the contender */
+    uint32_t run;
+    uint32_t is_rewarded;
+    int64_t units;
+} allocation_t;
+
+/* One contest: the input and the answer of resolve. Runs are scratch->runs. */
+typedef struct contest {
+    uint32_t contender_count;
+    uint32_t place_count;
+    uint32_t entry_count;
+    uint32_t group_count;
+    uint32_t allocation_count;
+    uint32_t component_count; /* answer: components of two or more contenders */
+    uint32_t is_full;         /* allocations found no room: the answer is void */
+    uint32_t sees_taken;      /* a stackable offer sees units that others took */
+    int64_t worth_parts;
+    int64_t bound_parts;      /* no combination is worth more */
+    contender_t contenders[CANDIDATES_MAX];
+    place_t places[PLACES_MAX];
+    fitting_t entries[ENTRIES_MAX];
+    int64_t group_caps[GROUPS_MAX];
+    allocation_t allocations[SHARES_MAX];
+} contest_t;
+
+/* What a column of the linear program stands for. */
+#define COLUMN_UNITS 1
+#define COLUMN_TIMES 2
+#define COLUMN_FREE 3
+#define COLUMN_BOUGHT 4
+
+typedef struct column {
+    uint32_t kind;            /* COLUMN_ */
+    uint32_t contender;
+    uint32_t place;
+    uint32_t run;
+    uint32_t entry;
+    uint32_t next_of_run;     /* column of the same run; NONE_32 ends */
+} column_t;
+
+typedef struct frame {
+    uint32_t column;
+    uint32_t is_second;
+    int64_t lower;
+    int64_t upper;
+    int64_t other_lower;
+    int64_t other_upper;
+} frame_t;
+
+#define FRAMES_MAX 512
+
+/* State of one search over one component. */
+typedef struct search {
+    uint32_t component;
+    uint32_t frame_count;
+    uint32_t node_count;
+    uint32_t is_probe;        /* looks for any solution as good that counts otherwise */
+    uint32_t is_found;
+    uint32_t is_proven;
+    int64_t incumbent_parts;  /* only what is worth more is looked for */
+    int64_t grain;            /* every worth in the component is a multiple of it */
+    uint32_t split_column;
+    uint32_t reserved;
+    int64_t split_lower[2];   /* bounds of the two branches, the first to be tried first */
+    int64_t split_upper[2];
+    uint32_t total_row[CANDIDATES_MAX];    /* row that counts a contender; NONE_32 none */
+    uint32_t times_column[CANDIDATES_MAX]; /* NONE_32 none */
+    uint32_t first_column[CANDIDATES_MAX];
+    int64_t trial_times[CANDIDATES_MAX];
+    int64_t best_times[CANDIDATES_MAX];
+    column_t columns[LP_COLUMNS_MAX];
+    int64_t trial[LP_COLUMNS_MAX];         /* whole numbers of a leaf */
+    int64_t best[LP_COLUMNS_MAX];
+    frame_t frames[FRAMES_MAX];
+} search_t;
+
+typedef struct scratch {
+    uint32_t epoch;
+    uint32_t refused_count;
+    uint32_t candidate_count;
+    uint32_t held_out_count;
+    uint32_t coupon_pair_count;
+    uint32_t run_words;
+    uint32_t run_count;
+    uint32_t piece_count;
+    uint32_t has_held_out;    /* this pass decides as if nobody were held out */
+    uint32_t reserved_0;
+    uint32_t explained_count;
+    uint32_t reserved_32;
+    uint64_t steps;
+    uint64_t step_budget;
+    int64_t gap_parts;
+    int64_t gap_minor;
+    touched_t touched[TOUCHED_SLOTS];
+    candidate_t candidates[CANDIDATES_MAX];
+    explained_t refused[CANDIDATES_MAX];
+    coupon_pair_t coupon_pairs[COUPON_PAIRS_MAX];
+    uint64_t bits[CANDIDATES_MAX * OFFER_SLOTS_MAX][RUN_WORDS_MAX];
+    uint32_t order[CANDIDATES_MAX];
+    work_piece_t pieces[WORK_PIECES_MAX];
+    work_piece_t next_pieces[WORK_PIECES_MAX];
+    work_run_t runs[WORK_RUNS_MAX];
+    int64_t run_left[WORK_RUNS_MAX];
+    int64_t run_demand[WORK_RUNS_MAX];
+    uint32_t run_owner[WORK_RUNS_MAX];
+    uint32_t sorted[WORK_RUNS_MAX];
+    uint32_t place_order[OFFER_SLOTS_MAX][WORK_RUNS_MAX];
+    int64_t group_left[GROUPS_MAX];
+    uint32_t run_node[WORK_RUNS_MAX];
+    uint32_t entry_arc[ENTRIES_MAX];
+    uint32_t bought_arc[ENTRIES_MAX];
+    uint32_t run_column[WORK_RUNS_MAX];
+    uint32_t group_node[GROUPS_MAX];
+    int64_t weights[WORK_RUNS_MAX];
+    int64_t ceilings[WORK_RUNS_MAX];
+    int64_t share_minor[WORK_RUNS_MAX];
+    int128_t rests[WORK_RUNS_MAX];
+    int64_t piece_used[WORK_PIECES_MAX];
+    int64_t rewarded_units[WORK_RUNS_MAX]; /* all zero between offers */
+    int64_t other_units[WORK_RUNS_MAX];    /* all zero between offers */
+    uint32_t rewarded_runs[WORK_RUNS_MAX];
+    int64_t line_units[BASKET_LINES_MAX];
+    int64_t line_ceilings[BASKET_LINES_MAX];
+    int64_t line_minor[BASKET_LINES_MAX];
+    uint32_t line_piece[BASKET_LINES_MAX];
+    uint32_t next_count;
+    uint32_t is_full;         /* pieces, shares or allocations found no room */
+    contest_t contest;
+    search_t search;
+    flow_t flow;
+    lp_t lp;
+} scratch_t;
+
+#endif

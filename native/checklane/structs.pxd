@@ -1,0 +1,813 @@
+"""The structs and names of our headers, for the modules of the decision. Declarations only: the
+headers say what each means."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "checklane/status.h" nogil:
+    ctypedef enum status_t:
+        STATUS_OK
+        STATUS_CANDIDATES_CEILING
+
+cdef extern from "checklane/invariant.h" nogil:
+    void INVARIANT(bint belief)
+
+cdef extern from "checklane/limits.h" nogil:
+    enum:
+        BASKET_LINES_MAX
+        BASKET_RUNS_MAX
+        RUN_WORDS_MAX
+        IDENTIFIERS_MAX
+        COUPONS_MAX
+        SELECTIONS_MAX
+        CANDIDATES_MAX
+        OFFER_SLOTS_MAX
+        SHARES_MAX
+        LINE_SHARES_MAX
+        AWARDS_MAX
+        NEAR_MISSES_MAX
+        STOPPED_MAX
+        FACTS_BYTES_MAX
+        SWEPT_MAX
+        STEP_BUDGET_DEFAULT
+
+cdef extern from "checklane/layout.h" nogil:
+    const uint32_t NONE_32
+    const int32_t DAY_NEVER
+    enum:
+        MEMBER_FLAG_CONSENT
+        MEMBER_FLAG_STAFF
+        MEMBER_FLAG_BUSINESS
+        MEMBER_FLAG_BLOCKED
+        MEMBER_FLAG_PROVISIONAL
+        PRODUCT_FLAG_NO_DISCOUNT
+        PRODUCT_FLAG_NO_EARN
+        PRODUCT_FLAG_NO_BURN
+        MULTIPLIER_HIGHEST
+        MULTIPLIER_ADDITIVE
+        MULTIPLIER_COMPOUND
+        ROUNDING_HALF_AWAY
+        ROUNDING_FLOOR
+        ROUNDING_CEIL
+        LAYER_ITEM
+        LAYER_BASKET
+        LAYER_TENDER
+        LAYER_EARN
+        MECHANIC_UNIT_OFF
+        MECHANIC_BUY_GET
+        MECHANIC_CHEAPEST
+        MECHANIC_GROUP_PRICE
+        MECHANIC_ROW_PRICE
+        MECHANIC_THRESHOLD
+        MECHANIC_EARN_RATE
+        MECHANIC_EARN_BONUS
+        MECHANIC_EARN_TIMES
+        REWARD_PERCENT
+        REWARD_AMOUNT
+        REWARD_PRICE
+        REWARD_POINTS
+        OFFER_FLAG_CHOSEN
+        OFFER_FLAG_WALLET
+        OFFER_FLAG_COUPON
+        OFFER_FLAG_STACKABLE
+        OFFER_FLAG_INITIAL_BASE
+        OFFER_FLAG_SERIAL
+        OFFER_FLAG_REDUCED_OUT
+        OFFER_FLAG_ONCE_A_VISIT
+        OFFER_FLAG_STAFF
+        SLOT_TAKE
+        SLOT_BUY
+        SLOT_GET
+        SLOT_FLAG_UNIVERSAL
+        LIMIT_SCOPE_MEMBER
+        LIMIT_SCOPE_GROUP
+        LIMIT_SCOPE_STORE
+        LIMIT_SCOPE_GLOBAL
+        LIMIT_SCOPE_CARD
+        LIMIT_MEASURE_USES
+        LIMIT_MEASURE_MONEY
+        LIMIT_MEASURE_UNITS
+        WINDOW_CAMPAIGN
+        WINDOW_DAY
+        WINDOW_WEEK
+        WINDOW_MONTH
+        WINDOW_YEAR
+        SETTLE_THIRD_PARTY
+        AUDIENCE_FLAG_MEMBERS
+        AUDIENCE_FLAG_NON_MEMBERS
+        AUDIENCE_FLAG_CONSENT
+        AUDIENCE_FLAG_BUSINESS
+        AUDIENCE_FLAG_STAFF
+        EXPIRY_NEVER
+        EXPIRY_DAYS
+        EXPIRY_MONTH_END
+        EXPIRY_ROLLING
+        EXPIRY_FIXED
+        CELL_COUNTER
+    ctypedef struct member_record_t:
+        uint64_t member
+        uint64_t account_group
+        uint64_t segments[2]
+        uint64_t wallet_first
+        uint32_t wallet_count
+        uint16_t tier
+        uint16_t flags
+        uint16_t birth_month
+        uint16_t birth_day
+        uint32_t attributes
+        uint32_t home_store
+    ctypedef struct product_t:
+        uint64_t code
+        uint64_t brand_key
+        uint64_t vendor_key
+        uint64_t flags
+        int64_t cost_milli
+        int64_t legal_min_minor
+        uint32_t category
+        uint32_t department
+    ctypedef struct store_t:
+        uint64_t key
+        uint64_t region_key
+        uint64_t banner_key
+        uint64_t franchise_key
+        uint32_t number
+        uint32_t zone
+        uint32_t first_transition
+        uint32_t transition_count
+        uint32_t jurisdiction
+    ctypedef struct program_header_t:
+        uint64_t program_key
+        uint64_t step_budget
+        uint8_t catalogue_hash[16]
+        uint32_t format
+        uint32_t semantics_version
+        uint32_t program_version
+        uint32_t currency
+        uint32_t currency_exponent
+        uint32_t store_set_words
+        uint32_t product_count
+        uint32_t offer_count
+        uint32_t flags
+        uint16_t multiplier_policy
+        uint16_t return_policy
+        uint16_t claw_back_policy
+        uint16_t points_rounding
+        uint32_t hold_minutes
+        uint32_t return_days
+    ctypedef struct offer_t:
+        uint64_t key
+        int64_t reward_value
+        int64_t threshold_minor
+        int64_t threshold_count
+        int64_t per_minor
+        int64_t units_max
+        int64_t times_max
+        int64_t discount_max_minor
+        uint32_t version
+        int32_t class_order
+        int32_t priority
+        uint32_t flags
+        uint32_t first_slot
+        uint32_t first_limit
+        uint32_t first_funding
+        uint32_t first_text
+        uint32_t store_set
+        uint32_t audience
+        uint32_t schedule
+        uint32_t channel_mask
+        uint32_t first_row
+        uint32_t row_count
+        uint16_t slot_count
+        uint16_t limit_count
+        uint16_t funding_count
+        uint16_t text_count
+        uint16_t control_bp
+        uint8_t layer
+        uint8_t mechanic
+        uint8_t reward
+        uint8_t rounding
+        uint8_t return_allocation
+        uint8_t purse
+        int64_t get_count
+        int64_t floor_minor
+        uint32_t source_mask
+        uint32_t id_text
+        uint32_t id_length
+        uint32_t valid_days
+    ctypedef struct slot_t:
+        uint32_t offer
+        uint16_t role
+        uint16_t flags
+        int64_t count
+        int64_t unit_min_minor
+        int64_t unit_max_minor
+    ctypedef struct posting_list_t:
+        uint32_t first
+        uint32_t count
+    ctypedef struct row_t:
+        uint32_t offer
+        uint32_t product
+        uint32_t zone
+        uint32_t units_max
+        int64_t price_minor
+    ctypedef struct limit_t:
+        int64_t most
+        uint8_t scope
+        uint8_t measure
+        uint8_t window
+        uint8_t number
+    ctypedef struct funding_t:
+        uint32_t funder_text
+        uint32_t funder_length
+        uint32_t share_bp
+        uint32_t settlement
+    ctypedef struct audience_t:
+        uint64_t any[2]
+        uint64_t all[2]
+        uint64_t none[2]
+        uint32_t tier_mask
+        uint32_t flags
+        uint32_t birthday
+    ctypedef struct schedule_t:
+        int64_t from_minute
+        int64_t until_minute
+        uint16_t hours_from[4]
+        uint16_t hours_until[4]
+        uint32_t first_blackout
+        uint32_t blackout_count
+        uint8_t weekday_mask
+        uint8_t hours_count
+    ctypedef struct purse_t:
+        uint64_t key
+        int64_t worth_num
+        int64_t worth_den
+        uint32_t decimals
+        uint32_t expiry
+        int32_t expiry_n
+        int32_t pending_days
+        uint32_t id_text
+        uint32_t id_length
+        uint32_t flags
+    ctypedef struct tier_t:
+        uint64_t key
+        uint32_t id_text
+        uint32_t id_length
+        uint32_t progress
+        int64_t goal
+    ctypedef struct progress_t:
+        uint64_t key
+        int64_t goal
+        uint32_t slot
+        uint32_t reward_offer
+        uint8_t measure
+        uint8_t scope
+        uint8_t window
+        uint8_t repeats
+    ctypedef struct coupon_slot_t:
+        uint64_t coupon_key
+        uint32_t offer
+        uint32_t flags
+    ctypedef struct offer_number_t:
+        uint64_t key
+        uint32_t offer
+    ctypedef struct name_slot_t:
+        uint64_t key
+        uint32_t number
+        uint32_t space
+        uint32_t id_text
+        uint32_t id_length
+    ctypedef struct cell_t:
+        uint8_t kind
+        uint8_t sub
+        int32_t day
+        uint64_t key
+        int64_t value
+        int64_t other
+
+cdef extern from "checklane/basket.h" nogil:
+    enum:
+        LINE_KIND_SALE
+        LINE_FLAG_NO_DISCOUNT
+        LINE_FLAG_NO_EARN
+        LINE_FLAG_AGE_VERIFIED
+        LINE_FLAG_OPAQUE
+        LINE_FLAG_REDUCED
+        OUTCOME_APPLIED
+        OUTCOME_STOPPED
+        OUTCOME_NOT_YET
+        OUTCOME_ENDED
+        OUTCOME_NOT_THIS_HOUR
+        OUTCOME_NOT_THIS_STORE
+        OUTCOME_NOT_THIS_CHANNEL
+        OUTCOME_NOT_A_MEMBER
+        OUTCOME_MEMBERS_EXCLUDED
+        OUTCOME_TIER
+        OUTCOME_SEGMENT
+        OUTCOME_ATTRIBUTE
+        OUTCOME_NOT_IN_WALLET
+        OUTCOME_HELD_OUT
+        OUTCOME_COUPON_MISSING
+        OUTCOME_NOT_CHOSEN
+        OUTCOME_LIMIT_REACHED
+        OUTCOME_NOT_QUALIFIED
+        OUTCOME_THRESHOLD
+        OUTCOME_NO_SAVING
+        OUTCOME_OTHER_BETTER
+        AWARD_BASE
+        AWARD_BONUS
+        AWARD_MULTIPLIER
+        OPTIMALITY_EXACT
+        OPTIMALITY_BOUNDED
+    ctypedef struct bytes_t:
+        const uint8_t *at
+        uint32_t size
+    ctypedef struct line_t:
+        uint32_t line_id
+        uint32_t parent
+        uint64_t code
+        uint32_t product
+        uint8_t kind
+        uint8_t price_source
+        uint8_t measure_unit
+        uint32_t flags
+        uint32_t return_line_id
+        int64_t count
+        int64_t amount_minor
+        int64_t list_minor
+        int64_t measure_milli
+        int64_t pos_discount_minor
+        bytes_t department
+    ctypedef struct run_t:
+        uint64_t code
+        uint32_t product
+        uint32_t flags
+        int64_t unit_minor
+        int64_t count
+        int64_t measure_milli
+        uint8_t price_source
+        uint8_t measure_unit
+        uint32_t first_piece
+        uint32_t piece_count
+    ctypedef struct piece_t:
+        uint32_t line
+        uint32_t run
+        int64_t count
+    ctypedef struct identifier_t:
+        uint8_t role
+        uint8_t kind
+        bytes_t value
+    ctypedef struct basket_t:
+        const uint8_t *request
+        uint32_t request_size
+        uint32_t line_count
+        uint32_t run_count
+        uint32_t piece_count
+        uint32_t identifier_count
+        uint32_t coupon_count
+        uint32_t selection_count
+        uint32_t tender_count
+        bytes_t store_id
+        bytes_t till_id
+        bytes_t basket_id
+        bytes_t locale
+        bytes_t channel_text
+        uint64_t store_key
+        uint32_t channel
+        int32_t business_date
+        int64_t opened_unix_ms
+        int32_t utc_offset_minutes
+        uint8_t has_utc_offset
+        uint8_t explain
+        uint8_t near_miss_limit
+        uint8_t training
+        line_t lines[BASKET_LINES_MAX]
+        run_t runs[BASKET_RUNS_MAX]
+        piece_t pieces[BASKET_RUNS_MAX]
+        identifier_t identifiers[IDENTIFIERS_MAX]
+        uint64_t coupon_keys[COUPONS_MAX]
+        bytes_t coupons[COUPONS_MAX]
+        uint64_t selections[SELECTIONS_MAX]
+    ctypedef struct facts_t:
+        int64_t decided_unix_ms
+        int64_t local_minute
+        int32_t business_day
+        uint32_t degraded_level
+        const store_t *store
+        uint64_t member
+        uint64_t account_group
+        member_record_t record
+        const cell_t *group_cells
+        const cell_t *member_cells
+        uint32_t group_cell_count
+        uint32_t member_cell_count
+        const uint64_t *wallet
+        uint32_t wallet_count
+        uint32_t stopped_count
+        const uint64_t *stopped
+        const uint64_t *hold_out_key
+        uint64_t group_lsn
+        uint64_t member_lsn
+    ctypedef struct applied_t:
+        uint32_t offer
+        uint32_t flags
+        int64_t times
+        int64_t units
+        int64_t discount_minor
+    ctypedef struct line_share_t:
+        uint32_t applied
+        uint32_t line
+        int64_t units
+        int64_t discount_minor
+    ctypedef struct award_t:
+        uint32_t offer
+        uint8_t purse
+        uint8_t reason
+        int32_t activation_day
+        int32_t expiry_day
+        int64_t points
+    ctypedef struct near_miss_t:
+        uint32_t offer
+        uint32_t slot
+        int64_t missing_units
+        int64_t missing_minor
+        int64_t gain_minor
+    ctypedef struct explained_t:
+        uint32_t offer
+        uint32_t outcome
+    ctypedef struct counted_t:
+        uint32_t offer
+        uint8_t scope
+        uint8_t number
+        int32_t window
+        int64_t given
+    ctypedef struct decision_t:
+        uint32_t applied_count
+        uint32_t share_count
+        uint32_t award_count
+        uint32_t near_miss_count
+        uint32_t explained_count
+        uint32_t counted_count
+        uint32_t optimality
+        uint32_t component_count
+        int64_t gap_minor
+        int64_t forgone_minor
+        uint64_t steps
+        int64_t gross_minor
+        int64_t discount_minor
+        int64_t net_minor
+        int64_t line_discount_minor[BASKET_LINES_MAX]
+        uint32_t coupon_offer[COUPONS_MAX]
+        applied_t applied[CANDIDATES_MAX]
+        line_share_t shares[LINE_SHARES_MAX]
+        award_t awards[AWARDS_MAX]
+        near_miss_t near_misses[NEAR_MISSES_MAX]
+        explained_t explained[CANDIDATES_MAX]
+        counted_t counted[CANDIDATES_MAX]
+
+cdef extern from "checklane/snapshot.h" nogil:
+    ctypedef struct catalogue_t:
+        uint8_t hash[16]
+        const product_t *products
+        const store_t *stores
+        uint64_t code_mask
+        uint64_t store_mask
+        uint32_t product_count
+        uint32_t transition_count
+        void *environment
+    ctypedef struct program_t:
+        uint8_t hash[16]
+        const program_header_t *header
+        const offer_t *offers
+        const slot_t *slots
+        const uint32_t *class_of_product
+        const posting_list_t *classes
+        const uint32_t *postings
+        const uint32_t *universal
+        const row_t *rows
+        const limit_t *limits
+        const funding_t *funding
+        const uint64_t *store_sets
+        const audience_t *audiences
+        const schedule_t *schedules
+        const int32_t *blackouts
+        const uint8_t *strings
+        const purse_t *purses
+        const tier_t *tiers
+        const progress_t *progress
+        const coupon_slot_t *coupons
+        const offer_number_t *offer_numbers
+        const name_slot_t *names
+        uint64_t row_mask
+        uint64_t coupon_mask
+        uint64_t offer_number_mask
+        uint64_t name_mask
+        uint32_t class_count
+        uint32_t posting_count
+        uint32_t universal_count
+        uint32_t slot_count
+        uint32_t purse_count
+        uint32_t tier_count
+        uint32_t progress_count
+        uint32_t issuer_count
+        uint32_t row_count
+        uint32_t string_bytes
+        void *environment
+    const row_t *find_row(const program_t *program, uint32_t offer, uint32_t product,
+                          uint32_t zone)
+
+cdef extern from "checklane/rounding.h" nogil:
+    enum:
+        PARTS_PER_MINOR
+    ctypedef long long int128_t  # wider in C: never held in a Cython temporary
+    ctypedef struct civil_t:
+        int32_t year
+        int32_t month
+        int32_t day
+    int64_t round_quotient(int128_t numerator, int128_t denominator, uint32_t rounding)
+    int64_t multiply_round(int64_t a, int64_t b, int64_t c, uint32_t rounding)
+    int64_t minimum(int64_t a, int64_t b)
+    int64_t maximum(int64_t a, int64_t b)
+    int64_t capped_product(int64_t a, int64_t b)
+    int64_t greatest_divisor(int64_t a, int64_t b)
+    void share_exactly(int64_t total, const int64_t *weights, const int64_t *ceilings,
+                       uint32_t count, int64_t *shares, int128_t *rests)
+    civil_t civil_of_day(int32_t day_number)
+    int32_t day_of_civil(int64_t year, int64_t month, int64_t day)
+    uint32_t weekday_of_day(int32_t day_number)
+    int32_t window_first_day(uint32_t window, int32_t day_number)
+
+cdef extern from "checklane/flow.h" nogil:
+    const int64_t FLOW_MUST
+    enum:
+        FLOW_SOURCE
+        FLOW_SINK
+        FLOW_NODES_MAX
+        FLOW_ARCS_MAX
+    ctypedef struct flow_arc_t:
+        int64_t capacity
+        int64_t gain
+        int64_t second_gain
+        uint32_t to
+        uint32_t next
+    ctypedef struct flow_t:
+        uint32_t node_count
+        uint32_t arc_count
+        uint32_t is_full
+        uint64_t steps
+        uint32_t first_arc[FLOW_NODES_MAX]
+        uint32_t arc_in[FLOW_NODES_MAX]
+        uint32_t queue[FLOW_NODES_MAX]
+        uint8_t is_queued[FLOW_NODES_MAX]
+        int64_t gain[FLOW_NODES_MAX]
+        int64_t second_gain[FLOW_NODES_MAX]
+        flow_arc_t arcs[FLOW_ARCS_MAX]
+    uint32_t flow_add_node(flow_t *flow)
+    void flow_begin(flow_t *flow)
+    uint32_t flow_add_arc(flow_t *flow, uint32_t start, uint32_t end, int64_t capacity,
+                          int64_t gain, int64_t second_gain)
+    int64_t flow_on(const flow_t *flow, uint32_t arc)
+    void flow_solve(flow_t *flow)
+
+cdef extern from "checklane/simplex.h" nogil:
+    const int64_t LP_UNBOUNDED
+    enum:
+        LP_COLUMNS_MAX
+        LP_ROWS_MAX
+        LP_VARIABLES_MAX
+        LP_NONZEROS_MAX
+        LP_CELLS_MAX
+        LP_DUAL_SCALE
+        LP_OPTIMAL
+        LP_CUT
+        LP_INFEASIBLE
+        LP_TROUBLE
+    ctypedef struct lp_t:
+        uint32_t column_count
+        uint32_t row_count
+        uint32_t nonzero_count
+        uint32_t is_full
+        uint64_t steps
+        double ray
+        uint32_t ray_row
+        int32_t ray_sign
+        double objective
+        double objective_start
+        int64_t cost_parts[LP_COLUMNS_MAX]
+        int64_t lower[LP_VARIABLES_MAX]
+        int64_t upper[LP_VARIABLES_MAX]
+        int64_t right[LP_ROWS_MAX]
+        uint32_t row_first[LP_ROWS_MAX + 1]
+        uint32_t nonzero_column[LP_NONZEROS_MAX]
+        int64_t nonzero[LP_NONZEROS_MAX]
+        uint8_t is_at_upper[LP_VARIABLES_MAX]
+        uint32_t basis[LP_ROWS_MAX]
+        uint32_t outside[LP_COLUMNS_MAX]
+        int32_t row_of[LP_VARIABLES_MAX]
+        double value[LP_ROWS_MAX]
+        double beta[LP_ROWS_MAX]
+        double reduced[LP_COLUMNS_MAX]
+        uint32_t flips[LP_COLUMNS_MAX]
+        uint8_t is_flipped[LP_COLUMNS_MAX]
+        int64_t dual[LP_ROWS_MAX]
+        int128_t exact[LP_COLUMNS_MAX]
+        double cells[LP_CELLS_MAX]
+    uint32_t lp_slack(uint32_t row)
+    void lp_begin(lp_t *lp)
+    uint32_t lp_add_column(lp_t *lp, int64_t cost_parts, int64_t lower, int64_t upper)
+    void lp_add_nonzero(lp_t *lp, uint32_t column, int64_t factor)
+    uint32_t lp_add_row(lp_t *lp, int64_t right, int64_t slack_upper)
+    uint32_t lp_solve(lp_t *lp, double cutoff_minor, uint64_t step_limit)
+    double lp_value_of(const lp_t *lp, uint32_t column)
+    int64_t lp_bound_parts(lp_t *lp)
+
+cdef extern from "checklane/scratch.h" nogil:
+    enum:
+        TOUCHED_SLOTS
+        TOUCHED_REFUSED_MAX
+        COUPON_PAIRS_MAX
+        WORK_RUNS_MAX
+        WORK_PIECES_MAX
+        ENTRIES_MAX
+        PLACES_MAX
+        GROUPS_MAX
+        CANDIDATE_HELD_OUT
+        CANDIDATE_APPLIED
+        CANDIDATE_COMPETED
+        CONTEND_UNITS
+        CONTEND_APPLICATIONS
+        CONTEND_CHEAPEST
+        COLUMN_UNITS
+        COLUMN_TIMES
+        COLUMN_FREE
+        COLUMN_BOUGHT
+        FRAMES_MAX
+    ctypedef struct touched_t:
+        uint32_t epoch
+        uint32_t offer
+        uint32_t candidate
+    ctypedef struct candidate_t:
+        const offer_t *offer
+        uint32_t number
+        uint32_t flags
+        uint32_t outcome
+        uint32_t coupon_count
+        int64_t uses_left
+        int64_t units_left
+        int64_t money_left
+        int64_t third_party_bp
+    ctypedef struct coupon_pair_t:
+        uint32_t offer
+        uint32_t coupon
+    ctypedef struct work_piece_t:
+        int64_t price_minor
+        int64_t count
+        uint32_t line
+        uint32_t line_id
+        uint32_t origin
+        uint32_t taken
+    ctypedef struct work_run_t:
+        int64_t price_minor
+        int64_t initial_minor
+        int64_t count
+        uint32_t origin
+        uint32_t taken
+        uint32_t first_piece
+        uint32_t piece_count
+    ctypedef struct fitting_t:
+        int64_t worth
+        uint32_t run
+        uint32_t group
+    ctypedef struct place_t:
+        uint32_t first_entry
+        uint32_t entry_count
+        uint32_t is_rewarded
+        int64_t count
+    ctypedef struct contender_t:
+        uint32_t candidate
+        uint32_t kind
+        uint32_t first_place
+        uint32_t place_count
+        int64_t cap
+        int64_t get
+        int64_t price_parts
+        int64_t times
+        int64_t alone_parts
+        uint32_t component
+        uint32_t is_tangled
+        uint32_t is_qualified
+    ctypedef struct allocation_t:
+        uint32_t contender
+        uint32_t place
+        uint32_t run
+        uint32_t is_rewarded
+        int64_t units
+    ctypedef struct contest_t:
+        uint32_t contender_count
+        uint32_t place_count
+        uint32_t entry_count
+        uint32_t group_count
+        uint32_t allocation_count
+        uint32_t component_count
+        uint32_t is_full
+        uint32_t sees_taken
+        int64_t worth_parts
+        int64_t bound_parts
+        contender_t contenders[CANDIDATES_MAX]
+        place_t places[PLACES_MAX]
+        fitting_t entries[ENTRIES_MAX]
+        int64_t group_caps[GROUPS_MAX]
+        allocation_t allocations[SHARES_MAX]
+    ctypedef struct column_t:
+        uint32_t kind
+        uint32_t contender
+        uint32_t place
+        uint32_t run
+        uint32_t entry
+        uint32_t next_of_run
+    ctypedef struct frame_t:
+        uint32_t column
+        uint32_t is_second
+        int64_t lower
+        int64_t upper
+        int64_t other_lower
+        int64_t other_upper
+    ctypedef struct search_t:
+        uint32_t component
+        uint32_t frame_count
+        uint32_t node_count
+        uint32_t is_probe
+        uint32_t is_found
+        uint32_t is_proven
+        int64_t incumbent_parts
+        int64_t grain
+        uint32_t split_column
+        int64_t split_lower[2]
+        int64_t split_upper[2]
+        uint32_t total_row[CANDIDATES_MAX]
+        uint32_t times_column[CANDIDATES_MAX]
+        uint32_t first_column[CANDIDATES_MAX]
+        int64_t trial_times[CANDIDATES_MAX]
+        int64_t best_times[CANDIDATES_MAX]
+        column_t columns[LP_COLUMNS_MAX]
+        int64_t trial[LP_COLUMNS_MAX]
+        int64_t best[LP_COLUMNS_MAX]
+        frame_t frames[FRAMES_MAX]
+    ctypedef struct scratch_t:
+        uint32_t epoch
+        uint32_t refused_count
+        uint32_t candidate_count
+        uint32_t held_out_count
+        uint32_t coupon_pair_count
+        uint32_t run_words
+        uint32_t run_count
+        uint32_t piece_count
+        uint32_t has_held_out
+        uint32_t explained_count
+        uint64_t steps
+        uint64_t step_budget
+        int64_t gap_parts
+        int64_t gap_minor
+        touched_t touched[TOUCHED_SLOTS]
+        candidate_t candidates[CANDIDATES_MAX]
+        explained_t refused[CANDIDATES_MAX]
+        coupon_pair_t coupon_pairs[COUPON_PAIRS_MAX]
+        uint64_t bits[CANDIDATES_MAX * OFFER_SLOTS_MAX][RUN_WORDS_MAX]
+        uint32_t order[CANDIDATES_MAX]
+        work_piece_t pieces[WORK_PIECES_MAX]
+        work_piece_t next_pieces[WORK_PIECES_MAX]
+        work_run_t runs[WORK_RUNS_MAX]
+        int64_t run_left[WORK_RUNS_MAX]
+        int64_t run_demand[WORK_RUNS_MAX]
+        uint32_t run_owner[WORK_RUNS_MAX]
+        uint32_t sorted[WORK_RUNS_MAX]
+        uint32_t place_order[OFFER_SLOTS_MAX][WORK_RUNS_MAX]
+        int64_t group_left[GROUPS_MAX]
+        uint32_t run_node[WORK_RUNS_MAX]
+        uint32_t entry_arc[ENTRIES_MAX]
+        uint32_t bought_arc[ENTRIES_MAX]
+        uint32_t run_column[WORK_RUNS_MAX]
+        uint32_t group_node[GROUPS_MAX]
+        int64_t weights[WORK_RUNS_MAX]
+        int64_t ceilings[WORK_RUNS_MAX]
+        int64_t share_minor[WORK_RUNS_MAX]
+        int128_t rests[WORK_RUNS_MAX]
+        int64_t piece_used[WORK_PIECES_MAX]
+        int64_t rewarded_units[WORK_RUNS_MAX]
+        int64_t other_units[WORK_RUNS_MAX]
+        uint32_t rewarded_runs[WORK_RUNS_MAX]
+        int64_t line_units[BASKET_LINES_MAX]
+        int64_t line_ceilings[BASKET_LINES_MAX]
+        int64_t line_minor[BASKET_LINES_MAX]
+        uint32_t line_piece[BASKET_LINES_MAX]
+        uint32_t next_count
+        uint32_t is_full
+        contest_t contest
+        search_t search
+        flow_t flow
+        lp_t lp
+
+cdef extern from "checklane/siphash.h" nogil:
+    ctypedef struct hash128_t:
+        uint64_t hi
+        uint64_t lo
+    hash128_t siphash128(const uint64_t *key, const void *bytes, size_t size)
+    uint64_t mix64(uint64_t number)

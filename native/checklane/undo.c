@@ -1,0 +1,508 @@
+/* Void and return: both work from the original entry, which the caller's thread copies out of the
+ * journal before the writer is asked. The writer judges what is still there to be undone.
+ *
+ * Money: a line's refund is round(net * returned / sold) less what was refunded for it before, so
+ * any sequence of partial returns sums to the whole. Points: of what the sale earned in a purse,
+ * round(earned * refunded / net of the sale) is taken back, less what was taken back before. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+
+#define EXCEPTION_CLAW_BACK_SHORT 14
+
+static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
+{
+    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
+}
+
+/* round(amount * part / whole), half away from zero; nothing negative comes in. */
+static int64_t share_of(int64_t amount, int64_t part, int64_t whole)
+{
+    INVARIANT(amount >= 0);
+    INVARIANT(part >= 0);
+    INVARIANT(whole > 0);
+    return (int64_t)(((__int128)amount * part * 2 + whole) / ((__int128)whole * 2));
+}
+
+/* ------------------------------------------------------------------ the original ---- */
+
+static status_t copy_original(session_t *session, uint64_t position)
+{
+    original_t *original = &session->original;
+    entry_t entry;
+    status_t status = ledger_read(session->reader, position, &entry);
+    if (status != STATUS_OK) return status;
+    if (entry.header->kind != ENTRY_COMMIT) return STATUS_RECEIPT_UNKNOWN;
+    facts_header_t facts;
+    INVARIANT(entry.header->facts_bytes >= sizeof facts);
+    memcpy(&facts, entry.facts, sizeof facts);
+    INVARIANT(facts.sold_count <= BASKET_LINES_MAX);
+    INVARIANT(entry.header->movement_count <= MOVEMENTS_MAX);
+    const uint8_t *sold = entry.facts + sizeof facts + 2 * sizeof(record_head_t);
+    sold += (size_t)(facts.group_cells + facts.member_cells) * sizeof(cell_t);
+    sold += (size_t)(facts.wallet_count + facts.stopped_count) * sizeof(uint64_t);
+    INVARIANT(sold + facts.sold_count * sizeof(sold_line_t)
+              <= entry.facts + entry.header->facts_bytes);
+    original->position = position;
+    original->account_group = entry.header->account_group;
+    original->member = entry.header->member;
+    original->business_date = entry.header->business_date;
+    original->movement_count = entry.header->movement_count;
+    original->sold_count = facts.sold_count;
+    memcpy(original->movements, entry.movements, original->movement_count * sizeof(movement_t));
+    memcpy(original->sold, sold, original->sold_count * sizeof(sold_line_t));
+    return STATUS_OK;
+}
+
+static const cell_t *find_entry_cell(record_t record)
+{
+    uint32_t at = record_first(record, CELL_ENTRY);
+    if (at == record.head->cell_count || record.cells[at].kind != CELL_ENTRY) return NULL;
+    return &record.cells[at];
+}
+
+/* Finds the sale by its receipt, or by the key under which it was committed. */
+static status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
+                              const char *place)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const wire_t *wire = &session->wire;
+    hash128_t hash;
+    uint8_t family = FAMILY_RECEIPT;
+    if (key.size > 0) {
+        family = FAMILY_KEY;
+        hash = wire_key_hash(no_secret, wire->store_id, wire->till_id, REQUEST_COMMIT_TRANSACTION,
+                             key);
+    } else {
+        hash = wire_receipt_hash(no_secret, receipt);
+    }
+    const accounts_view_t *view = ledger_pin(session->reader);
+    const cell_t *cell =
+        find_entry_cell(accounts_read(view, key_of(session, family, hash.hi, hash.lo)));
+    uint64_t position = cell == NULL ? 0 : (uint64_t)cell->value;
+    ledger_unpin(session->reader);
+    if (position == 0) return fault_at(session->fault, STATUS_RECEIPT_UNKNOWN, "%s", place);
+    status_t status = copy_original(session, position);
+    if (status != STATUS_OK) return fault_at(session->fault, status, "%s", place);
+    session->original.receipt = hash;
+    return STATUS_OK;
+}
+
+/* The receipt's record key of the original sale: its own hash, or what its entry was bound to. */
+static record_key_t original_record(const session_t *session)
+{
+    const original_t *original = &session->original;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        const movement_t *movement = &original->movements[i];
+        if (movement->record.family != FAMILY_RECEIPT) continue;
+        if (movement->cell.kind == CELL_ENTRY) return movement->record;
+    }
+    return key_of(session, FAMILY_RECEIPT, original->receipt.hi, original->receipt.lo);
+}
+
+/* ------------------------------------------------------------------ points back ---- */
+
+static void copy_cells(session_t *session, record_t group)
+{
+    session->cell_count = group.head->cell_count;
+    if (session->cell_count == 0) return;
+    memcpy(session->cells, group.cells, session->cell_count * sizeof(cell_t));
+}
+
+/* Takes up to `points` from one lot of the working copy, as a movement. */
+static status_t take_from(session_t *session, entry_builder_t *entry, cell_t *lot, int64_t points,
+                          int64_t *left)
+{
+    int64_t taken = lot->value < points ? lot->value : points;
+    if (taken <= 0) return STATUS_OK;
+    cell_t cell = *lot;
+    cell.value = -taken;
+    cell.other = 0;
+    lot->value -= taken;
+    *left -= taken;
+    return entry_builder_move(entry, key_of(session, FAMILY_GROUP, session->original.account_group, 0),
+                              cell, MOVEMENT_ADD, REASON_REVERSE);
+}
+
+static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t policy)
+{
+    int32_t activation = (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
+    if (lot->kind != CELL_LOT || lot->sub != purse || lot->day < today) return false;
+    return policy != CLAW_BACK_PENDING_ONLY || activation > today;
+}
+
+/* Keeps the working copy true for the balances in the answer; a full record only misses that. */
+static void note_debt(session_t *session, const cell_t *debt)
+{
+    for (uint32_t i = 0; i < session->cell_count; i++) {
+        if (cell_compare(&session->cells[i], debt) != 0) continue;
+        session->cells[i].value += debt->value;
+        return;
+    }
+    if (session->cell_count < RECORD_CELLS_MAX) session->cells[session->cell_count++] = *debt;
+}
+
+/* Takes points back: from the lots that the sale made, then from others, the earliest expiry
+ * first (the order of cells), then by policy as a debt. *short_by is what could not be taken. */
+static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t purse,
+                          int64_t points, int64_t *short_by)
+{
+    const original_t *original = &session->original;
+    uint16_t policy = session->live->program->header->claw_back_policy;
+    int32_t today = session->facts.business_day;
+    status_t status = STATUS_OK;
+    int64_t left = points;
+    for (uint32_t i = 0; i < original->movement_count && left > 0; i++) {
+        const movement_t *made = &original->movements[i];
+        if (made->reason != REASON_EARN || made->cell.sub != purse) continue;
+        for (uint32_t j = 0; j < session->cell_count && status == STATUS_OK; j++) {
+            cell_t *lot = &session->cells[j];
+            if (cell_compare(lot, &made->cell) != 0) continue;
+            if (!may_take(lot, purse, today, policy)) continue;
+            int64_t most = made->cell.value < left ? made->cell.value : left;
+            status = take_from(session, entry, lot, most, &left);
+        }
+    }
+    for (uint32_t j = 0; j < session->cell_count && left > 0 && status == STATUS_OK; j++) {
+        cell_t *lot = &session->cells[j];
+        if (may_take(lot, purse, today, policy)) {
+            status = take_from(session, entry, lot, left, &left);
+        }
+    }
+    if (status == STATUS_OK && left > 0 && policy == CLAW_BACK_NEGATIVE) {
+        cell_t debt = {.kind = CELL_DEBT, .sub = purse, .value = left};
+        status = entry_builder_move(entry, key_of(session, FAMILY_GROUP, original->account_group, 0),
+                                    debt, MOVEMENT_ADD, REASON_CLAW_BACK);
+        note_debt(session, &debt);
+        left = 0;
+    }
+    *short_by = left;
+    return status;
+}
+
+static int64_t sum_earned(const original_t *original, uint8_t purse)
+{
+    int64_t earned = 0;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        const movement_t *movement = &original->movements[i];
+        if (movement->reason != REASON_EARN || movement->cell.sub != purse) continue;
+        earned += movement->cell.value;
+    }
+    return earned;
+}
+
+typedef struct undo {
+    record_t receipt;         /* of the original, as the writer sees it */
+    record_key_t receipt_key;
+    int64_t refunded;         /* of this sale, this request included */
+    int64_t refund;           /* of this request */
+    int64_t net;              /* of the sale's lines */
+    bool is_whole;            /* nothing of the sale is left */
+    uint32_t line_count;
+    uint32_t points_count;
+    uint32_t exception_count;
+} undo_t;
+
+/* Takes back each purse's part for what was refunded so far. */
+static status_t move_points(session_t *session, entry_builder_t *entry, undo_t *undo,
+                            uint8_t reason)
+{
+    const original_t *original = &session->original;
+    for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
+        int64_t earned = sum_earned(original, purse);
+        if (earned == 0) continue;
+        const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
+        int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
+        int64_t reversed = undo->is_whole || undo->net == 0
+                               ? (undo->is_whole ? earned : 0)
+                               : share_of(earned, undo->refunded, undo->net);
+        int64_t points = reversed - reversed_before;
+        int64_t short_by = 0;
+        if (points <= 0) continue;
+        status_t status = take_back(session, entry, purse, points, &short_by);
+        if (status != STATUS_OK) return status;
+        cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -points};
+        status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
+        if (status != STATUS_OK) return status;
+        const purse_t *named = &session->live->program->purses[purse - 1];
+        session->points[undo->points_count++] = (points_t){
+            .offer = NONE_32, .purse = purse, .reason = reason, .points = short_by - points};
+        if (short_by == 0) continue;
+        session->exceptions[undo->exception_count++] = (exception_t){
+            .kind = EXCEPTION_CLAW_BACK_SHORT,
+            .purse_id = {session->live->program->strings + named->id_text, named->id_length},
+            .points = short_by};
+    }
+    return STATUS_OK;
+}
+
+/* Gives counters back once nothing of the sale is left. */
+static status_t move_counts(session_t *session, const accounts_view_t *view,
+                            entry_builder_t *entry, const undo_t *undo)
+{
+    const original_t *original = &session->original;
+    if (!undo->is_whole) return STATUS_OK;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        const movement_t *made = &original->movements[i];
+        if (made->reason != REASON_COUNT) continue;
+        const cell_t *now = record_find(accounts_read(view, made->record), made->cell.kind,
+                                        made->cell.sub, made->cell.day, made->cell.key);
+        if (now == NULL) continue; /* swept with its window */
+        cell_t cell = made->cell;
+        cell.value = -(made->cell.value < now->value ? made->cell.value : now->value);
+        status_t status = entry_builder_move(entry, made->record, cell, MOVEMENT_ADD,
+                                             REASON_REVERSE);
+        if (status != STATUS_OK) return status;
+    }
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------------ lines ---- */
+
+static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *undo)
+{
+    const original_t *original = &session->original;
+    memset(undo, 0, sizeof *undo);
+    undo->receipt_key = original_record(session);
+    undo->receipt = accounts_read(view, undo->receipt_key);
+    for (uint32_t i = 0; i < original->sold_count; i++) undo->net += original->sold[i].net_minor;
+    for (uint32_t i = record_first(undo->receipt, CELL_RETURNED);
+         i < undo->receipt.head->cell_count && undo->receipt.cells[i].kind == CELL_RETURNED; i++) {
+        undo->refunded += undo->receipt.cells[i].other;
+    }
+    copy_cells(session, accounts_read(view, key_of(session, FAMILY_GROUP,
+                                                   original->account_group, 0)));
+}
+
+static int64_t discount_part(const sold_line_t *sold, int64_t count)
+{
+    return share_of(sold->gross_minor - sold->net_minor, count, sold->count);
+}
+
+/* Adds `count` units of a sold line, refunding `refund`, to the answer and the receipt. */
+static status_t reverse_line(session_t *session, entry_builder_t *entry, undo_t *undo,
+                             const sold_line_t *sold, int64_t before, int64_t count,
+                             int64_t refund)
+{
+    cell_t cell = {.kind = CELL_RETURNED,
+                   .day = (int32_t)sold->line_id,
+                   .value = count,
+                   .other = refund};
+    int64_t discount = discount_part(sold, before + count) - discount_part(sold, before);
+    session->reversed[undo->line_count++] =
+        (reversed_line_t){.line_id = sold->line_id,
+                          .count = count,
+                          .gross_minor = refund + discount,
+                          .discount_minor = discount,
+                          .refund_minor = refund,
+                          .remaining_count = sold->count - before - count};
+    undo->refund += refund;
+    undo->refunded += refund;
+    return entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_REVERSE);
+}
+
+static const sold_line_t *find_sold(const original_t *original, int64_t line_id)
+{
+    for (uint32_t i = 0; i < original->sold_count; i++) {
+        if (original->sold[i].line_id == line_id) return &original->sold[i];
+    }
+    return NULL;
+}
+
+static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *undo,
+                            uint32_t index)
+{
+    const return_line_t *asked = &session->wire.return_lines[index];
+    const sold_line_t *sold = find_sold(&session->original, asked->line_id);
+    if (sold == NULL) {
+        return fault_at(session->fault, STATUS_LINE_UNKNOWN, "lines[%u].line_id", index);
+    }
+    if (is_present(asked->present, RETURN_LINE_QUANTITY)) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "lines[%u].quantity_thousandths",
+                        index);
+    }
+    const cell_t *returned = record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+    int64_t before = returned == NULL ? 0 : returned->value;
+    int64_t refunded = returned == NULL ? 0 : returned->other;
+    int64_t count = is_present(asked->present, RETURN_LINE_COUNT) ? asked->count
+                                                                  : sold->count - before;
+    if (count < 1 || count > sold->count - before) {
+        return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].count", index);
+    }
+    int64_t refund = share_of(sold->net_minor, before + count, sold->count) - refunded;
+    if (is_present(asked->present, RETURN_LINE_REFUND)) {
+        if (asked->refund_minor > refund) {
+            return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].refund_minor",
+                            index);
+        }
+        refund = asked->refund_minor;
+    }
+    return reverse_line(session, entry, undo, sold, before, count, refund);
+}
+
+/* True when, with this request, every unit of the sale has come back. */
+static bool all_came_back(const session_t *session, const undo_t *undo)
+{
+    const original_t *original = &session->original;
+    for (uint32_t i = 0; i < original->sold_count; i++) {
+        const sold_line_t *sold = &original->sold[i];
+        const cell_t *returned =
+            record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+        int64_t left = sold->count - (returned == NULL ? 0 : returned->value);
+        for (uint32_t j = 0; j < undo->line_count; j++) {
+            if (session->reversed[j].line_id == sold->line_id) left -= session->reversed[j].count;
+        }
+        if (left > 0) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ the entry ---- */
+
+static uint32_t balances_now(session_t *session)
+{
+    if (session->original.member == 0) return 0;
+    return balances_of(session->cells, session->cell_count, session->live->program,
+                       session->facts.business_day, session->balances);
+}
+
+static reversal_answer_t reversal_answer(session_t *session, const undo_t *undo,
+                                         const entry_builder_t *entry, int32_t business_date)
+{
+    reversal_answer_t answer = {.program = session->live->program,
+                                .lines = session->reversed,
+                                .points = session->points,
+                                .exceptions = session->exceptions,
+                                .balances = session->balances,
+                                .line_count = undo->line_count,
+                                .points_count = undo->points_count,
+                                .exception_count = undo->exception_count,
+                                .balance_count = balances_now(session),
+                                .refund_minor = undo->refund,
+                                .posting = {.lsn = (int64_t)entry->lsn,
+                                            .post_unix_ms = entry->post_unix_ms,
+                                            .business_date = business_date},
+                                .has_reversal = true};
+    return answer;
+}
+
+static status_t seal_entry(session_t *session, entry_builder_t *entry, uint16_t kind,
+                           int64_t completed_unix_ms, int32_t business_date, status_t written)
+{
+    if (written != STATUS_OK) return written;
+    entry->kind = kind;
+    entry->event_unix_ms = completed_unix_ms != 0 ? completed_unix_ms : entry->post_unix_ms;
+    entry->account_group = session->original.account_group;
+    entry->member = session->original.member;
+    entry->business_date = business_date;
+    entry->facts = &session->original.position;
+    entry->facts_bytes = sizeof session->original.position;
+    entry->response = session->reply->at;
+    entry->response_bytes = session->reply->size;
+    return STATUS_OK;
+}
+
+static status_t prepare_void(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const original_t *original = &session->original;
+    undo_t undo;
+    begin_undo(session, view, &undo);
+    if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
+        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    if (undo.receipt.cells != NULL) {
+        uint32_t at = record_first(undo.receipt, CELL_RETURNED);
+        if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
+            return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
+        }
+    }
+    for (uint32_t i = 0; i < original->sold_count; i++) {
+        const sold_line_t *sold = &original->sold[i];
+        session->reversed[undo.line_count++] =
+            (reversed_line_t){.line_id = sold->line_id,
+                              .count = sold->count,
+                              .gross_minor = sold->gross_minor,
+                              .discount_minor = sold->gross_minor - sold->net_minor,
+                              .refund_minor = sold->net_minor};
+        undo.refund += sold->net_minor;
+    }
+    undo.is_whole = true;
+    cell_t voided = {.kind = CELL_VOIDED, .value = (int64_t)entry->position};
+    status_t status = entry_builder_move(entry, undo.receipt_key, voided, MOVEMENT_SET,
+                                         REASON_REVERSE);
+    if (status == STATUS_OK) status = move_points(session, entry, &undo, EARN_REASON_VOID);
+    if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
+    if (status != STATUS_OK) return status;
+    reversal_answer_t answer = reversal_answer(session, &undo, entry, original->business_date);
+    answer.outcome = VOID_VOIDED;
+    return seal_entry(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
+                      original->business_date, wire_write_void(session->reply, &answer));
+}
+
+static status_t prepare_return(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const return_request_t *request = &session->wire.give_back;
+    status_t status = STATUS_OK;
+    undo_t undo;
+    begin_undo(session, view, &undo);
+    if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
+        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    for (uint32_t i = 0; i < request->lines.count && status == STATUS_OK; i++) {
+        status = return_line(session, entry, &undo, i);
+    }
+    if (status != STATUS_OK) return status;
+    undo.is_whole = all_came_back(session, &undo);
+    status = move_points(session, entry, &undo, EARN_REASON_RETURN);
+    if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
+    if (status != STATUS_OK) return status;
+    int32_t business_date = (int32_t)request->receipt.business_date;
+    reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
+    return seal_entry(session, entry, ENTRY_RETURN, request->completed_time_unix_ms,
+                      business_date, wire_write_return(session->reply, &answer));
+}
+
+/* ------------------------------------------------------------------ calls ---- */
+
+status_t call_void(session_t *session)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const void_request_t *request = &session->wire.cancel;
+    bool is_answered = false;
+    begin_change(session, REQUEST_VOID_TRANSACTION, prepare_void);
+    if (is_present(request->present, VOID_RECEIPT)) {
+        session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
+    }
+    status_t status = answer_repeat(session, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
+    if (request->context.training) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
+    }
+    status = load_original(session, &request->original_receipt,
+                           request->original_idempotency_key, "original_receipt");
+    if (status != STATUS_OK) return status;
+    session->facts.business_day = day_from_date(session->original.business_date);
+    return submit_change(session);
+}
+
+status_t call_return(session_t *session)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const bytes_t no_key = {NULL, 0};
+    const return_request_t *request = &session->wire.give_back;
+    bool is_answered = false;
+    begin_change(session, REQUEST_RETURN_ITEMS, prepare_return);
+    session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
+    status_t status = answer_repeat(session, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
+    if (request->context.training) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
+    }
+    status = load_original(session, &request->original_receipt, no_key, "original_receipt");
+    if (status != STATUS_OK) return status;
+    session->facts.business_day = day_from_date(request->receipt.business_date);
+    return submit_change(session);
+}

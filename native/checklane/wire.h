@@ -1,0 +1,754 @@
+/* Bytes in, bytes out: requests of the published contract (proto/checklane/v1) become structs, and
+ * what the engine answers becomes bytes. Nothing here allocates, recurses, blocks or keeps state of
+ * its own; everything may be called from any thread, each with a wire_t of its own.
+ *
+ * wire_fields.c  the contract as tables: number, name, type, range of every field that is read
+ * wire_read.c    protobuf -> the sent_ structs below
+ * wire_check.c   the checks that need no table, and the way through a request
+ * wire_basket.c  sent basket -> basket_t; content, key and receipt hashes
+ * wire_put.h     the writer; wire_decision.c a Decision; wire_write.c the answers of all methods
+ * basket.c       basket_t -> canonical runs */
+#ifndef CHECKLANE_WIRE_H
+#define CHECKLANE_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "basket.h"
+#include "limits.h"
+#include "siphash.h"
+#include "snapshot.h"
+#include "status.h"
+
+/* Requests that are read here. The numbers are part of the idempotency hash: once and for good. */
+#define REQUEST_IDENTIFY_MEMBER 1
+#define REQUEST_QUOTE_BASKET 2
+#define REQUEST_COMMIT_TRANSACTION 3
+#define REQUEST_VOID_TRANSACTION 4
+#define REQUEST_RETURN_ITEMS 5
+#define REQUEST_ENROL_MEMBER 6
+#define REQUEST_GET_MEMBER 7
+#define REQUEST_UPDATE_MEMBER 8
+#define REQUEST_LINK_IDENTIFIER 9
+#define REQUEST_ACTIVATE_OFFER 10
+#define REQUEST_LIST_ENTRIES 11
+#define REQUEST_STOP_OFFER 12
+#define REQUEST_KINDS 13
+
+/* Ceilings of the contract that only the wire knows. */
+#define TOKEN_BYTES_MAX 128
+#define CAPSULE_BYTES_MAX 4096
+#define TENDER_LINES_MAX BASKET_LINES_MAX
+#define LINE_OFFERS_MAX 8
+#define HOLD_CAPTURES_MAX 16
+#define PROFILE_FIELDS_MAX 32
+#define CONSENTS_MAX 32
+#define NAMES_MAX WALLET_MAX /* the longest list of texts: wallet offers of a new member */
+#define NAME_LISTS 4
+#define WIRE_LISTS (14 + NAME_LISTS)
+#define TIME_MIN_UNIX_MS 946684800000
+#define TIME_MAX_UNIX_MS 4102444799999
+
+/* ------------------------------------------------------- a request as it was sent ---- */
+
+/* The fields stand in the contract's order and keep its names. Scalars of every type take eight
+ * bytes; texts point into the request. Bit n of `present` is set when field number n was given: an
+ * `optional` field that was sent, any other that is neither zero nor empty. What is absent is zero.
+ * A span is a part of one of wire_t's lists. Fields of lists that this version does not act upon
+ * are read, checked and hashed all the same. */
+typedef struct span {
+    uint32_t first;
+    uint32_t count;
+} span_t;
+
+static inline bool is_present(uint64_t present, unsigned number)
+{
+    return (present >> number & 1) != 0;
+}
+
+typedef struct context {
+    uint64_t present;
+    bytes_t correlation_id;
+    bytes_t idempotency_key;
+    int64_t attempt;
+    int64_t sent_time_unix_ms;
+    int64_t training;
+    bytes_t store_id;
+    bytes_t till_id;
+    bytes_t operator_id;
+} context_t;
+
+typedef struct receipt_id {
+    uint64_t present;
+    bytes_t store_id;
+    int64_t business_date;
+    bytes_t till_id;
+    int64_t sequence;
+} receipt_id_t;
+
+typedef struct sent_identifier {
+    uint64_t present;
+    int64_t kind;
+    bytes_t value;
+    int64_t role;
+    int64_t entry_method;
+} sent_identifier_t;
+
+typedef struct sent_measure {
+    uint64_t present;
+    int64_t quantity_thousandths;
+    int64_t unit;
+} sent_measure_t;
+
+typedef struct sent_pos_discount {
+    uint64_t present;
+    bytes_t reason;
+    int64_t amount_minor;
+    bytes_t funder_id;
+} sent_pos_discount_t;
+
+typedef struct original_line {
+    uint64_t present;
+    receipt_id_t receipt;
+    int64_t line_id;
+    int64_t reason;
+    bytes_t receipt_capsule;
+} original_line_t;
+
+typedef struct sent_fuel {
+    uint64_t present;
+    bytes_t grade;
+    int64_t price_level;
+    bytes_t pump_id;
+    bytes_t hold_id;
+    int64_t sale_kind;
+    int64_t prepaid_amount_minor;
+} sent_fuel_t;
+
+typedef struct sent_line {
+    uint64_t present;
+    int64_t line_id;
+    bytes_t product_code;
+    int64_t code_kind;
+    int64_t count;
+    int64_t amount_minor;
+    int64_t list_amount_minor;
+    int64_t kind;
+    int64_t price_source;
+    sent_measure_t measure;
+    span_t pos_discounts;
+    int64_t no_discount;
+    int64_t no_earn;
+    int64_t no_redeem;
+    int64_t parent_line_id;
+    bytes_t department_code;
+    int64_t age_verified;
+    int64_t opaque;
+    original_line_t original;
+    int64_t unit_price_minor_thousandths;
+    sent_fuel_t fuel;
+} sent_line_t;
+
+typedef struct sent_coupon {
+    uint64_t present;
+    bytes_t code;
+    bytes_t scanned_data;
+    bytes_t serial;
+    int64_t kind;
+    int64_t entry_method;
+} sent_coupon_t;
+
+typedef struct sent_tender {
+    uint64_t present;
+    int64_t kind;
+    int64_t amount_minor;
+    span_t line_ids;
+    bytes_t card_bin;
+    bytes_t scheme;
+    bytes_t tender_id;
+} sent_tender_t;
+
+typedef struct sent_selection {
+    uint64_t present;
+    bytes_t offer_id;
+    int64_t times;
+} sent_selection_t;
+
+typedef struct sent_redemption {
+    uint64_t present;
+    bytes_t purse_id;
+    int64_t points;
+    int64_t amount_minor;
+    bytes_t offer_id;
+    int64_t line_id;
+    int64_t count;
+} sent_redemption_t;
+
+typedef struct sent_basket {
+    uint64_t present;
+    bytes_t basket_id;
+    bytes_t store_id;
+    bytes_t till_id;
+    span_t lines;
+    span_t identifiers;
+    span_t coupons;
+    span_t tenders;
+    int64_t opened_time_unix_ms;
+    int64_t utc_offset_minutes;
+    int64_t business_date;
+    int64_t channel;
+    span_t selections;
+    span_t redemptions;
+    bytes_t currency_code; /* empty or three letters; the engine compares it with the program's */
+    bytes_t shift_id;
+} sent_basket_t;
+
+typedef struct offer_figures {
+    uint64_t present;
+    bytes_t offer_id;
+    int64_t offer_version;
+    int64_t discount_minor;
+} offer_figures_t;
+
+typedef struct line_figures {
+    uint64_t present;
+    int64_t line_id;
+    int64_t discount_minor;
+    span_t offers; /* of wire_t.offer_figures */
+} line_figures_t;
+
+typedef struct purse_points {
+    uint64_t present;
+    bytes_t purse_id;
+    int64_t points;
+} purse_points_t;
+
+#define FIGURES_DISCOUNT_MINOR 1
+#define FIGURES_DUE_MINOR 2
+typedef struct figures {
+    uint64_t present;
+    int64_t discount_minor;
+    int64_t due_minor;
+    span_t lines;  /* of wire_t.line_figures */
+    span_t points; /* of wire_t.purse_points */
+} figures_t;
+
+typedef struct hold_capture {
+    uint64_t present;
+    bytes_t hold_id;
+    int64_t points;
+    int64_t uses;
+    int64_t quantity_thousandths;
+    bytes_t owner;
+} hold_capture_t;
+
+#define RETURN_LINE_COUNT 2
+#define RETURN_LINE_QUANTITY 3
+#define RETURN_LINE_REFUND 4
+typedef struct return_line {
+    uint64_t present;
+    int64_t line_id;
+    int64_t count;
+    int64_t quantity_thousandths;
+    int64_t refund_minor;
+    int64_t reason;
+} return_line_t;
+
+typedef struct profile_field {
+    uint64_t present;
+    bytes_t name;
+    bytes_t value;
+} profile_field_t;
+
+#define MEMBER_REF_ID 1
+#define MEMBER_REF_NUMBER 2
+#define MEMBER_REF_IDENTIFIER 3
+/* Exactly one of the three is present. */
+typedef struct member_ref {
+    uint64_t present;
+    bytes_t member_id;
+    int64_t member_number; /* the 64 bits as sent */
+    sent_identifier_t identifier;
+} member_ref_t;
+
+#define IDENTIFY_UTC_OFFSET 4
+typedef struct identify_request {
+    uint64_t present;
+    context_t context;
+    span_t identifiers;
+    int64_t opened_time_unix_ms;
+    int64_t utc_offset_minutes;
+    bytes_t locale;
+    int64_t include_wallet;
+    int64_t include_holds;
+} identify_request_t;
+
+typedef struct quote_request {
+    uint64_t present;
+    context_t context;
+    sent_basket_t basket;
+    int64_t explain;
+    int64_t near_miss_limit;
+    bytes_t locale;
+} quote_request_t;
+
+#define COMMIT_FIGURES 8
+typedef struct commit_request {
+    uint64_t present;
+    context_t context;
+    receipt_id_t receipt;
+    sent_basket_t basket;
+    bytes_t total_token;
+    bytes_t quote_token;
+    int64_t paid;
+    int64_t refuse_on_change;
+    figures_t figures;
+    int64_t completed_time_unix_ms;
+    bytes_t locale;
+    span_t hold_captures;
+    int64_t degraded_level; /* as sent: 0 and 1 are FULL */
+    int64_t explain;
+} commit_request_t;
+
+#define VOID_ORIGINAL_RECEIPT 2
+#define VOID_RECEIPT 4
+/* original_receipt is present and whole, or original_idempotency_key is not empty. */
+typedef struct void_request {
+    uint64_t present;
+    context_t context;
+    receipt_id_t original_receipt;
+    bytes_t original_idempotency_key;
+    receipt_id_t receipt;
+    bytes_t reason;
+    int64_t completed_time_unix_ms;
+} void_request_t;
+
+typedef struct return_request {
+    uint64_t present;
+    context_t context;
+    receipt_id_t original_receipt;
+    receipt_id_t receipt;
+    span_t lines; /* of wire_t.return_lines; at least one, each line_id once */
+    int64_t reason;
+    int64_t completed_time_unix_ms;
+    int64_t paid;
+    bytes_t receipt_capsule;
+    bytes_t locale;
+} return_request_t;
+
+typedef struct enrol_request {
+    uint64_t present;
+    context_t context;
+    bytes_t member_id;
+    bytes_t group_id;
+    span_t identifiers;
+    bytes_t tier_id;
+    span_t segment_ids; /* of wire_t.names[0] */
+    span_t consent_ids; /* of wire_t.names[1] */
+    int64_t birth_month_day;
+    span_t profile;
+    span_t offer_ids;   /* of wire_t.names[2] */
+} enrol_request_t;
+
+typedef struct get_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    int64_t include_profile;
+    bytes_t locale;
+} get_request_t;
+
+#define UPDATE_TIER_ID 3
+#define UPDATE_BIRTH_MONTH_DAY 8
+#define UPDATE_BLOCKED 9
+#define UPDATE_GROUP_ID 10
+typedef struct update_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    bytes_t tier_id;
+    span_t add_segment_ids;    /* of wire_t.names[0] */
+    span_t remove_segment_ids; /* of wire_t.names[1] */
+    span_t add_consent_ids;    /* of wire_t.names[2] */
+    span_t remove_consent_ids; /* of wire_t.names[3] */
+    int64_t birth_month_day;
+    int64_t blocked;
+    bytes_t group_id;
+    span_t profile;
+} update_request_t;
+
+typedef struct link_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    sent_identifier_t identifier;
+    int64_t remove;
+} link_request_t;
+
+#define WALLET_ACTION_ACTIVATE 1
+#define WALLET_ACTION_ASSIGN 2
+#define WALLET_ACTION_DEACTIVATE 3
+#define WALLET_ACTION_REMOVE 4
+typedef struct activate_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    bytes_t offer_id;
+    int64_t action; /* WALLET_ACTION_; the default is filled in */
+    int64_t expire_date;
+} activate_request_t;
+
+typedef struct entries_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    int64_t page_size; /* the default is filled in */
+    bytes_t page_token;
+} entries_request_t;
+
+typedef struct stop_request {
+    uint64_t present;
+    context_t context;
+    bytes_t offer_id;
+    int64_t resume;
+    bytes_t reason;
+} stop_request_t;
+
+typedef struct request_head {
+    uint64_t present;
+    context_t context;
+} request_head_t;
+
+/* Memory for one request: about 560 KiB a session, of which a request touches what it has. Every
+ * list has one place more than its ceiling: what is too much is read over there, and refused. */
+typedef struct wire {
+    uint32_t kind;        /* REQUEST_ of what was read last */
+    uint32_t line_count;
+    bytes_t request;
+    bytes_t store_id;     /* of the sender: the context's, else the basket's, else the receipt's */
+    bytes_t till_id;
+    union {
+        request_head_t head;   /* what all of them begin with */
+        identify_request_t identify;
+        quote_request_t quote;
+        commit_request_t commit;
+        void_request_t cancel; /* VoidTransaction */
+        return_request_t give_back;
+        enrol_request_t enrol;
+        get_request_t get;
+        update_request_t update;
+        link_request_t link;
+        activate_request_t activate;
+        entries_request_t entries;
+        stop_request_t stop;
+    };
+    fault_t fault;
+    uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
+    uint16_t line_order[BASKET_LINES_MAX]; /* indices of lines or return_lines by line_id */
+    sent_line_t lines[BASKET_LINES_MAX + 1];
+    sent_pos_discount_t pos_discounts[POS_DISCOUNTS_MAX + 1];
+    sent_identifier_t identifiers[IDENTIFIERS_MAX + 1];
+    sent_coupon_t coupons[COUPONS_MAX + 1];
+    sent_tender_t tenders[TENDERS_MAX + 1];
+    int64_t tender_lines[TENDERS_MAX * TENDER_LINES_MAX + 1];
+    sent_selection_t selections[SELECTIONS_MAX + 1];
+    sent_redemption_t redemptions[SELECTIONS_MAX + 1];
+    line_figures_t line_figures[BASKET_LINES_MAX + 1];
+    offer_figures_t offer_figures[BASKET_LINES_MAX * LINE_OFFERS_MAX + 1];
+    purse_points_t purse_points[PURSES_MAX + 1];
+    hold_capture_t hold_captures[HOLD_CAPTURES_MAX + 1];
+    return_line_t return_lines[BASKET_LINES_MAX + 1];
+    profile_field_t profile[PROFILE_FIELDS_MAX + 1];
+    bytes_t names[NAME_LISTS][NAMES_MAX + 1]; /* see enrol_request_t and update_request_t */
+} wire_t;
+
+/* Reads the request of that kind and judges all that needs no table: statuses 10 to 29. The
+ * fault with the lowest number is answered; of equal ones the first in the order of the contract's
+ * fields and of their items (for REQUEST_MALFORMED and TEXT_NOT_UTF8: the first in the bytes).
+ * Reads what the official runtime reads: unknown fields and groups are skipped, repeated numbers
+ * may be packed or not, of a scalar sent twice the last holds, of a message the two are merged.
+ * For REQUEST_QUOTE_BASKET and REQUEST_COMMIT_TRANSACTION `basket` is filled up to the products:
+ * line.product is NONE_32, runs and pieces are empty, utc offset and dates are as sent (a commit
+ * has its receipt's business date). For other kinds `basket` may be NULL and is not touched.
+ * On a fault nothing of `wire` or `basket` may be used. `request` must stay as long as both.
+ * No allocation. Cost: some ten nanoseconds a field. */
+status_t wire_read(wire_t *wire, uint32_t kind, const uint8_t *request, uint32_t request_size,
+                   basket_t *basket, fault_t *fault);
+
+/* After store, key and receipt were judged: LINE_UNKNOWN where `figures` of a commit name no line
+ * of its basket. */
+status_t wire_check_figures(const wire_t *wire, fault_t *fault);
+
+/* Index into wire->lines (or return_lines) of a line id, by binary search; NONE_32: none. */
+uint32_t wire_find_line(const wire_t *wire, int64_t line_id);
+
+/* What the request that was read means, without its context (but with `training`): the order of
+ * fields and of lines, unknown fields and values that equal their default do not matter. SipHash
+ * under `key` (zeros will do) over 64-bit words; see wire_basket.c. */
+hash128_t wire_content_hash(const wire_t *wire, const uint64_t key[2]);
+
+/* Names of an idempotency key and of a receipt. `kind` is REQUEST_. Pure. */
+hash128_t wire_key_hash(const uint64_t key[2], bytes_t store_id, bytes_t till_id, uint32_t kind,
+                        bytes_t idempotency_key);
+hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
+
+/* Product code of layout.h from what the lane sent; 0: not of that form. `code_kind` is
+ * CODE_KIND_. A GTIN needs its check digit; leading zeros do not matter. */
+uint64_t product_code(int64_t code_kind, bytes_t text);
+
+/* Name key of "space:name"; the name has at most VALUE_BYTES_MAX bytes. */
+uint64_t name_key_of(const char *space, bytes_t name);
+
+/* Days since 1970-01-01 of a date yyyymmdd and back. INT32_MIN: not in the calendar, or not in
+ * 2000 to 2099. date_from_day answers 0 for DAY_NEVER and for days outside of those years. */
+int32_t day_from_date(int64_t date);
+int32_t date_from_day(int32_t day);
+
+/* Fills runs and pieces (basket.h) from the SALE lines that are not opaque; line.product must be
+ * set. The same units give the same runs however they are spread over lines. In place, no
+ * allocation, O(n log n). */
+void basket_canonicalise(basket_t *basket, const catalogue_t *catalogue);
+
+/* ------------------------------------------------------------------- what is answered ---- */
+
+/* The caller's memory, and what was written: canonical protobuf, equal byte for byte to the
+ * official runtime's deterministic serialisation. STATUS_REPLY_TOO_LARGE when it does not fit;
+ * `size` is 0 then. */
+typedef struct reply {
+    uint8_t *at;
+    uint32_t capacity;
+    uint32_t size;
+} reply_t;
+
+/* Numbers of the wire enums. */
+#define FOUND_MEMBER 1
+#define FOUND_PROVISIONAL 2
+#define FOUND_PROVISIONAL_NEW 3
+#define FOUND_UNKNOWN 4
+#define FOUND_BLOCKED 5
+#define FOUND_SURPLUS 6
+#define FOUND_SKIPPED 7
+#define COMMIT_POSTED 1
+#define COMMIT_POSTED_WITH_EXCEPTIONS 2
+#define COMMIT_VOIDED_BEFORE 3
+#define COMMIT_TRAINING 4
+#define VOID_VOIDED 1
+#define VOID_TOMBSTONE 2
+#define VOID_TRAINING 3
+#define EARN_REASON_VOID 9
+#define EARN_REASON_RETURN 10
+#define MEMBER_STATE_ACTIVE 1
+#define MEMBER_STATE_PROVISIONAL 2
+#define MEMBER_STATE_BLOCKED 3
+#define MEMBER_STATE_MERGED 4
+
+/* Who an identifier found; by the index of the identifier. */
+typedef struct found {
+    uint64_t member;          /* 0: nobody */
+    uint64_t account_group;
+    uint16_t tier;            /* number; answered by its id where a member was found */
+    uint8_t result;           /* FOUND_ */
+    uint8_t role;             /* as sent, the default filled in */
+} found_t;
+
+/* One purse, in its smallest units. Days since 1970-01-01. */
+typedef struct balance {
+    uint32_t purse;           /* number, from 1 */
+    int32_t expire_day;       /* DAY_NEVER: nothing expires */
+    int64_t available;        /* without what is held; negative with a debt */
+    int64_t pending;
+    int64_t held;
+    int64_t expiring;
+} balance_t;
+
+typedef struct exception {
+    uint32_t kind;            /* wire enum SaleExceptionKind */
+    uint32_t line_id;         /* 0: the whole sale */
+    bytes_t offer_id;
+    bytes_t purse_id;
+    int64_t amount_minor;
+    int64_t points;
+    bytes_t text;
+} exception_t;
+
+typedef struct posting {
+    int64_t lsn;
+    int64_t post_unix_ms;
+    int32_t business_date;    /* yyyymmdd */
+} posting_t;
+
+/* Points granted or taken back, for one reason. */
+typedef struct points {
+    uint32_t offer;           /* number in the program; NONE_32 none */
+    uint32_t line_id;
+    uint8_t purse;
+    uint8_t reason;           /* wire enum EarnReason */
+    int32_t activation_day;   /* 0: at once */
+    int32_t expiry_day;       /* 0 or DAY_NEVER: does not expire */
+    int64_t points;
+} points_t;
+
+typedef struct wallet_offer {
+    uint64_t offer_key;       /* left out when the live program does not have it */
+    int32_t expire_date;
+    bool activated;
+} wallet_offer_t;
+
+/* Everything that a Decision says. `facts` may not be NULL. Texts are in `locale`: exactly that,
+ * else its language, else the offer's first. */
+typedef struct decision_answer {
+    const basket_t *basket;
+    const decision_t *decision;
+    const program_t *program;
+    const catalogue_t *catalogue;
+    const facts_t *facts;
+    const found_t *found;
+    const exception_t *exceptions;
+    uint32_t found_count;
+    uint32_t exception_count;
+    bytes_t locale;
+    bytes_t quote_token;      /* empty in an answer to a commit */
+} decision_answer_t;
+
+typedef struct commit_answer {
+    decision_answer_t decision;
+    posting_t posting;
+    const balance_t *balances; /* after the sale */
+    uint32_t balance_count;
+    uint32_t outcome;         /* COMMIT_ */
+    bytes_t receipt_capsule;
+} commit_answer_t;
+
+typedef struct identify_answer {
+    const program_t *program;
+    const found_t *found;
+    const balance_t *balances;
+    const wallet_offer_t *wallet; /* in any order */
+    uint32_t found_count;
+    uint32_t balance_count;
+    uint32_t wallet_count;
+    bytes_t locale;
+} identify_answer_t;
+
+/* A discount that one funder gets back. */
+typedef struct funded {
+    bytes_t funder_id;
+    int64_t amount_minor;
+    uint32_t settlement;      /* SETTLE_ */
+} funded_t;
+
+typedef struct reversed_line {
+    uint32_t line_id;
+    uint32_t funded_count;
+    const funded_t *funded;
+    int64_t count;
+    int64_t gross_minor;
+    int64_t discount_minor;
+    int64_t refund_minor;
+    int64_t remaining_count;
+} reversed_line_t;
+
+typedef struct restored_coupon {
+    uint32_t coupon_index;
+    bytes_t offer_id;
+} restored_coupon_t;
+
+typedef struct reversal_answer {
+    const program_t *program; /* of the sale: names purses and offers */
+    const reversed_line_t *lines; /* by line_id */
+    const points_t *points;
+    const restored_coupon_t *coupons;
+    const exception_t *exceptions;
+    const balance_t *balances;
+    uint32_t line_count;
+    uint32_t points_count;
+    uint32_t coupon_count;
+    uint32_t exception_count;
+    uint32_t balance_count;
+    uint32_t outcome;         /* VOID_; a return has none */
+    int64_t refund_minor;
+    posting_t posting;
+    bool has_reversal;        /* false: a tombstone */
+    bytes_t receipt_capsule;  /* a return's */
+} reversal_answer_t;
+
+typedef struct progress_state {
+    bytes_t progress_id;
+    int64_t value;
+    int64_t goal;
+    int64_t times_reached;
+    int32_t window_end_date;
+} progress_state_t;
+
+typedef struct profile_item {
+    bytes_t name;
+    bytes_t value;
+} profile_item_t;
+
+typedef struct member_answer {
+    const program_t *program;
+    uint64_t member;
+    uint64_t account_group;
+    uint64_t merged_into;
+    uint32_t state;           /* MEMBER_STATE_ */
+    uint16_t tier;
+    uint16_t identifier_count;
+    int32_t tier_expire_date;
+    int32_t birth_month_day;
+    const bytes_t *segment_ids;
+    const bytes_t *consent_ids;
+    const balance_t *balances;
+    const wallet_offer_t *wallet;
+    const progress_state_t *progress;
+    const profile_item_t *profile;
+    uint32_t segment_count;
+    uint32_t consent_count;
+    uint32_t balance_count;
+    uint32_t wallet_count;
+    uint32_t progress_count;
+    uint32_t profile_count;
+    bytes_t locale;
+} member_answer_t;
+
+typedef struct member_entry {
+    posting_t posting;
+    uint32_t kind;            /* wire enum MemberEntryKind */
+    uint32_t points_count;
+    const points_t *points;
+    bool has_receipt;
+    receipt_id_t receipt;
+    int64_t discount_minor;
+    int64_t due_minor;
+    bytes_t reason;
+} member_entry_t;
+
+/* Writers: each begins at reply->at. Pure besides the reply; no allocation. */
+status_t wire_write_quote(reply_t *reply, const decision_answer_t *answer);
+status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer);
+status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
+status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);
+status_t wire_write_identify(reply_t *reply, const identify_answer_t *answer);
+/* EnrolMember and UpdateMember with a posting, GetMember with NULL. */
+status_t wire_write_member(reply_t *reply, const member_answer_t *answer, const posting_t *posting);
+status_t wire_write_link(reply_t *reply, uint64_t member, const posting_t *posting);
+/* `wallet_offer` NULL after a removal. */
+status_t wire_write_activate(reply_t *reply, const program_t *program, bytes_t locale,
+                             const wallet_offer_t *wallet_offer, const posting_t *posting);
+status_t wire_write_entries(reply_t *reply, const program_t *program, const member_entry_t *entries,
+                            uint32_t entry_count, bytes_t next_page_token);
+status_t wire_write_stop(reply_t *reply, const program_t *program, uint32_t offer, bool stopped,
+                         const posting_t *posting);
+
+/* Purses of a group from its cells, as seen on `today`: every declared purse, by the bytes of its
+ * id. A lot is available from its activation day to its expiry day, both inclusive. Returns how
+ * many of balances[0 .. PURSES_MAX) were filled. Pure. */
+uint32_t balances_of(const cell_t *group_cells, uint32_t cell_count, const program_t *program,
+                     int32_t today, balance_t balances[PURSES_MAX]);
+
+/* What funder `index` of an offer bears of `amount` (not negative): its share_bp of it, rounded
+ * down; the units that are left go one each to the largest remainders, ties to the first funder.
+ * The shares of all funders sum to the amount. Pure. Cost: funding_count. */
+int64_t funding_share(const program_t *program, const offer_t *offer, uint32_t index,
+                      int64_t amount);
+
+#endif

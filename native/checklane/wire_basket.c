@@ -1,0 +1,313 @@
+/* From what was sent to what is meant: the engine's basket, product codes, and the hashes that tell
+ * whether two requests mean the same. */
+#include <string.h>
+
+#include "invariant.h"
+#include "wire_fields.h"
+
+/* ----------------------------------------------------------------------------- codes ---- */
+
+uint64_t name_key_of(const char *space, bytes_t name)
+{
+    uint8_t text[32 + VALUE_BYTES_MAX];
+    size_t used = strlen(space);
+    INVARIANT(used < 32);
+    INVARIANT(name.size <= VALUE_BYTES_MAX);
+    memcpy(text, space, used);
+    text[used++] = ':';
+    if (name.size > 0) memcpy(text + used, name.at, name.size);
+    return name_key(text, used + name.size);
+}
+
+/* The check digit makes the sum of the digits, from the right times 1, 3, 1, 3 ..., end in 0. */
+static bool is_gtin(bytes_t text)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < text.size; i++) {
+        uint32_t digit = (uint32_t)(text.at[text.size - 1 - i] - '0');
+        sum += i % 2 == 0 ? digit : 3 * digit;
+    }
+    return sum % 10 == 0;
+}
+
+uint64_t product_code(int64_t code_kind, bytes_t text)
+{
+    uint64_t kind = (uint64_t)code_kind << 60;
+    uint64_t number = 0;
+    if (text.size == 0) return 0;
+    if (code_kind == CODE_KIND_SKU) {
+        return kind | (name_key_of("sku", text) & (((uint64_t)1 << 60) - 1));
+    }
+    if (text.size > 14) return 0;
+    for (uint32_t i = 0; i < text.size; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9') return 0;
+        number = number * 10 + (uint64_t)(text.at[i] - '0');
+    }
+    if (code_kind == CODE_KIND_PLU) return text.size <= 6 ? kind | number : 0;
+    if (code_kind != CODE_KIND_GTIN) return 0;
+    if (text.size < 8 || !is_gtin(text)) return 0;
+    return kind | number;
+}
+
+/* ---------------------------------------------------------------------------- basket ---- */
+
+static uint32_t line_flags(const sent_line_t *sent, int64_t pos_discount_minor)
+{
+    uint32_t flags = 0;
+    bool is_marked_down = sent->price_source == 5;
+    bool is_overridden = sent->price_source == 4;
+    if (sent->no_discount != 0) flags |= LINE_FLAG_NO_DISCOUNT;
+    if (sent->no_earn != 0) flags |= LINE_FLAG_NO_EARN;
+    if (sent->age_verified != 0) flags |= LINE_FLAG_AGE_VERIFIED;
+    if (sent->opaque != 0) flags |= LINE_FLAG_OPAQUE;
+    if (is_marked_down || is_overridden || pos_discount_minor > 0) flags |= LINE_FLAG_REDUCED;
+    return flags;
+}
+
+static void fill_line(const wire_t *wire, const sent_line_t *sent, line_t *line)
+{
+    int64_t pos_discount_minor = 0;
+    for (uint32_t i = 0; i < sent->pos_discounts.count; i++) {
+        pos_discount_minor += wire->pos_discounts[sent->pos_discounts.first + i].amount_minor;
+    }
+    *line = (line_t){
+        .line_id = (uint32_t)sent->line_id,
+        .parent = NONE_32,
+        .product = NONE_32,
+        .code = product_code(sent->code_kind != 0 ? sent->code_kind : CODE_KIND_GTIN,
+                             sent->product_code),
+        .kind = (uint8_t)(sent->kind != 0 ? sent->kind : LINE_KIND_SALE),
+        .price_source = (uint8_t)(sent->price_source != 0 ? sent->price_source : 1),
+        .measure_unit = (uint8_t)sent->measure.unit,
+        .flags = line_flags(sent, pos_discount_minor),
+        .return_line_id = (uint32_t)sent->original.line_id,
+        .count = sent->count != 0 ? sent->count : 1,
+        .amount_minor = sent->amount_minor,
+        .list_minor = is_present(sent->present, 6) ? sent->list_amount_minor : -1,
+        .measure_milli = sent->measure.quantity_thousandths,
+        .pos_discount_minor = pos_discount_minor,
+        .department = sent->department_code,
+    };
+    if (sent->parent_line_id != 0) line->parent = wire_find_line(wire, sent->parent_line_id);
+}
+
+static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
+{
+    basket->identifier_count = sent->identifiers.count;
+    for (uint32_t i = 0; i < sent->identifiers.count; i++) {
+        const sent_identifier_t *identifier = &wire->identifiers[sent->identifiers.first + i];
+        basket->identifiers[i] = (identifier_t){
+            .role = (uint8_t)(identifier->role != 0 ? identifier->role : 1),
+            .kind = (uint8_t)identifier->kind,
+            .value = identifier->value,
+        };
+    }
+    basket->coupon_count = sent->coupons.count;
+    for (uint32_t i = 0; i < sent->coupons.count; i++) {
+        const sent_coupon_t *coupon = &wire->coupons[sent->coupons.first + i];
+        basket->coupons[i] = coupon->code.size != 0 ? coupon->code : coupon->scanned_data;
+        basket->coupon_keys[i] = name_key_of("coupon", basket->coupons[i]);
+    }
+    basket->selection_count = sent->selections.count;
+    for (uint32_t i = 0; i < sent->selections.count; i++) {
+        const sent_selection_t *selection = &wire->selections[sent->selections.first + i];
+        basket->selections[i] = name_key_of("offer", selection->offer_id);
+    }
+}
+
+void wire_fill_basket(const wire_t *wire, basket_t *basket)
+{
+    bool is_commit = wire->kind == REQUEST_COMMIT_TRANSACTION;
+    if (!is_commit && wire->kind != REQUEST_QUOTE_BASKET) return;
+    const sent_basket_t *sent = is_commit ? &wire->commit.basket : &wire->quote.basket;
+    memset(basket, 0, offsetof(basket_t, lines));
+    basket->request = wire->request.at;
+    basket->request_size = wire->request.size;
+    basket->line_count = sent->lines.count;
+    basket->tender_count = sent->tenders.count;
+    basket->store_id = sent->store_id;
+    basket->till_id = sent->till_id;
+    basket->basket_id = sent->basket_id;
+    basket->store_key = name_key_of("store", sent->store_id);
+    basket->channel = (uint32_t)(sent->channel != 0 ? sent->channel : 1);
+    basket->business_date = (int32_t)sent->business_date;
+    basket->opened_unix_ms = sent->opened_time_unix_ms;
+    basket->utc_offset_minutes = (int32_t)sent->utc_offset_minutes;
+    basket->has_utc_offset = is_present(sent->present, 9);
+    basket->training = wire->head.context.training != 0;
+    if (is_commit) {
+        basket->locale = wire->commit.locale;
+        basket->explain = wire->commit.explain != 0;
+        basket->business_date = (int32_t)wire->commit.receipt.business_date;
+    } else {
+        bool has_limit = is_present(wire->quote.present, 4);
+        basket->locale = wire->quote.locale;
+        basket->explain = wire->quote.explain != 0;
+        basket->near_miss_limit = (uint8_t)(has_limit ? wire->quote.near_miss_limit : 3);
+    }
+    for (uint32_t i = 0; i < sent->lines.count; i++) {
+        fill_line(wire, &wire->lines[sent->lines.first + i], &basket->lines[i]);
+    }
+    fill_customer(wire, sent, basket);
+}
+
+/* ---------------------------------------------------------------------------- hashes ---- */
+
+/* SipHash-2-4-128 over words as they come: the same as siphash128 over the words in one piece. */
+typedef struct hasher {
+    uint64_t v[4];
+    uint64_t word_count;
+} hasher_t;
+
+static hasher_t hasher_begin(const uint64_t key[2])
+{
+    return (hasher_t){
+        .v = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du ^ 0xee,
+              key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u},
+    };
+}
+
+static void hasher_compress(hasher_t *hasher, uint64_t word)
+{
+    hasher->v[3] ^= word;
+    siphash_round(hasher->v);
+    siphash_round(hasher->v);
+    hasher->v[0] ^= word;
+}
+
+static void hasher_word(hasher_t *hasher, uint64_t word)
+{
+    hasher_compress(hasher, word);
+    hasher->word_count++;
+}
+
+/* The size, then the bytes in words, the last filled up with zeros. */
+static void hasher_text(hasher_t *hasher, bytes_t text)
+{
+    hasher_word(hasher, text.size);
+    for (uint32_t i = 0; i < text.size; i += 8) {
+        uint64_t word = 0;
+        uint32_t left = text.size - i;
+        memcpy(&word, text.at + i, left < 8 ? left : 8);
+        hasher_word(hasher, word);
+    }
+}
+
+static hash128_t hasher_end(hasher_t *hasher)
+{
+    hash128_t hash;
+    uint64_t *v = hasher->v;
+    hasher_compress(hasher, hasher->word_count << 3 << 56);
+    v[2] ^= 0xee;
+    for (int i = 0; i < 4; i++) siphash_round(v);
+    hash.lo = v[0] ^ v[1] ^ v[2] ^ v[3];
+    v[1] ^= 0xdd;
+    for (int i = 0; i < 4; i++) siphash_round(v);
+    hash.hi = v[0] ^ v[1] ^ v[2] ^ v[3];
+    return hash;
+}
+
+hash128_t wire_key_hash(const uint64_t key[2], bytes_t store_id, bytes_t till_id, uint32_t kind,
+                        bytes_t idempotency_key)
+{
+    hasher_t hasher = hasher_begin(key);
+    hasher_word(&hasher, kind);
+    hasher_text(&hasher, store_id);
+    hasher_text(&hasher, till_id);
+    hasher_text(&hasher, idempotency_key);
+    return hasher_end(&hasher);
+}
+
+hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt)
+{
+    hasher_t hasher = hasher_begin(key);
+    hasher_text(&hasher, receipt->store_id);
+    hasher_word(&hasher, (uint64_t)receipt->business_date);
+    hasher_text(&hasher, receipt->till_id);
+    hasher_word(&hasher, (uint64_t)receipt->sequence);
+    return hasher_end(&hasher);
+}
+
+/* Marks of the content hash: what comes next, above the field's number. A message whose fields all
+ * equal their defaults leaves no mark, unless it is an item of a list: `pending` messages were
+ * entered and have shown nothing yet. */
+#define MARK_ENTER ((uint64_t)1 << 32)
+#define MARK_LEAVE ((uint64_t)2 << 32)
+#define MARK_NUMBER ((uint64_t)3 << 32)
+#define MARK_TEXT ((uint64_t)4 << 32)
+
+typedef struct content {
+    hasher_t hasher;
+    uint32_t pending_count;
+    uint64_t pending[WIRE_DEPTH_MAX];
+} content_t;
+
+static void content_flush(content_t *content)
+{
+    for (uint32_t i = 0; i < content->pending_count; i++) {
+        hasher_word(&content->hasher, content->pending[i]);
+    }
+    content->pending_count = 0;
+}
+
+static void content_enter(content_t *content, uint64_t number, bool is_item)
+{
+    content->pending[content->pending_count++] = MARK_ENTER | number;
+    if (is_item) content_flush(content);
+}
+
+static void content_leave(content_t *content)
+{
+    if (content->pending_count > 0) content->pending_count--;
+    else hasher_word(&content->hasher, MARK_LEAVE);
+}
+
+static void content_value(content_t *content, uint64_t number, const visit_t *visit)
+{
+    if (visit->field->type >= TYPE_STRING) {
+        bytes_t text;
+        memcpy(&text, visit->value, sizeof(text));
+        content_flush(content);
+        hasher_word(&content->hasher, MARK_TEXT | number);
+        hasher_text(&content->hasher, text);
+        return;
+    }
+    int64_t value;
+    memcpy(&value, visit->value, sizeof(value));
+    if (visit->field->implied != 0 && value == visit->field->implied) return;
+    content_flush(content);
+    hasher_word(&content->hasher, MARK_NUMBER | number);
+    hasher_word(&content->hasher, (uint64_t)value);
+}
+
+hash128_t wire_content_hash(const wire_t *wire, const uint64_t key[2])
+{
+    walk_t walk;
+    visit_t visit;
+    content_t content = {.hasher = hasher_begin(key)};
+    uint32_t context_depth = 0;
+    hasher_word(&content.hasher, wire->kind);
+    hasher_word(&content.hasher, (uint64_t)wire->head.context.training);
+    /* A walk writes nothing. */
+    walk_begin(&walk, (wire_t *)wire, wire->line_order);
+    for (;;) {
+        int what = walk_next(&walk, &visit);
+        if (what == VISIT_END || (what == VISIT_LEAVE && walk.depth == 0)) break;
+        if (what == VISIT_ENTER && (visit.field->rules & RULE_CONTEXT) != 0) {
+            context_depth = walk.depth;
+        }
+        if (context_depth != 0) {
+            if (what == VISIT_LEAVE && walk.depth == context_depth) context_depth = 0;
+            continue;
+        }
+        /* While a message is entered or left, the frame above holds its field. */
+        bool is_message = what != VISIT_VALUE;
+        const wire_frame_t *frame = &walk.frames[walk.depth - (is_message ? 1 : 0)];
+        uint64_t number = (uint64_t)(visit.field - frame->message->fields) + 1;
+        bool is_item = (visit.field->rules & RULE_REPEATED) != 0;
+        if (what == VISIT_ENTER) content_enter(&content, number, is_item);
+        if (what == VISIT_LEAVE) content_leave(&content);
+        if (what == VISIT_VALUE) content_value(&content, number, &visit);
+    }
+    return hasher_end(&content.hasher);
+}

@@ -1,0 +1,145 @@
+"""The only door between Python and the engine; built from ``native/checklane/_engine.pyx``."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Number of each method that the engine serves, by "Service.Method".
+METHODS: Final[dict[str, int]]
+
+class EngineError(Exception):
+    """The engine could not be opened, or refused what is no call.
+
+    Attributes
+    ----------
+    status : int
+        A status number of ``native/checklane/status.h``, never 0.
+    place : str
+        The file, position or field at fault. May be empty.
+    """
+
+    status: int
+    place: str
+    def __init__(self, status: int, place: str = "") -> None: ...
+
+class Engine:
+    """One open data directory.
+
+    Opening takes the lock; nothing is live until the first `activate` with a program, which also
+    recovers the journal and starts the writer. Every method may be called from any thread and releases the interpreter's lock.
+
+    Parameters
+    ----------
+    data_directory : str
+        Made with its keys beforehand.
+    sessions : int
+        Calls that may run at once, range [1, 128], both inclusive; more wait for a free one.
+    checkpoint_pause_ms : int
+        Pause between two small transactions of a checkpoint.
+    node : int
+        Number of this node within the program.
+    partition : int
+        Number of the partition that it writes.
+    identity_key, hold_out_key : bytes
+        16 bytes each, from ``DATA/keys``.
+
+    Raises
+    ------
+    EngineError
+        DATA_DIRECTORY_BUSY, FORMAT_UNSUPPORTED, JOURNAL_DAMAGED, SNAPSHOT_MISMATCH, DISK_FULL,
+        IO_FAILED, OUT_OF_MEMORY, with the place.
+    """
+
+    def __init__(
+        self,
+        data_directory: str,
+        *,
+        sessions: int,
+        checkpoint_pause_ms: int,
+        node: int,
+        partition: int,
+        identity_key: bytes,
+        hold_out_key: bytes,
+    ) -> None: ...
+    def call(self, method: int, request: bytes) -> tuple[int, bytes | str]:
+        """Answer one request: (0, response) or (status, place). Waits for the disk on changes."""
+
+    def activate(
+        self,
+        program: str | None,
+        catalogue: str | None,
+        members: str | None,
+        *,
+        is_recorded: bool = True,
+    ) -> None:
+        """Make snapshot files live in one swap; None keeps what is live.
+
+        The caller has verified the files and calls from one thread at a time. A recorded activation
+        is journalled before this returns; that of a restart, which changes nothing, is not.
+
+        Raises
+        ------
+        EngineError
+            SNAPSHOT_DAMAGED, SNAPSHOT_MISMATCH, FORMAT_UNSUPPORTED, IO_FAILED, ENGINE_CLOSED, and
+            with the first program JOURNAL_DAMAGED, DISK_FULL.
+        """
+
+    def read_entries(self, from_lsn: int, limit: int, max_bytes: int) -> list[bytes]:
+        """Return durable entries from a position on, whole, as they lie in the journal.
+
+        At most `limit` entries and, from the second on, at most `max_bytes` bytes. Empty when
+        `from_lsn` is the next position to be written.
+
+        Raises
+        ------
+        EngineError
+            LSN_NOT_KEPT, JOURNAL_DAMAGED, IO_FAILED.
+        """
+
+    def time_decisions(self, request: bytes, count: int) -> tuple[NDArray[np.uint32], int]:
+        """Decide the basket of one quote `count` times over, for measuring; changes nothing.
+
+        Parameters
+        ----------
+        request : bytes
+            A ``QuoteBasketRequest``.
+        count : int
+            At least 1.
+
+        Returns
+        -------
+        times_ns : numpy.ndarray of uint32, shape (count,)
+            What each decision took alone, one reading of the clock included.
+        steps : int
+            Steps that one decision took.
+
+        Raises
+        ------
+        EngineError
+            As a quote is refused.
+        """
+
+    def stats(self) -> dict[str, int]:
+        """Return counters and gauges by name; empty until a program is live.
+
+        Among them ``durable_lsn``, ``first_lsn`` and ``recovered_entries``; names end in their
+        unit.
+        """
+
+    def checkpoint(self) -> None:
+        """Write every durable change to the accounts; the next start replays nothing older."""
+
+    def close(self) -> None:
+        """Wait for calls under way, write out what waits, checkpoint, free everything.
+
+        Calls that come later are answered with ENGINE_CLOSED. Closing twice is no error.
+        """
+
+def siphash128_batch(
+    key: bytes, data: bytes, offsets: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Hash many byte strings at once with SipHash-2-4-128; rows of (high, low)."""
+
+def struct_sizes() -> dict[str, int]:
+    """Return the size in bytes of each struct of layout.h, as C measures it."""

@@ -1,0 +1,71 @@
+"""The lane's side: quote on every scan, commit when paid, and never pay twice for a lost answer.
+
+.. code-block:: python
+
+    from checklane.client import Basket, Lane
+
+    with Lane("127.0.0.1:7071", store="101", till="3") as lane:
+        basket = Basket().add("4006381333931", count=2, amount="3.98").card("9876543210")
+        decision = lane.quote(basket)
+        receipt = lane.commit(basket, sequence=1)
+"""
+
+from checklane.client.basket import Basket, Identifier, ReturnLine, amount_minor
+from checklane.client.lane import AsyncLane, Lane
+from checklane.client.results import (
+    AppliedOffer,
+    CouponOutcome,
+    Decision,
+    FundingShare,
+    Identification,
+    IdentifiedMember,
+    LineDecision,
+    LineOffer,
+    Message,
+    NearMiss,
+    Optimality,
+    PointsAward,
+    PurseBalance,
+    Receipt,
+    RedemptionResult,
+    ReturnResult,
+    ReversedLine,
+    SaleException,
+    Totals,
+    VoidResult,
+    WalletOffer,
+)
+from checklane.client.retry import Policy
+from checklane.client.stream import LaneStream
+
+__all__ = [
+    "AppliedOffer",
+    "AsyncLane",
+    "Basket",
+    "CouponOutcome",
+    "Decision",
+    "FundingShare",
+    "Identification",
+    "IdentifiedMember",
+    "Identifier",
+    "Lane",
+    "LaneStream",
+    "LineDecision",
+    "LineOffer",
+    "Message",
+    "NearMiss",
+    "Optimality",
+    "PointsAward",
+    "Policy",
+    "PurseBalance",
+    "Receipt",
+    "RedemptionResult",
+    "ReturnLine",
+    "ReturnResult",
+    "ReversedLine",
+    "SaleException",
+    "Totals",
+    "VoidResult",
+    "WalletOffer",
+    "amount_minor",
+]

@@ -1,0 +1,380 @@
+"""The lane: one till's connection, with deadlines and retries that never enter anything twice."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from checklane.client.basket import Basket, Identifier, ReturnLine
+from checklane.client.requests import Call, Requests
+from checklane.client.results import (
+    Decision,
+    Identification,
+    Receipt,
+    ReturnResult,
+    VoidResult,
+)
+from checklane.client.retry import Attempts, Policy
+from checklane.clock import SYSTEM_CLOCK, Clock
+from checklane.errors import ChecklaneError, from_rpc_error
+
+__all__ = ["AsyncLane", "CHANNEL_OPTIONS", "Lane"]
+
+ResultT = TypeVar("ResultT")
+
+SERVICE = "/checklane.v1.CheckoutService/"
+
+#: The server is a step away: a connection that was lost is tried again at once and then often.
+CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.max_receive_message_length", -1),
+    # Retries are ours: they carry the key and the budget.
+    ("grpc.enable_retries", 0),
+)
+
+
+class _Sender:
+    """What both kinds of lane share: who sends, and how often."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        store: str,
+        till: str,
+        operator: str = "",
+        training: bool = False,
+        locale: str = "",
+        policy: Policy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.address = address
+        self.policy = policy or Policy()
+        self._clock = clock
+        self._chance = chance or random.Random()
+        self._requests = Requests(store, till, operator, training, locale, clock)
+
+    def _attempts(self, call: Call[Any]) -> Attempts:
+        policy = self.policy
+        deadline_ms = policy.change_deadline_ms if call.key else policy.quote_deadline_ms
+        budget_ms = policy.change_budget_ms if call.key else policy.quote_budget_ms
+        return Attempts(policy, self._clock, self._chance, deadline_ms, budget_ms)
+
+    def _after_failure(self, call: Call[Any], attempts: Attempts, failure: Any) -> float:
+        """Return the wait before the next attempt, or raise what the call met."""
+        error = from_rpc_error(failure)
+        error.idempotency_key = call.key
+        try:
+            return attempts.wait_s(error)
+        except ChecklaneError:
+            raise error from None
+
+
+class Lane(_Sender):
+    """A till's connection to the service. May be shared by threads.
+
+    Parameters
+    ----------
+    address : str
+        host:port of the service.
+    store, till : str
+        Who sends; a basket may say otherwise.
+    operator : str
+        The person at the till.
+    training : bool
+        Decide in full and touch nothing.
+    locale : str
+        The language of texts, BCP 47. Default: the program's own.
+    policy : Policy, optional
+        Deadlines and retries.
+    clock : Clock
+    chance : random.Random, optional
+        Spreads the waits between attempts.
+
+    Notes
+    -----
+    Every method raises a :class:`checklane.errors.ChecklaneError`. One raised by a method that
+    changes something has the key in ``idempotency_key``: calling again with it enters the same
+    change once, whatever became of the first try.
+    """
+
+    def __init__(self, address: str, **options: Any) -> None:
+        super().__init__(address, **options)
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._methods: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        self._channel.close()
+
+    def identify(
+        self, *identifiers: Identifier | str, include_wallet: bool = False
+    ) -> Identification:
+        """Find out who it is; a plain string is the number of a card. Nobody is an answer."""
+        return self._send(self._requests.identify(identifiers, include_wallet))
+
+    def quote(
+        self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
+    ) -> Decision:
+        """Decide a basket and change nothing."""
+        return self._send(self._requests.quote(basket, explain, near_miss_limit))
+
+    def commit(
+        self,
+        basket: Basket,
+        *,
+        sequence: int,
+        business_date: int | None = None,
+        key: str | None = None,
+        shown: Decision | None = None,
+        paid: bool = False,
+        refuse_on_change: bool = False,
+    ) -> Receipt:
+        """Enter a sale; when it returns the sale is on the service's disk.
+
+        Parameters
+        ----------
+        basket : Basket
+        sequence : int
+            The number of the receipt at this till on its business date.
+        business_date : int, optional
+            yyyymmdd. Default: the basket's, else the local date of its opening.
+        key : str, optional
+            The idempotency key. Default: a new UUID; give the one of a failed try to send it again.
+        shown : Decision, optional
+            What the customer saw, or with `paid` what was sold.
+        paid : bool
+            The money has changed hands: post as sold, list what can not be honoured.
+        refuse_on_change : bool
+            Refuse with DecisionChangedError when the figures are no longer those of `shown`.
+        """
+        return self._send(
+            self._requests.commit(
+                basket,
+                sequence=sequence,
+                date=business_date,
+                key=key,
+                shown=shown,
+                paid=paid,
+                refuse_on_change=refuse_on_change,
+            )
+        )
+
+    def void(
+        self,
+        *,
+        sequence: int | None = None,
+        business_date: int | None = None,
+        original_key: str = "",
+        key: str | None = None,
+        reason: str = "",
+    ) -> VoidResult:
+        """Undo a sale of this till whole, named by its receipt or by the key of its commit.
+
+        A sale that never arrived leaves a tombstone: should it still come, it has no effect.
+        """
+        return self._send(
+            self._requests.void(
+                sequence=sequence,
+                date=business_date,
+                original_key=original_key,
+                key=key,
+                reason=reason,
+            )
+        )
+
+    def return_items(
+        self,
+        *lines: ReturnLine,
+        original_sequence: int,
+        original_date: int,
+        sequence: int,
+        original_store: str = "",
+        original_till: str = "",
+        business_date: int | None = None,
+        key: str | None = None,
+    ) -> ReturnResult:
+        """Take items of one sale back, under a receipt of their own.
+
+        Parameters
+        ----------
+        *lines : ReturnLine
+        original_sequence, original_date, original_store, original_till
+            The receipt of the sale. Default store and till: this one's.
+        sequence : int
+            The number of the return's receipt at this till.
+        business_date : int, optional
+            Of the return. Default: today.
+        key : str, optional
+            As for `commit`.
+        """
+        original = self._requests.receipt(
+            original_sequence, original_date, original_store, original_till
+        )
+        call = self._requests.return_items(
+            original, lines, sequence=sequence, date=business_date, key=key
+        )
+        return self._send(call)
+
+    def _send(self, call: Call[ResultT]) -> ResultT:
+        method = self._method(call)
+        attempts = self._attempts(call)
+        for timeout_s in attempts:
+            self._requests.stamp(call.request, attempts.count)
+            try:
+                return call.read(method(call.request, timeout=timeout_s))
+            except grpc.RpcError as failure:
+                self._clock.sleep(self._after_failure(call, attempts, failure))
+        raise AssertionError("attempts end by an exception")
+
+    def _method(self, call: Call[Any]) -> Any:
+        if call.method not in self._methods:
+            self._methods[call.method] = self._channel.unary_unary(
+                SERVICE + call.method,
+                request_serializer=type(call.request).SerializeToString,
+                response_deserializer=call.response_class.FromString,
+            )
+        return self._methods[call.method]
+
+
+class AsyncLane(_Sender):
+    """The same lane for asyncio; every method is awaited. Parameters as :class:`Lane`."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        super().__init__(address, **options)
+        self._channel: grpc.aio.Channel | None = None
+        self._methods: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def identify(
+        self, *identifiers: Identifier | str, include_wallet: bool = False
+    ) -> Identification:
+        """Find out who it is, as :meth:`Lane.identify`."""
+        return await self._send(self._requests.identify(identifiers, include_wallet))
+
+    async def quote(
+        self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
+    ) -> Decision:
+        """Decide a basket and change nothing, as :meth:`Lane.quote`."""
+        return await self._send(self._requests.quote(basket, explain, near_miss_limit))
+
+    async def commit(
+        self,
+        basket: Basket,
+        *,
+        sequence: int,
+        business_date: int | None = None,
+        key: str | None = None,
+        shown: Decision | None = None,
+        paid: bool = False,
+        refuse_on_change: bool = False,
+    ) -> Receipt:
+        """Enter a sale, as :meth:`Lane.commit`."""
+        return await self._send(
+            self._requests.commit(
+                basket,
+                sequence=sequence,
+                date=business_date,
+                key=key,
+                shown=shown,
+                paid=paid,
+                refuse_on_change=refuse_on_change,
+            )
+        )
+
+    async def void(
+        self,
+        *,
+        sequence: int | None = None,
+        business_date: int | None = None,
+        original_key: str = "",
+        key: str | None = None,
+        reason: str = "",
+    ) -> VoidResult:
+        """Undo a sale of this till whole, as :meth:`Lane.void`."""
+        return await self._send(
+            self._requests.void(
+                sequence=sequence,
+                date=business_date,
+                original_key=original_key,
+                key=key,
+                reason=reason,
+            )
+        )
+
+    async def return_items(
+        self,
+        *lines: ReturnLine,
+        original_sequence: int,
+        original_date: int,
+        sequence: int,
+        original_store: str = "",
+        original_till: str = "",
+        business_date: int | None = None,
+        key: str | None = None,
+    ) -> ReturnResult:
+        """Take items of one sale back, as :meth:`Lane.return_items`."""
+        original = self._requests.receipt(
+            original_sequence, original_date, original_store, original_till
+        )
+        call = self._requests.return_items(
+            original, lines, sequence=sequence, date=business_date, key=key
+        )
+        return await self._send(call)
+
+    async def _send(self, call: Call[ResultT]) -> ResultT:
+        method = self._method(call)
+        attempts = self._attempts(call)
+        for timeout_s in attempts:
+            self._requests.stamp(call.request, attempts.count)
+            try:
+                return call.read(await method(call.request, timeout=timeout_s))
+            except grpc.aio.AioRpcError as failure:
+                await asyncio.sleep(self._after_failure(call, attempts, failure))
+        raise AssertionError("attempts end by an exception")
+
+    def _method(self, call: Call[Any]) -> Any:
+        if self._channel is None:
+            # A channel belongs to the loop that runs when it is made.
+            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        if call.method not in self._methods:
+            self._methods[call.method] = self._channel.unary_unary(
+                SERVICE + call.method,
+                request_serializer=type(call.request).SerializeToString,
+                response_deserializer=call.response_class.FromString,
+            )
+        return self._methods[call.method]

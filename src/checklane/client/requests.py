@@ -1,0 +1,259 @@
+"""The requests of a lane, made once for the sync and the asyncio lane alike."""
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from typing import Any, Generic, TypeVar
+
+from checklane.client.basket import Basket, Identifier, ReturnLine, identifier_message
+from checklane.client.results import (
+    Decision,
+    Identification,
+    Receipt,
+    ReturnResult,
+    VoidResult,
+    from_message,
+)
+from checklane.clock import Clock, business_date
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2
+
+__all__ = ["Call", "Requests"]
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[ResultT]):
+    """One call before it is sent.
+
+    Attributes
+    ----------
+    method : str
+        Of CheckoutService.
+    request : message
+        Its context is stamped anew at every attempt.
+    response_class : type of message
+    read : callable
+        Makes the result of a response.
+    key : str
+        The idempotency key; empty for a read.
+    """
+
+    method: str
+    request: Any
+    response_class: Any
+    read: Callable[[Any], ResultT]
+    key: str = ""
+
+
+class Requests:
+    """Makes the calls of one till.
+
+    Parameters
+    ----------
+    store, till : str
+        Who sends.
+    operator : str
+        The person at the till; may be empty.
+    training : bool
+        Decide in full and touch nothing.
+    locale : str
+        The language of texts; empty for the program's own.
+    clock : Clock
+    """
+
+    def __init__(
+        self, store: str, till: str, operator: str, training: bool, locale: str, clock: Clock
+    ) -> None:
+        self.store = store
+        self.till = till
+        self.clock = clock
+        self._operator = operator
+        self._training = training
+        self._locale = locale
+
+    def identify(
+        self, identifiers: Iterable[Identifier | str], include_wallet: bool
+    ) -> Call[Identification]:
+        """Ask who it is."""
+        named = [Identifier(who) if isinstance(who, str) else who for who in identifiers]
+        request = checkout_pb2.IdentifyMemberRequest(
+            context=self._context(""),
+            identifiers=map(identifier_message, named),
+            locale=self._locale,
+            include_wallet=include_wallet,
+        )
+        return Call(
+            "IdentifyMember",
+            request,
+            checkout_pb2.IdentifyMemberResponse,
+            lambda response: from_message(Identification, response),
+        )
+
+    def quote(self, basket: Basket, explain: bool, near_miss_limit: int | None) -> Call[Decision]:
+        """Ask what a basket costs."""
+        request = checkout_pb2.QuoteBasketRequest(
+            context=self._context(""),
+            basket=self._basket(basket),
+            explain=explain,
+            locale=self._locale,
+        )
+        if near_miss_limit is not None:
+            request.near_miss_limit = near_miss_limit
+        return Call(
+            "QuoteBasket",
+            request,
+            checkout_pb2.QuoteBasketResponse,
+            lambda response: from_message(Decision, response.decision),
+        )
+
+    def commit(
+        self,
+        basket: Basket,
+        *,
+        sequence: int,
+        date: int | None,
+        key: str | None,
+        shown: Decision | None,
+        paid: bool,
+        refuse_on_change: bool,
+    ) -> Call[Receipt]:
+        """Enter a sale."""
+        sent = self._basket(basket)
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.CommitTransactionRequest(
+            context=self._context(key),
+            receipt=self.receipt(
+                sequence, date or self._date_of(sent), sent.store_id, sent.till_id
+            ),
+            basket=sent,
+            paid=paid,
+            refuse_on_change=refuse_on_change,
+            locale=self._locale,
+        )
+        if shown is not None:
+            request.quote_token = shown.quote_token
+            request.figures.CopyFrom(figures_of(shown))
+        return Call(
+            "CommitTransaction",
+            request,
+            checkout_pb2.CommitTransactionResponse,
+            lambda response: from_message(Receipt, response, key=key, sequence=sequence),
+            key,
+        )
+
+    def void(
+        self,
+        *,
+        sequence: int | None,
+        date: int | None,
+        original_key: str,
+        key: str | None,
+        reason: str,
+    ) -> Call[VoidResult]:
+        """Undo a sale whole."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.VoidTransactionRequest(
+            context=self._context(key), original_idempotency_key=original_key, reason=reason
+        )
+        if sequence is not None:
+            request.original_receipt.CopyFrom(self.receipt(sequence, date or self._today()))
+        return Call(
+            "VoidTransaction",
+            request,
+            checkout_pb2.VoidTransactionResponse,
+            lambda response: from_message(VoidResult, response, key=key),
+            key,
+        )
+
+    def return_items(
+        self,
+        original: common_pb2.ReceiptId,
+        lines: Iterable[ReturnLine],
+        *,
+        sequence: int,
+        date: int | None,
+        key: str | None,
+    ) -> Call[ReturnResult]:
+        """Take items of one sale back."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.ReturnItemsRequest(
+            context=self._context(key),
+            original_receipt=original,
+            receipt=self.receipt(sequence, date or self._today()),
+            locale=self._locale,
+        )
+        for line in lines:
+            sent = request.lines.add(line_id=line.line_id)
+            if line.count is not None:
+                sent.count = line.count
+            if line.quantity_thousandths is not None:
+                sent.quantity_thousandths = line.quantity_thousandths
+        return Call(
+            "ReturnItems",
+            request,
+            checkout_pb2.ReturnItemsResponse,
+            lambda response: from_message(ReturnResult, response, key=key),
+            key,
+        )
+
+    def receipt(
+        self, sequence: int, date: int, store: str = "", till: str = ""
+    ) -> common_pb2.ReceiptId:
+        """Return the identity of a receipt of this till, or of another one."""
+        return common_pb2.ReceiptId(
+            store_id=store or self.store,
+            business_date=date,
+            till_id=till or self.till,
+            sequence=sequence,
+        )
+
+    def stamp(self, request: Any, attempt: int) -> None:
+        """Say which attempt this is and when it leaves; no part of what a key is bound to."""
+        request.context.attempt = attempt
+        request.context.sent_time_unix_ms = self.clock.unix_ms()
+
+    def _context(self, key: str) -> common_pb2.RequestContext:
+        return common_pb2.RequestContext(
+            correlation_id=str(uuid.uuid4()),
+            idempotency_key=key,
+            training=self._training,
+            store_id=self.store,
+            till_id=self.till,
+            operator_id=self._operator,
+        )
+
+    def _basket(self, basket: Basket) -> basket_pb2.Basket:
+        sent = basket_pb2.Basket()
+        sent.CopyFrom(basket.message)
+        sent.store_id = sent.store_id or self.store
+        sent.till_id = sent.till_id or self.till
+        return sent
+
+    def _today(self) -> int:
+        return business_date(self.clock.unix_ms())
+
+    def _date_of(self, basket: basket_pb2.Basket) -> int:
+        if basket.business_date:
+            return basket.business_date
+        zone = None
+        if basket.HasField("utc_offset_minutes"):
+            zone = timezone(timedelta(minutes=basket.utc_offset_minutes))
+        return business_date(basket.opened_time_unix_ms, zone)
+
+
+def figures_of(decision: Decision) -> decision_pb2.Figures:
+    """Return what a decision showed, to be compared with or posted."""
+    figures = decision_pb2.Figures(
+        discount_minor=decision.totals.discount_minor, due_minor=decision.totals.due_minor
+    )
+    for line in decision.lines:
+        sent = figures.lines.add(line_id=line.line_id, discount_minor=line.discount_minor)
+        for offer in line.applied:
+            sent.offers.add(
+                offer_id=offer.offer_id,
+                offer_version=offer.offer_version,
+                discount_minor=offer.discount_minor,
+            )
+    return figures

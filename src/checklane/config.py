@@ -1,0 +1,213 @@
+"""The settings of a service, and where each came from.
+
+One precedence: a flag, else the environment (``CHECKLANE_<NAME>``), else the TOML file, else the
+default. A name that is not known is refused with the nearest one that is.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from checklane.errors import ConfigError
+
+__all__ = ["Configuration", "Settings", "address_of", "load", "to_toml"]
+
+ENVIRONMENT_PREFIX = "CHECKLANE_"
+#: How near the name of a variable must come to a setting to count as a slip of the pen. Others with
+#: our prefix belong to somebody else, such as the service links that orchestrators set.
+SLIP_RATIO = 0.8
+
+
+class Settings(BaseModel):
+    """Every setting of ``checklane serve``, with its default and range."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    data: Path = Field(Path("checklane-data"), description="The data directory.")
+    listen: str = Field("127.0.0.1:7071", description="host:port of the gRPC service.")
+    workers: int = Field(
+        16, ge=1, le=64, description="Calls that are worked on at once; commits wait for the disk."
+    )
+    streams: int = Field(
+        64, ge=1, le=512, description="Streams that may be open at once, two threads each."
+    )
+    stream_window: int = Field(
+        32, ge=1, le=1024, description="Requests of one stream that may be open at once."
+    )
+    calls_waiting: int = Field(
+        1024, ge=1, le=65536, description="Calls that may wait for a worker before refusal."
+    )
+    message_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=512 * 1024,
+        le=64 * 1024 * 1024,
+        description="The largest message that is read, program files included.",
+    )
+    drain_seconds: int = Field(
+        20, ge=0, le=600, description="How long a drain waits for calls under way."
+    )
+    node: int = Field(0, ge=0, le=65535, description="The number of this node in the program.")
+    partition: int = Field(0, ge=0, le=65535, description="The partition that it writes.")
+    checkpoint_pause_ms: int = Field(
+        20, ge=0, le=10_000, description="Pause between two small transactions of a checkpoint."
+    )
+    metrics_listen: str = Field("", description="host:port of the Prometheus endpoint; or empty.")
+    log_format: Literal["console", "json"] = Field("console", description="How logs look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least grave level that is logged."
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _check_listen(cls, value: str) -> str:
+        address_of(value)
+        return value
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _check_metrics_listen(cls, value: str) -> str:
+        if value:
+            address_of(value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings and their sources.
+
+    Attributes
+    ----------
+    settings : Settings
+    sources : Mapping of str to str
+        For each setting "flag", "environment CHECKLANE_X", "file PATH" or "default".
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Split "host:port", "[ipv6]:port" or ":port" (every interface); port 0 lets the system choose.
+
+    Raises
+    ------
+    ValueError
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no host:port, for example 127.0.0.1:7071")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def load(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Path | None = None,
+) -> Configuration:
+    """Join flags, environment and file into one valid set of settings.
+
+    Parameters
+    ----------
+    flags : Mapping of str to Any
+        Settings by name; None stands for a flag that was not given.
+    environment : Mapping of str to str
+        The whole environment of the process. CHECKLANE_CONFIG names the file when `file` does not.
+    file : Path, optional
+
+    Raises
+    ------
+    ConfigError
+        An unknown name, a file that can not be read, a value out of its range.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    path = file or _file_of(environment)
+    if path is not None:
+        for name, value in _read_file(path).items():
+            values[name], sources[name] = value, f"file {path}"
+    for name, value in _read_environment(environment).items():
+        values[name] = value
+        sources[name] = f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
+    for name, value in flags.items():
+        if value is not None:
+            _check_name(name, "a flag")
+            values[name], sources[name] = value, "flag"
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as failure:
+        raise _config_error(failure, sources) from None
+    return Configuration(settings, sources)
+
+
+def to_toml(settings: Settings) -> str:
+    """Write settings as a TOML file that gives the same settings when it is loaded."""
+    lines = ["# checklane serve --config FILE", ""]
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int):
+            value = _quoted(str(value))
+        lines += [f"# {field.description}", f"{name} = {value}", ""]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _file_of(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    return Path(named) if named else None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file at {path}: name the configuration file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
+        raise ConfigError(f"can not read {path}: {failure}", str(path)) from None
+    for name in content:
+        _check_name(name, str(path))
+    return content
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not variable.startswith(ENVIRONMENT_PREFIX) or name == "config":
+            continue
+        if name in Settings.model_fields:
+            found[name] = environment[variable]
+        elif _nearest(name, SLIP_RATIO):
+            _check_name(name, f"environment {variable}")
+    return found
+
+
+def _nearest(name: str, ratio: float) -> str | None:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=ratio)
+    return near[0] if near else None
+
+
+def _check_name(name: str, place: str) -> None:
+    if name in Settings.model_fields:
+        return
+    near = _nearest(name, 0.5)
+    remedy = f"did you mean {near!r}?" if near else "see checklane config for every name"
+    raise ConfigError(f"there is no setting {name!r} at {place}: {remedy}", place)
+
+
+def _config_error(failure: ValidationError, sources: Mapping[str, str]) -> ConfigError:
+    """Tell the first fault of a validation, with the source of the value."""
+    first = failure.errors()[0]
+    name = str(first["loc"][0])
+    words = first["msg"].removeprefix("Value error, ")
+    place = f"{name} ({sources[name]})"
+    given = first["input"]
+    return ConfigError(f"the value {given!r} is refused at {place}: {words}", place)

@@ -1,0 +1,148 @@
+"""The demo from the data set to the verdict, one step after the other."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from checklane.demo.data import Dataset, Records, find_data, read_dataset
+from checklane.demo.feeds import write_feeds
+from checklane.demo.lane import ACK_SALE, Manner
+from checklane.demo.prepare import prepare
+from checklane.demo.program import write_program
+from checklane.demo.reconcile import audit
+from checklane.demo.replay import Advance, Outcome, Plan, plan_replay, read_acks, replay
+from checklane.demo.report import (
+    Summary,
+    money,
+    show_rules,
+    show_summary,
+    write_chart,
+    write_figures,
+)
+from checklane.demo.serving import Server
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may be told.
+
+    Attributes
+    ----------
+    basket_count : int or None
+        None for all.
+    source : Path or None
+        Folder of the data set's tables; None for the installed package.
+    """
+
+    work: Path
+    basket_count: int | None
+    lane_count: int
+    worker_count: int
+    seed: int
+    every_scan: bool
+    source: Path | None = None
+
+
+def run(options: Options, console: Console) -> bool:
+    """Run the demo; tell whether the books agree.
+
+    Parameters
+    ----------
+    options : Options
+    console : rich.console.Console
+        Shows progress, the summary and the verdict.
+    """
+    begin_s = time.monotonic()
+    data = options.work / "data"
+    with console.status("reading the data set") as status:
+        dataset = read_dataset(options.source or find_data())
+        show_rules(console, dataset.rules)
+        status.update("writing feeds and program")
+        feeds = write_feeds(dataset, options.work / "feeds")
+        program = write_program(dataset, options.work / "program")
+        prepared = prepare(feeds, program, data, status.update)
+        plan = _plan(dataset, options)
+        rules = dataset.rules
+        # The lanes read what they need from the plan's files.
+        del dataset
+    counts = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())
+    console.print(f"built {counts}", highlight=False)
+    for reason, rows in prepared.rejected.items():
+        console.print(f"rejected {rows:,} rows: {reason}", highlight=False)
+    with Server(data, options.work / "server.log") as server:
+        setup_s = time.monotonic() - begin_s
+        manner = Manner(server.address, options.seed, every_scan=options.every_scan)
+        with _bar(console, "replaying baskets", plan.basket_count) as advance:
+            outcome = replay(plan, manner, options.worker_count, advance)
+        acks = read_acks(plan)
+        with _bar(console, "reconciling", len(acks)) as advance:
+            found = audit(server.address, data, acks, advance)
+        server.stop()
+    missing = missing_sales(plan, outcome, acks)
+    summary = Summary(outcome, found, acks, rules, setup_s, plan.lane_count, missing)
+    _tell(summary, options.work, console)
+    return summary.is_reconciled
+
+
+def _plan(dataset: Dataset, options: Options) -> Plan:
+    return plan_replay(
+        dataset,
+        options.work / "replay",
+        basket_count=options.basket_count,
+        lane_count=options.lane_count,
+        seed=options.seed,
+    )
+
+
+def missing_sales(plan: Plan, outcome: Outcome, acks: Records) -> list[str]:
+    """Return what of the plan was not entered as it was sent, and why."""
+    tally = outcome.tally
+    missing = []
+    if tally.commits != plan.basket_count:
+        missing.append(f"{plan.basket_count:,} baskets were planned, {tally.commits:,} committed")
+    missing += [f"refused {times:,} times: {why}" for why, times in tally.refusals.most_common()]
+    charged = int(acks["gross_minor"][acks["kind"] == ACK_SALE].sum())
+    if charged != tally.sent_minor:
+        missing.append(f"{money(tally.sent_minor)} were sent, {money(charged)} were charged")
+    return missing
+
+
+@contextmanager
+def _bar(console: Console, what: str, total: int) -> Iterator[Advance]:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        expand=True,
+        transient=True,
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _tell(summary: Summary, work: Path, console: Console) -> None:
+    """Show the summary and write it beside its chart."""
+    folder = work / "report"
+    folder.mkdir(exist_ok=True)
+    show_summary(console, summary)
+    write_chart(summary, folder / "chart.png")
+    write_figures(summary, folder / "figures.json")
+    console.print(f"chart and figures: {folder}", soft_wrap=True, highlight=False)
+    console.print(f"reconciled: {'yes' if summary.is_reconciled else 'no'}", style="bold")

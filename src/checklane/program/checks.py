@@ -1,0 +1,456 @@
+"""What the models cannot see: whether the parts of a program fit together and to the catalogue."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic_core import PydanticCustomError
+
+from checklane._layout import STORES_MAX
+from checklane.program.codes import code_fault, near_gtins, product_codes
+from checklane.program.fields import exact_number
+from checklane.program.load import LoadedProgram
+from checklane.program.model import CHANNELS, Offer, Selector
+from checklane.program.problems import did_you_mean, list_names
+from checklane.program.rows import Cell, PriceRow, read_items, read_prices, resolve_file
+from checklane.program.selectors import normal_path, walk
+from checklane.program.yaml_tree import Path_
+from checklane.tables.catalogue_tables import CatalogueTables
+from checklane.tables.hashing import name_keys
+
+#: Points of one step or bonus, in smallest units: 5.12 * 10^8 units in a basket times 10^10 are
+#: 5.1 * 10^18, inside 63 bits.
+POINTS_MAX = 10_000_000_000
+#: Unknown items of one list that are named one by one.
+UNKNOWN_ITEMS_TOLD = 20
+ALLOWED_LAYERS = {
+    "discount": ("item", "basket"),
+    "buy_get": ("item", "basket"),
+    "group_price": ("item", "basket"),
+    "row_prices": ("item", "basket"),
+    "threshold": ("basket",),
+    "earn": ("earn",),
+    "bonus": ("earn",),
+    "multiply": ("earn",),
+}
+BY_UNITS = ("discount", "row_prices")
+
+
+@dataclass
+class Attachments:
+    """What the files beside the offers say.
+
+    Attributes
+    ----------
+    items : dict of (folder, name) to list of str
+        Product codes of items files.
+    prices : dict of int to list of PriceRow
+        Rows by the number of the offer in the loaded program.
+    """
+
+    items: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    prices: dict[int, list[PriceRow]] = field(default_factory=dict)
+
+
+def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
+    """Yield the selectors of an offer in the order of its slots, with their paths of keys."""
+    if offer.discount is not None:
+        yield ("discount", "of"), offer.discount.of
+    elif offer.buy_get is not None:
+        yield ("buy_get", "buy", "of"), offer.buy_get.buy.of
+        if offer.buy_get.get.of is not None:
+            yield ("buy_get", "get", "of"), offer.buy_get.get.of
+    elif offer.group_price is not None:
+        for index, place in enumerate(offer.group_price.places):
+            slots = offer.group_price.slots is not None
+            yield ("group_price", *(("slots", index) if slots else ()), "of"), place.of
+    elif offer.threshold is not None:
+        yield ("threshold", "of"), offer.threshold.of
+        yield ("threshold", "reward", "of"), offer.threshold.reward.of
+    elif offer.earn is not None:
+        yield ("earn", "of"), offer.earn.of
+    elif offer.bonus is not None:
+        yield ("bonus", "of"), offer.bonus.of
+    elif offer.multiply is not None:
+        yield ("multiply", "of"), offer.multiply.of
+
+
+def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> Attachments:
+    """Judge a program; problems go to ``loaded.problems``.
+
+    Parameters
+    ----------
+    loaded : LoadedProgram
+    catalogue : CatalogueTables or None
+        Without one, references to products and stores are not looked up.
+
+    Returns
+    -------
+    Attachments
+        What the files beside the offers say.
+    """
+    attachments = Attachments()
+    names = CatalogueNames(catalogue) if catalogue is not None else None
+    check_numbers(loaded)
+    check_purses(loaded)
+    check_progress(loaded)
+    check_unique(loaded)
+    for number, offer in enumerate(loaded.offers):
+        check_references(loaded, number, offer)
+        check_shape(loaded, number, offer)
+        check_points(loaded, number, offer)
+        check_window(loaded, number, offer)
+        read_attachments(loaded, number, offer, attachments)
+        if names is not None:
+            names.check_offer(loaded, number, offer, attachments)
+    if catalogue is not None and len(catalogue.store_ids) > STORES_MAX:
+        what = f"the catalogue has {len(catalogue.store_ids)} stores, more than {STORES_MAX}"
+        loaded.blame(None, (), what, "split the program by banner")
+    return attachments
+
+
+def check_numbers(loaded: LoadedProgram) -> None:
+    """Refuse a number that two purses, tiers, segments or channels share."""
+    program = loaded.program
+    spaces: dict[str, dict[str, int]] = {
+        "purses": {name: purse.number for name, purse in program.purses.items()},
+        "tiers": {name: tier.number for name, tier in program.tiers.items()},
+        "segments": {name: segment.number for name, segment in program.segments.items()},
+        "channels": {name: channel.number for name, channel in program.channels.items()},
+    }
+    for space, numbers in spaces.items():
+        owner: dict[int, str] = {}
+        for name, number in numbers.items():
+            if number in owner:
+                free = min(set(range(1, len(numbers) + 2)) - set(numbers.values()))
+                what = f"number {number} belongs to '{owner[number]}' already"
+                mend = f"take a free number, such as {free}"
+                if space == "channels":
+                    mend = "see the contract's enum Channel: " + ", ".join(
+                        f"{n} {channel}" for channel, n in CHANNELS.items()
+                    )
+                loaded.blame(None, (space, name, "number"), what, mend)
+            owner.setdefault(number, name)
+    for index, issuer in enumerate(program.issuer_ranges):
+        if issuer.length_max is not None and issuer.length_max < issuer.length:
+            path: Path_ = ("issuer_ranges", index, "length_max")
+            loaded.blame(None, path, "the range of lengths is empty", "swap the two lengths")
+        if len(issuer.prefix) > (issuer.length_max or issuer.length):
+            path = ("issuer_ranges", index, "prefix")
+            loaded.blame(None, path, "the prefix is longer than a value", "correct the length")
+
+
+def check_purses(loaded: LoadedProgram) -> None:
+    """Judge what points are worth."""
+    for name, purse in loaded.program.purses.items():
+        if purse.worth is not None:
+            path: Path_ = ("purses", name, "worth", "points")
+            points = points_of(loaded, None, path, purse.worth.points, purse.decimals)
+            if points == 0:
+                loaded.blame(None, path, "0 points are worth something", "write at least 1")
+
+
+def check_progress(loaded: LoadedProgram) -> None:
+    """Judge the counts towards goals, and the tiers that they lead to."""
+    program = loaded.program
+    ids = {offer.id for offer in loaded.offers}
+    for name, progress in program.progress.items():
+        if progress.reward is not None and progress.reward not in ids:
+            mend = did_you_mean(progress.reward, ids, "write the id of an offer")
+            what = f"unknown offer '{progress.reward}'"
+            loaded.blame(None, ("progress", name, "reward"), what, mend)
+        if not progress.of.is_all:
+            what = "counting some products only is not built yet"
+            loaded.blame(None, ("progress", name, "of"), what, "write of: all, or remove it")
+        if progress.goal is not None:
+            path: Path_ = ("progress", name, "goal")
+            if goal_of(loaded, path, progress.goal, progress.measure) == 0:
+                loaded.blame(None, path, "a goal of 0 is none", "write a goal above 0")
+    for name, tier in program.tiers.items():
+        if tier.reached_by is None:
+            continue
+        base: Path_ = ("tiers", name, "reached_by")
+        known = program.progress.get(tier.reached_by.progress)
+        if known is None:
+            unknown(loaded, None, (*base, "progress"), "progress", tier.reached_by.progress,
+                    program.progress)  # fmt: skip
+        else:
+            goal_of(loaded, (*base, "goal"), tier.reached_by.goal, known.measure)
+
+
+def goal_of(loaded: LoadedProgram, path: Path_, text: str, measure: str) -> int | None:
+    """Return a goal in the unit of its measure; a problem when it has too many decimals."""
+    decimals = loaded.program.currency.exponent if measure == "spend" else 0
+    return points_of(loaded, None, path, text, decimals)
+
+
+def points_of(
+    loaded: LoadedProgram, number: int | None, path: Path_, text: str, decimals: int
+) -> int | None:
+    """Return a number in its smallest unit; None and a problem when it has too many decimals."""
+    try:
+        return exact_number(text, decimals, "a number", "10" if decimals == 0 else "0.5")
+    except PydanticCustomError as error:
+        context = error.context or {}
+        loaded.blame(number, path, context["what"], context["mend"])
+        return None
+
+
+def check_unique(loaded: LoadedProgram) -> None:
+    """Refuse an offer id or a coupon that two offers share."""
+    by_id: dict[str, int] = {}
+    by_coupon: dict[str, int] = {}
+    for number, offer in enumerate(loaded.offers):
+        if offer.id in by_id:
+            first = loaded.place_of(by_id[offer.id])
+            what = f"the id '{offer.id}' is taken, in {first}"
+            loaded.blame(number, ("id",), what, "give this offer an id of its own")
+        by_id.setdefault(offer.id, number)
+        for index, code in enumerate(offer.coupon.codes if offer.coupon else []):
+            if code in by_coupon:
+                owner = loaded.offers[by_coupon[code]].id
+                what = f"the coupon '{code}' opens offer '{owner}' already"
+                mend = "give each offer coupon codes of its own"
+                loaded.blame(number, ("coupon", "codes", index), what, mend)
+            by_coupon.setdefault(code, number)
+    keys = name_keys("offer", sorted(by_id))
+    if len(np.unique(keys)) != len(keys):
+        loaded.blame(None, (), "two offer ids hash to one key", "rename the newest offer")
+    coupon_keys = name_keys("coupon", sorted(by_coupon))
+    if len(np.unique(coupon_keys)) != len(coupon_keys):
+        loaded.blame(None, (), "two coupon codes hash to one key", "rename the newest coupon")
+
+
+def unknown(
+    loaded: LoadedProgram,
+    number: int | None,
+    path: Path_,
+    what: str,
+    name: str,
+    known: Iterable[str],
+) -> None:
+    """Keep the problem of a name that nothing has; the remedy names the nearest."""
+    known = list(known)
+    otherwise = f"known: {list_names(known)}" if known else f"declare it in program.yaml ({what})"
+    loaded.blame(number, path, f"unknown {what} '{name}'", did_you_mean(name, known, otherwise))
+
+
+def check_references(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Look up what an offer names in the program file."""
+    program = loaded.program
+    for mechanic in ("earn", "bonus", "multiply"):
+        part = getattr(offer, mechanic)
+        if part is not None and part.purse not in program.purses:
+            unknown(loaded, number, (mechanic, "purse"), "purse", part.purse, program.purses)
+    lists: list[tuple[Path_, str, Sequence[str] | None, Iterable[str]]] = [
+        (("who", "tiers"), "tier", offer.who.tiers, program.tiers),
+        (("where", "channels"), "channel", offer.where.channels, program.channels),
+    ]
+    rule = offer.who.segments
+    if rule is not None:
+        for key, segments in (("any", rule.any_), ("all", rule.all_), ("none", rule.none_)):
+            lists.append((("who", "segments", key), "segment", segments, program.segments))
+    for path, what, names, known in lists:
+        for index, name in enumerate(names or []):
+            if name not in known:
+                unknown(loaded, number, (*path, index), what, name, known)
+
+
+def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse settings that the mechanic of an offer cannot follow."""
+    mechanic = offer.mechanic
+    allowed = ALLOWED_LAYERS[mechanic]
+    if offer.layer_name not in allowed:
+        mend = f"write {' or '.join(allowed)}, or remove it"
+        loaded.blame(number, ("layer",), f"{mechanic} has no place in this layer", mend)
+    basket = offer.limits.per_basket
+    if basket is not None:
+        if basket.units is not None and mechanic not in BY_UNITS:
+            path: Path_ = ("limits", "per_basket", "units")
+            loaded.blame(number, path, f"{mechanic} is not limited by units", "write times")
+        by_times = mechanic in ("buy_get", "group_price", "bonus") or (
+            offer.threshold is not None and offer.threshold.reward.amount is not None
+        )
+        if basket.times is not None and not by_times:
+            path = ("limits", "per_basket", "times")
+            mend = "write units" if mechanic in BY_UNITS else "remove it"
+            loaded.blame(number, path, f"{mechanic} is not limited by times", mend)
+        if basket.money is not None and offer.layer_name == "earn":
+            path = ("limits", "per_basket", "money")
+            loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
+    shares = sum(share.percent for share in offer.funding or [])
+    if offer.funding is not None and shares != 10_000:
+        what = f"the shares make {shares / 100:g} percent"
+        loaded.blame(number, ("funding",), what, "make them 100")
+    if offer.who.members == "non_members" and offer.for_members_only:
+        mend = "write members: members, or remove the wallet or the limit per member"
+        loaded.blame(number, ("who", "members"), "only members can have this offer", mend)
+    for path, selector in selectors_of(offer):
+        for inner_path, inner in walk(path, selector):
+            if inner.unit_price is not None and inner_path != path:
+                mend = "move it to the top of the selector"
+                inner_path = (*inner_path, "unit_price")
+                loaded.blame(number, inner_path, "unit_price stands inside", mend, at_key=True)
+            for index, code in enumerate(inner.items or []):
+                fault = code_fault(code)
+                if fault is not None:
+                    loaded.blame(number, (*inner_path, "items", index), *fault)
+
+
+def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Judge the points of an offer in the decimals of its purse."""
+    for mechanic, part in (("earn", offer.earn), ("bonus", offer.bonus)):
+        purse = loaded.program.purses.get(part.purse) if part is not None else None
+        if part is None or purse is None:
+            continue
+        path = (mechanic, "points")
+        points = points_of(loaded, number, path, part.points, purse.decimals)
+        if points == 0:
+            loaded.warn(number, path, "it gives 0 points", "write at least 1, or remove it")
+        elif points is not None and points > POINTS_MAX:
+            most = POINTS_MAX // 10**purse.decimals
+            loaded.blame(number, path, f"'{part.points}' is out of range", f"write at most {most}")
+
+
+def check_window(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Warn of an offer that runs at no time."""
+    when = offer.when
+    if when.from_ is not None and when.until is not None and when.until <= when.from_:
+        what = "the offer can never apply: it ends before it begins"
+        loaded.warn(number, ("when", "until"), what, "correct 'from' or 'until'")
+
+
+def read_attachments(
+    loaded: LoadedProgram, number: int, offer: Offer, attachments: Attachments
+) -> None:
+    """Read the files that an offer names."""
+    folder = folder_of(loaded, number)
+    if offer.row_prices is not None:
+        path = attached(loaded, number, ("row_prices", "file"), offer.row_prices.file)
+        if path is not None:
+            file = path.relative_to(loaded.root.resolve()).as_posix()
+            exponent = loaded.program.currency.exponent
+            rows = read_prices(path, file, exponent, loaded.problems)
+            attachments.prices[number] = rows
+    for base, selector in selectors_of(offer):
+        for inner_path, inner in walk(base, selector):
+            if inner.items_file is None or (str(folder), inner.items_file) in attachments.items:
+                continue
+            path = attached(loaded, number, (*inner_path, "items_file"), inner.items_file)
+            items: list[Cell] = []
+            if path is not None:
+                file = path.relative_to(loaded.root.resolve()).as_posix()
+                items = read_items(path, file, loaded.problems)
+            attachments.items[str(folder), inner.items_file] = [item.text for item in items]
+
+
+def folder_of(loaded: LoadedProgram, number: int) -> Path:
+    """Return the folder that the file names of an offer are relative to."""
+    return loaded.sources[number].folder if number < len(loaded.sources) else loaded.root
+
+
+def attached(loaded: LoadedProgram, number: int, path: Path_, name: str) -> Path | None:
+    """Return the file that an offer names, or None with a problem."""
+    folder = folder_of(loaded, number)
+    file = resolve_file(name, folder, loaded.root)
+    if file is None:
+        mend = "put the file beside the offers and name it without a path"
+        loaded.blame(number, path, f"'{name}' lies outside the program", mend)
+    elif not file.is_file():
+        beside = [found.name for found in folder.glob("*.csv")]
+        mend = did_you_mean(name, beside, "put the file beside the offers")
+        loaded.blame(number, path, f"the file '{name}' is missing", mend)
+        return None
+    return file
+
+
+class CatalogueNames:
+    """Names of a catalogue, to look up what offers refer to."""
+
+    def __init__(self, catalogue: CatalogueTables) -> None:
+        self._catalogue = catalogue
+        self._categories = {
+            "/".join(parts[: depth + 1])
+            for parts in (path.split("/") for path in catalogue.category_paths if path)
+            for depth in range(len(parts))
+        }
+        self._known = {
+            "brand": set(catalogue.brand_names),
+            "vendor": set(catalogue.vendor_names),
+            "department": set(catalogue.department_names) - {""},
+            "store": set(catalogue.store_ids),
+            "price zone": set(catalogue.zone_names) - {""},
+        }
+
+    def check_offer(
+        self, loaded: LoadedProgram, number: int, offer: Offer, attachments: Attachments
+    ) -> None:
+        """Look up the products, stores and zones that an offer names."""
+        for base, selector in selectors_of(offer):
+            for path, inner in walk(base, selector):
+                self._check_selector(loaded, number, path, inner)
+        where = offer.where
+        for key in ("stores", "except_stores"):
+            self._check_names(loaded, number, ("where", key), "store", getattr(where, key))
+        for key in ("regions", "banners", "franchises"):
+            for prefix in ("", "except_"):
+                self._check_places(loaded, number, prefix + key, getattr(where, prefix + key))
+        rows = attachments.prices.get(number, [])
+        self._check_items(loaded, number, ("row_prices", "file"), [row.item.text for row in rows])
+        for zone in sorted({row.zone.text for row in rows} - {""} - self._known["price zone"]):
+            path = ("row_prices", "file")
+            unknown(loaded, number, path, "price zone", zone, self._known["price zone"])
+
+    def _check_selector(
+        self, loaded: LoadedProgram, number: int, path: Path_, selector: Selector
+    ) -> None:
+        for index, category in enumerate(selector.category or []):
+            if normal_path(category) not in self._categories:
+                place = (*path, "category", index)
+                unknown(loaded, number, place, "category", category, self._categories)
+        for key in ("brand", "vendor", "department"):
+            self._check_names(loaded, number, (*path, key), key, getattr(selector, key))
+        self._check_items(loaded, number, (*path, "items"), selector.items or [])
+
+    def _check_names(
+        self, loaded: LoadedProgram, number: int, path: Path_, what: str, names: list[str] | None
+    ) -> None:
+        for index, name in enumerate(names or []):
+            if name not in self._known[what]:
+                unknown(loaded, number, (*path, index), what, name, self._known[what])
+
+    def _check_places(
+        self, loaded: LoadedProgram, number: int, key: str, names: list[str] | None
+    ) -> None:
+        """Look up regions, banners and franchises: the catalogue keeps their keys only."""
+        space = key.removeprefix("except_").removesuffix("s")
+        for index, name in enumerate(names or []):
+            if not np.any(self._catalogue.stores[f"{space}_key"] == name_keys(space, [name])[0]):
+                what = f"no store is of {space} '{name}'"
+                loaded.blame(number, ("where", key, index), what, "see the stores feed")
+
+    def _check_items(
+        self, loaded: LoadedProgram, number: int, path: Path_, texts: Sequence[str]
+    ) -> None:
+        """Warn of items that the catalogue does not hold: an offer outlives some of its items."""
+        good = [(at, text) for at, text in enumerate(texts) if code_fault(text) is None]
+        if not good:
+            return
+        found = self._catalogue.find_products(product_codes([text for _, text in good]))
+        missing = [good[at] for at in np.flatnonzero(found < 0).tolist()]
+        for at, text in missing[:UNKNOWN_ITEMS_TOLD]:
+            near = near_gtins(text)
+            known = [
+                code
+                for code, product in zip(
+                    near, self._catalogue.find_products(product_codes(near)).tolist(), strict=True
+                )
+                if product >= 0
+            ]
+            mend = f"did you mean {' or '.join(known[:3])}?" if known else "see the products feed"
+            what = f"the item '{text}' is not in the catalogue"
+            loaded.warn(number, (*path, at), what, mend)
+        if len(missing) > UNKNOWN_ITEMS_TOLD:
+            what = f"{len(missing)} items are not in the catalogue"
+            loaded.warn(number, path, what, "see the products feed")

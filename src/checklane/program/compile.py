@@ -1,0 +1,333 @@
+"""Offers to tables: what the engine maps and walks, drawn in native/checklane/layout.h.
+
+The same files and the same catalogue give the same bytes: offers stand in the order of their ids'
+bytes, everything else follows the offers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from checklane import _layout
+from checklane.program.checks import Attachments, check_program, folder_of
+from checklane.program.codes import product_codes
+from checklane.program.load import LoadedProgram, load_program
+from checklane.program.mechanics import SlotPlan, offer_fields, slots_of
+from checklane.program.model import Offer, Selector
+from checklane.program.parts import (
+    audience_of,
+    funding_of,
+    limits_of,
+    schedule_of,
+    store_set_of,
+    store_set_words,
+    texts_of,
+)
+from checklane.program.pools import Pool, SchedulePool, StringPool
+from checklane.program.problems import ProgramError
+from checklane.program.records import (
+    coupon_table,
+    header_record,
+    offer_number_table,
+    program_tables,
+    row_table,
+    slot_records,
+    text_records,
+)
+from checklane.program.selectors import Classes, SelectorIndex, classify, walk
+from checklane.tables.catalogue_tables import CatalogueTables
+from checklane.tables.open_addressing import IntArray, Table
+
+Tables = dict[str, "Table | npt.NDArray[Any] | bytes"]
+#: Postings and strings are counted in 32 bits.
+COUNT_MAX = _layout.NONE_32 - 1
+
+
+@dataclass
+class Compiled:
+    """A compiled program.
+
+    Attributes
+    ----------
+    tables : dict of str to Table, numpy.ndarray or bytes
+        For ``checklane.tables.files.write_snapshot(directory, "program", tables)``.
+    reach : dict of str to int
+        Products that fit a slot of each offer, by offer id; -1: every product, known or not.
+    candidates_max : int
+        Offers that compete for the product with the most of them.
+    candidates_product : int
+        That product's number in the catalogue; -1 without products.
+    """
+
+    tables: Tables
+    reach: dict[str, int] = field(default_factory=dict)
+    candidates_max: int = 0
+    candidates_product: int = -1
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of all tables together."""
+        return sum(array_of(table).nbytes for table in self.tables.values())
+
+
+def array_of(table: "Table | npt.NDArray[Any] | bytes") -> npt.NDArray[Any]:
+    """Return the records of a table."""
+    if isinstance(table, Table):
+        return table.records
+    return np.frombuffer(table, dtype=np.uint8) if isinstance(table, bytes) else table
+
+
+def uses_file(selector: Selector) -> bool:
+    """Tell whether a selector names an items file: its meaning then depends on the folder."""
+    return any(inner.items_file is not None for _, inner in walk((), selector))
+
+
+def compile_program(path: Path, catalogue: CatalogueTables) -> Tables:
+    """Compile a program's directory against a catalogue.
+
+    Parameters
+    ----------
+    path : Path
+        Holds ``program.yaml`` and ``offers/*.yaml``.
+    catalogue : CatalogueTables
+        The program is bound to it and goes live with it.
+
+    Returns
+    -------
+    dict of str to Table, numpy.ndarray or bytes
+        Tables of a program snapshot, for ``checklane.tables.files.write_snapshot``.
+
+    Raises
+    ------
+    ProgramError
+        Names every problem.
+    """
+    loaded = load_program(path)
+    attachments = check_program(loaded, catalogue)
+    if loaded.problems.has_errors:
+        raise ProgramError(loaded.problems)
+    return compile_loaded(loaded, attachments, catalogue).tables
+
+
+def compile_loaded(
+    loaded: LoadedProgram, attachments: Attachments, catalogue: CatalogueTables
+) -> Compiled:
+    """Compile a program that was read and has no errors.
+
+    Raises
+    ------
+    ProgramError
+        A table outgrows its ceiling.
+    """
+    ids = [offer.id.encode() for offer in loaded.offers]
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    builder = Builder(loaded, attachments, catalogue)
+    for number, source in enumerate(order):
+        builder.add(number, source, loaded.offers[source])
+    return builder.finish()
+
+
+class Builder:
+    """Gathers the records of offers, then lays out the tables."""
+
+    def __init__(
+        self, loaded: LoadedProgram, attachments: Attachments, catalogue: CatalogueTables
+    ) -> None:
+        self.loaded = loaded
+        self.attachments = attachments
+        self.catalogue = catalogue
+        self.index = SelectorIndex(catalogue)
+        self.strings = StringPool()
+        self.store_sets = Pool()
+        self.audiences = Pool()
+        self.schedules = SchedulePool()
+        self.records: list[dict[str, int]] = []
+        self.slots: list[SlotPlan] = []
+        self.limits: list[tuple[int, ...]] = []
+        self.funding: list[tuple[int, ...]] = []
+        self.texts: list[tuple[bytes, int, int, int]] = []
+        self.rows: list[npt.NDArray[Any]] = []
+        self.coupons: list[tuple[str, int]] = []
+        self.selector_numbers: dict[str, int] = {}
+        self.members: list[IntArray] = []
+        self.slot_selectors: list[int] = []
+        self.offers: list[Offer] = []
+        self.reach: dict[str, int] = {}
+
+    def add(self, number: int, source: int, offer: Offer) -> None:
+        """Add the offer that becomes `number` in the tables."""
+        program = self.loaded.program
+        record = offer_fields(offer, program)
+        record["first_slot"] = len(self.slots)
+        rows = self._add_rows(number, source, offer)
+        self._add_slots(number, source, offer, rows)
+        record["slot_count"] = len(self.slots) - record["first_slot"]
+        record["row_count"] = len(rows)
+        for name, gathered, parts in (
+            ("limit", self.limits, limits_of(offer)),
+            ("funding", self.funding, funding_of(offer, self.strings)),
+        ):
+            record[f"first_{name}"] = len(gathered)
+            record[f"{name}_count"] = len(parts)
+            gathered.extend(parts)
+        texts = texts_of(offer, self.strings)
+        record["first_text"] = len(self.texts)
+        record["text_count"] = len(texts)
+        self.texts.extend(texts)
+        record["store_set"] = self.store_sets.add(store_set_of(offer.where, self.catalogue))
+        record["audience"] = self.audiences.add(audience_of(offer, program))
+        record["schedule"] = self.schedules.add(schedule_of(offer.when))
+        record["id_text"], record["id_length"] = self.strings.add(offer.id)
+        if offer.coupon is not None:
+            self.coupons.extend((code, number) for code in offer.coupon.codes)
+        self.records.append(record)
+        self.offers.append(offer)
+
+    def _items_of(self, source: int) -> Callable[[str], Sequence[str]]:
+        folder = str(folder_of(self.loaded, source))
+        return lambda name: self.attachments.items[folder, name]
+
+    def _add_rows(self, number: int, source: int, offer: Offer) -> npt.NDArray[Any]:
+        """Return the price rows of an offer whose items the catalogue holds."""
+        parts = self.attachments.prices.get(source, []) if offer.row_prices is not None else []
+        rows = np.zeros(len(parts), dtype=_layout.ROW)
+        products = self.catalogue.find_products(product_codes([row.item.text for row in parts]))
+        zones = {name: zone for zone, name in enumerate(self.catalogue.zone_names)}
+        rows["offer"] = number
+        rows["product"] = np.where(products >= 0, products, 0)
+        rows["zone"] = [zones[row.zone.text] if row.zone.text else 0 for row in parts]
+        rows["units_max"] = [row.units_max for row in parts]
+        rows["price_minor"] = [row.price_minor for row in parts]
+        rows = rows[products >= 0]
+        self.rows.append(rows)
+        return rows
+
+    def _add_slots(self, number: int, source: int, offer: Offer, rows: npt.NDArray[Any]) -> None:
+        """Add the slots of an offer and find their products."""
+        reach: IntArray | None = np.zeros(0, dtype=np.int64)
+        for plan in slots_of(number, offer):
+            self.slots.append(plan)
+            if offer.row_prices is not None:
+                products = np.unique(rows["product"].astype(np.int64))
+                self.slot_selectors.append(self._selector_number(f"rows of {offer.id}", products))
+            elif plan.selector.is_universal:
+                self.slot_selectors.append(-1)
+                reach = None
+                continue
+            else:
+                products, key = self._products(source, plan.selector)
+                self.slot_selectors.append(self._selector_number(key, products))
+            reach = np.union1d(reach, products) if reach is not None else None
+        self.reach[offer.id] = -1 if reach is None else len(reach)
+
+    def _products(self, source: int, selector: Selector) -> tuple[IntArray, str]:
+        scope = str(folder_of(self.loaded, source)) if uses_file(selector) else ""
+        products = self.index.products(selector, self._items_of(source), scope)
+        return products, self.index.key(selector, scope)
+
+    def _selector_number(self, key: str, products: IntArray) -> int:
+        """Return the number of a distinct selector."""
+        number = self.selector_numbers.setdefault(key, len(self.members))
+        if number == len(self.members):
+            self.members.append(products)
+        return number
+
+    def finish(self) -> Compiled:
+        """Lay out all tables."""
+        classes = classify(self.index.product_count, self.members)
+        postings, lists = self._postings(classes)
+        universal = [n for n, selector in enumerate(self.slot_selectors) if selector < 0]
+        slots = slot_records(self.slots)
+        slots["flags"][universal] = _layout.SLOT_FLAG_UNIVERSAL
+        header = self._header()
+        rows = np.concatenate([np.zeros(0, dtype=_layout.ROW), *self.rows])
+        tables: Tables = {
+            "header": header,
+            "offers": self._offer_records(),
+            "slots": slots,
+            "class_of_product": classes.class_of_product.astype(np.uint32),
+            "classes": lists,
+            "postings": postings,
+            "universal": np.array(universal, dtype=np.uint32),
+            "rows": row_table(rows),
+            "limits": np.array(self.limits, dtype=_layout.LIMIT),
+            "funding": np.array(self.funding, dtype=_layout.FUNDING),
+            "store_sets": self.store_sets.array(np.dtype(np.uint64)),
+            "audiences": self.audiences.array(_layout.AUDIENCE),
+            "schedules": self.schedules.array(),
+            "blackouts": self.schedules.blackouts(),
+            "texts": text_records(self.texts),
+            "coupons": coupon_table(self.coupons),
+            "offer_numbers": offer_number_table([offer.id for offer in self.offers]),
+        }
+        tables.update(program_tables(self.loaded.program, self.strings, self.offers))
+        tables["strings"] = self.strings.bytes()
+        compiled = Compiled(tables, self.reach)
+        self._count_candidates(compiled, classes, lists, len(universal))
+        self._check_ceilings(tables)
+        return compiled
+
+    def _postings(self, classes: Classes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the slot numbers of every class, ascending, and where each class begins."""
+        selectors = np.array(self.slot_selectors, dtype=np.int64)
+        slots = np.flatnonzero(selectors >= 0)
+        by_selector = slots[np.argsort(selectors[slots], kind="stable")]
+        counts = np.bincount(selectors[slots], minlength=len(self.members)).astype(np.int64)
+        firsts = np.cumsum(counts) - counts
+        repeat = counts[classes.selectors]
+        total = int(repeat.sum())
+        if total > COUNT_MAX:
+            self._refuse(f"{total} pairs of products and slots", "make selectors narrower")
+        ends = np.cumsum(repeat)
+        within = np.arange(total, dtype=np.int64) - np.repeat(ends - repeat, repeat)
+        posting = by_selector[np.repeat(firsts[classes.selectors], repeat) + within]
+        class_of_posting = np.repeat(classes.classes, repeat)
+        order = np.lexsort((posting, class_of_posting))
+        lists = np.zeros(classes.count, dtype=_layout.POSTING_LIST)
+        lists["count"] = np.bincount(class_of_posting, minlength=classes.count)
+        lists["first"] = np.cumsum(lists["count"], dtype=np.int64) - lists["count"]
+        return posting[order].astype(np.uint32), lists
+
+    def _count_candidates(
+        self, compiled: Compiled, classes: Classes, lists: npt.NDArray[Any], universal: int
+    ) -> None:
+        """Find the product for which most slots stand in line."""
+        compiled.candidates_max = universal
+        if self.index.product_count:
+            counts = lists["count"][classes.class_of_product]
+            product = int(np.argmax(counts))
+            compiled.candidates_max = int(counts[product]) + universal
+            compiled.candidates_product = product
+
+    def _offer_records(self) -> npt.NDArray[Any]:
+        records = np.zeros(len(self.records), dtype=_layout.OFFER)
+        for name in _layout.OFFER.names or ():
+            if name != "reserved":
+                records[name] = [record.get(name, 0) for record in self.records]
+        numbers = offer_number_table([offer.id for offer in self.offers]).records
+        filled = numbers[numbers["key"] != 0]
+        records["key"][filled["offer"]] = filled["key"]
+        return records
+
+    def _header(self) -> npt.NDArray[Any]:
+        """Return the head, bound to the catalogue."""
+        header = header_record(self.loaded.program)
+        header["catalogue_hash"][0] = np.frombuffer(self.catalogue.hash, dtype=np.uint8)
+        header["store_set_words"] = store_set_words(self.catalogue)
+        header["product_count"] = self.index.product_count
+        header["offer_count"] = len(self.records)
+        return header
+
+    def _refuse(self, what: str, mend: str) -> None:
+        self.loaded.blame(None, (), what, mend)
+        raise ProgramError(self.loaded.problems)
+
+    def _check_ceilings(self, tables: Tables) -> None:
+        """Refuse a program whose tables the engine could not count."""
+        for name, table in tables.items():
+            if len(array_of(table)) > COUNT_MAX:
+                self._refuse(f"the table '{name}' has too many records", "split the program")

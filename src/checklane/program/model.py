@@ -1,0 +1,900 @@
+"""The program file and the offer as people write them: every key, its meaning and its range.
+
+The descriptions here are the reference: they make the JSON Schema that editors show and the words
+of ``checklane offers``. A new mechanic is a new key of an offer; the keys that stand here keep
+their meaning.
+"""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
+
+from checklane._layout import (
+    OFFER_SLOTS_MAX,
+    PURSES_MAX,
+    SEGMENTS_MAX,
+    SEMANTICS_VERSION,
+    STEP_BUDGET_DEFAULT,
+    TIERS_MAX,
+)
+from checklane.program.fields import (
+    Clock,
+    ClockBegin,
+    Count,
+    Days,
+    Factor,
+    Flag,
+    From,
+    Id,
+    Ids,
+    Money,
+    Name,
+    Names,
+    Part,
+    Percent,
+    Points,
+    Texts,
+    Units,
+    Until,
+    fail,
+    listed,
+    one_or_more,
+)
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Window = Literal["campaign", "day", "week", "month", "year"]
+Settlement = Literal["price_reduction", "third_party", "tender"]
+Rounding = Literal["half_away", "floor", "ceil"]
+LayerName = Literal["item", "basket", "tender", "earn"]
+PriceSource = Literal["shelf", "ad", "member", "override", "markdown", "contract", "barcode"]
+ProductFlag = Literal["no_discount", "no_earn", "no_burn", "age_restricted", "fuel"]
+Measure = Literal["spend", "visits", "units", "points"]
+IdentifierKind = Literal[
+    "card", "phone", "email", "app", "account", "member_id", "payment_token", "external"
+]
+ReturnPolicy = Literal["prorate", "reprice"]
+#: The channels of the contract and their numbers there.
+CHANNELS = {
+    "store": 1,
+    "self_checkout": 2,
+    "mobile_scan": 3,
+    "fuel": 4,
+    "online_delivery": 5,
+    "online_collect": 6,
+    "kiosk": 7,
+    "phone": 8,
+}
+Prefix = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
+MECHANICS = (
+    "discount", "buy_get", "group_price", "row_prices", "threshold", "earn", "bonus", "multiply",
+)  # fmt: skip
+HOURS_MAX = 4
+
+Weekdays = Annotated[
+    list[Weekday],
+    BeforeValidator(listed),
+    Field(min_length=1),
+    WithJsonSchema(one_or_more({"type": "string", "enum": list(get_args(Weekday))})),
+]
+PriceSources = Annotated[
+    list[PriceSource],
+    BeforeValidator(listed),
+    Field(min_length=1),
+    WithJsonSchema(one_or_more({"type": "string", "enum": list(get_args(PriceSource))})),
+]
+ProductFlags = Annotated[
+    list[ProductFlag],
+    BeforeValidator(listed),
+    Field(min_length=1),
+    WithJsonSchema(one_or_more({"type": "string", "enum": list(get_args(ProductFlag))})),
+]
+
+
+def ask_for_one(part: Part, keys: tuple[str, ...], what: str) -> None:
+    """Refuse a part in which not exactly one of `keys` is given."""
+    given = [key for key in keys if getattr(part, key) is not None]
+    if len(given) == 1:
+        return
+    choice = ", ".join(f"'{key}'" for key in keys)
+    if not given:
+        fail(f"{what} says nothing", f"give one of {choice}")
+    fail(f"{what} says {' and '.join(given)}", f"keep one of {choice}", at=given[1])
+
+
+# ---------------------------------------------------------------- selectors ---------------------
+
+
+class UnitPrice(Part):
+    """A range of unit prices."""
+
+    from_: Money | None = Field(
+        default=None, alias="from", description="Lowest unit price, included."
+    )
+    until: Money | None = Field(default=None, description="Highest unit price, included.")
+
+    @model_validator(mode="after")
+    def check(self) -> "UnitPrice":
+        """Refuse a range without an end, or upside down."""
+        if self.from_ is None and self.until is None:
+            fail("the range has no end", "give 'from', 'until' or both")
+        if self.until is not None and (self.from_ or 0) > self.until:
+            fail("'from' is above 'until'", "swap the two prices", at="from")
+        if self.until == 0:
+            fail("no unit costs at most 0", "give a price above 0", at="until")
+        return self
+
+
+class Selector(Part):
+    """Which products: the word `all`, or conditions that must hold together."""
+
+    category: Names | None = Field(
+        default=None,
+        description="Category path or its beginning, such as GROCERY/SOUP: everything below it "
+        "belongs. Several: any of them.",
+    )
+    brand: Names | None = Field(default=None, description="Brand, as in the products feed.")
+    vendor: Names | None = Field(default=None, description="Vendor, as in the products feed.")
+    department: Names | None = Field(
+        default=None, description="Department, as in the products feed."
+    )
+    items: Names | None = Field(
+        default=None,
+        description="Product codes: a GTIN of 8 to 14 digits with its check digit, a PLU of up to "
+        "6 digits, or the retailer's own code as sku:CODE.",
+    )
+    items_file: str | None = Field(
+        default=None,
+        description="CSV file beside this one with a column `item`: product codes as in `items`.",
+        min_length=1,
+    )
+    flags: ProductFlags | None = Field(
+        default=None, description="Product flags of the feed; a product needs all that are named."
+    )
+    unit_price: UnitPrice | None = Field(
+        default=None,
+        description="Range of unit prices at the till. Stands at the top of a selector only.",
+    )
+    any_: list["Selector"] | None = Field(
+        default=None, alias="any", min_length=1, description="At least one of these selectors fits."
+    )
+    all_: list["Selector"] | None = Field(
+        default=None, alias="all", description="Every one of these selectors fits."
+    )
+    not_: "Selector | None" = Field(
+        default=None, alias="not", description="This selector does not fit. Known products only."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def read(cls, value: Any) -> Any:
+        """Take the word `all`; refuse a selector that says nothing."""
+        if value == "all":
+            return {"all": []}
+        if isinstance(value, str | int):
+            fail(
+                f"'{value}' is not a selector",
+                f"write all, or a condition such as {{category: {value}}}",
+            )
+        if not value:
+            fail("the selector is empty", "write all, or a condition such as {category: SOUP}")
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> JsonSchemaValue:
+        """Allow the word `all` beside the mapping."""
+        schema: JsonSchemaValue = handler.resolve_ref_schema(handler(core))
+        schema["type"] = ["object", "string"]
+        schema["minProperties"] = 1
+        schema["pattern"] = "^all$"
+        return schema
+
+    @property
+    def is_all(self) -> bool:
+        """True when every unit fits, known product or not, whatever its price."""
+        return self.all_ == [] and all(
+            getattr(self, name) is None for name in type(self).model_fields if name != "all_"
+        )
+
+    @property
+    def is_universal(self) -> bool:
+        """True when products are not asked for; a range of prices may be."""
+        names = (name for name in type(self).model_fields if name not in ("all_", "unit_price"))
+        return not self.all_ and all(getattr(self, name) is None for name in names)
+
+
+ALL = Selector.model_validate("all")
+
+
+# ---------------------------------------------------------------- mechanics ---------------------
+
+
+class Discount(Part):
+    """Off each unit."""
+
+    of: Selector = Field(description="Which products.")
+    percent: Percent | None = Field(default=None, description="Percent off the unit price.")
+    amount: Money | None = Field(default=None, description="Money off each unit.")
+    price: Money | None = Field(default=None, description="The unit price.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Discount":
+        """Ask for one reward."""
+        ask_for_one(self, ("percent", "amount", "price"), "the discount")
+        return self
+
+
+class Buy(Part):
+    """What must be bought at its own price."""
+
+    count: Units = Field(description="How many units.")
+    of: Selector = Field(description="Which products.")
+
+
+class Get(Part):
+    """What gets cheaper once enough is bought."""
+
+    count: Units = Field(description="How many units.")
+    of: Selector | None = Field(
+        default=None, description="Which products, when not those of `buy`."
+    )
+    same: Flag | None = Field(
+        default=None, description="true: the products of `buy`; the cheapest units are reduced."
+    )
+    percent: Percent | None = Field(default=None, description="Percent off; 100 is free.")
+    amount: Money | None = Field(default=None, description="Money off each unit.")
+    price: Money | None = Field(default=None, description="The unit price.")
+    choose: Literal["cheapest"] = Field(
+        default="cheapest", description="Which units of the same products are reduced."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Get":
+        """Ask for one reward and one group."""
+        ask_for_one(self, ("percent", "amount", "price"), "'get'")
+        if (self.of is None) == (self.same is not True):
+            fail("'get' must say which products", "give either 'of: SELECTOR' or 'same: true'")
+        return self
+
+
+class BuyGet(Part):
+    """Buy some, get others cheaper."""
+
+    buy: Buy = Field(description="What must be bought.")
+    get: Get = Field(description="What is then reduced.")
+
+
+class GroupSlot(Part):
+    """One place of a bundle."""
+
+    count: Units = Field(default=1, description="How many units.")
+    of: Selector = Field(description="Which products.")
+
+
+class GroupPrice(Part):
+    """Some units together for a price."""
+
+    count: Units | None = Field(default=None, description="How many units of one group.")
+    of: Selector | None = Field(default=None, description="Which products make the group.")
+    slots: list[GroupSlot] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=OFFER_SLOTS_MAX,
+        description="The places of a bundle or meal deal, instead of `count` and `of`.",
+    )
+    price: Money = Field(description="What all of them cost together.")
+
+    @model_validator(mode="after")
+    def check(self) -> "GroupPrice":
+        """Ask for one way to say the group."""
+        if self.slots is None and (self.count is None or self.of is None):
+            fail("the group is not complete", "give 'count' and 'of', or 'slots'")
+        if self.slots is not None and (self.count is not None or self.of is not None):
+            fail("the group is said twice", "keep 'slots', or 'count' and 'of'", at="slots")
+        return self
+
+    @property
+    def places(self) -> list[GroupSlot]:
+        """The places, also of a plain group."""
+        if self.slots is not None:
+            return self.slots
+        return [GroupSlot(count=self.count or 1, of=self.of or ALL)]
+
+
+class RowPrices(Part):
+    """A price for each product, from a file."""
+
+    file: str = Field(
+        min_length=1,
+        description="CSV file beside this one: item, price, and where wanted zone (empty: every "
+        "price zone) and limit (most units a basket of that product).",
+    )
+
+
+class ThresholdReward(Part):
+    """What a reached threshold gives."""
+
+    percent: Percent | None = Field(default=None, description="Percent off each unit of `of`.")
+    amount: Money | None = Field(
+        default=None, description="Money off, shared over the units of `of`."
+    )
+    of: Selector = Field(default=ALL, description="Which products it is taken off. Default: all.")
+
+    @model_validator(mode="after")
+    def check(self) -> "ThresholdReward":
+        """Ask for one reward."""
+        ask_for_one(self, ("percent", "amount"), "the reward")
+        return self
+
+
+class Threshold(Part):
+    """Spend or buy so much, get something off."""
+
+    spend: Money | None = Field(
+        default=None, description="Money that the units of `of` must reach."
+    )
+    count: Count | None = Field(default=None, description="Units of `of` that must be there.")
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+    reward: ThresholdReward = Field(description="What is given.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Threshold":
+        """Ask for one measure."""
+        ask_for_one(self, ("spend", "count"), "the threshold")
+        if self.spend == 0:
+            fail("a threshold of 0 is none", "give an amount above 0", at="spend")
+        return self
+
+
+class Earn(Part):
+    """Points for money."""
+
+    purse: Id = Field(description="Purse of the program that the points go into.")
+    points: Points = Field(description="Points for each `per`.")
+    per: Money = Field(description="Money for which `points` are earned.")
+    of: Selector = Field(default=ALL, description="Which products earn. Default: all.")
+    valid_days: Count | None = Field(
+        default=None,
+        description="Days after which these points expire. Default: as the purse says.",
+    )
+
+    @field_validator("per")
+    @classmethod
+    def check_per(cls, value: int) -> int:
+        """Refuse points for nothing."""
+        if value == 0:
+            fail("points for each 0", "give an amount above 0, such as 1.00")
+        return value
+
+
+class Bonus(Part):
+    """Points for units, or for a visit."""
+
+    purse: Id = Field(description="Purse of the program that the points go into.")
+    points: Points = Field(description="Points each time.")
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+    count: Count | None = Field(default=None, description="For each so many units. Default: 1.")
+    once_a_visit: Flag = Field(
+        default=False, description="true: once a basket, when at least one unit fits."
+    )
+    valid_days: Count | None = Field(
+        default=None,
+        description="Days after which these points expire. Default: as the purse says.",
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Bonus":
+        """Ask for one measure."""
+        if self.once_a_visit and self.count is not None:
+            fail("the bonus is for units and for a visit", "keep 'count' or 'once_a_visit'")
+        return self
+
+
+class Multiply(Part):
+    """More of the points that `earn` offers give."""
+
+    purse: Id = Field(description="Purse whose earn offers are multiplied.")
+    by: Factor = Field(description="Factor: 2 doubles.")
+    of: Selector = Field(default=ALL, description="On which products. Default: all.")
+
+
+# ---------------------------------------------------------------- conditions --------------------
+
+
+class Coupon(Part):
+    """Which coupons open an offer."""
+
+    codes: Names = Field(description="Codes that the till may send. A code opens one offer.")
+    serial: Flag = Field(
+        default=False, description="true: each has a serial number and is used once."
+    )
+
+
+class Hours(Part):
+    """A span of the day."""
+
+    from_: ClockBegin = Field(alias="from", description="Begin, store-local, such as 08:30.")
+    until: Clock = Field(
+        description="End, not included; 24:00 is midnight. Not after `from`: runs past midnight."
+    )
+
+
+class When(Part):
+    """When an offer runs, store-local."""
+
+    from_: From | None = Field(
+        default=None,
+        alias="from",
+        description="First date, or first minute as 2026-01-31T08:00, store-local.",
+    )
+    until: Until | None = Field(
+        default=None,
+        description="Last date, which is included to its end; or a minute as 2026-01-31T22:00, "
+        "which is not included. Store-local.",
+    )
+    weekdays: Weekdays | None = Field(
+        default=None, description="Days of the week. Default: every day."
+    )
+    hours: list[Hours] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=HOURS_MAX,
+        description="Spans of the day. Default: the whole day.",
+    )
+    blackout: Days | None = Field(default=None, description="Dates on which it does not run.")
+
+
+class Where(Part):
+    """In which stores and through which channels."""
+
+    stores: Names | None = Field(default=None, description="Store ids.")
+    regions: Names | None = Field(default=None, description="Regions, as in the stores feed.")
+    banners: Names | None = Field(default=None, description="Banners, as in the stores feed.")
+    franchises: Names | None = Field(default=None, description="Franchises, as in the stores feed.")
+    except_stores: Names | None = Field(default=None, description="Store ids that are left out.")
+    except_regions: Names | None = Field(default=None, description="Regions that are left out.")
+    except_banners: Names | None = Field(default=None, description="Banners that are left out.")
+    except_franchises: Names | None = Field(
+        default=None, description="Franchises that are left out."
+    )
+    channels: Ids | None = Field(default=None, description="Channels of the program. Default: all.")
+
+
+class SegmentRule(Part):
+    """Which segments a member must and must not be in."""
+
+    any_: Ids | None = Field(default=None, alias="any", description="In at least one of these.")
+    all_: Ids | None = Field(default=None, alias="all", description="In each of these.")
+    none_: Ids | None = Field(default=None, alias="none", description="In none of these.")
+
+
+class Who(Part):
+    """Which customers."""
+
+    members: Literal["everyone", "members", "non_members"] = Field(
+        default="everyone",
+        description="everyone, members, or non_members. Any other condition here, a limit per "
+        "member, a wallet and every earn offer ask for a member.",
+    )
+    tiers: Ids | None = Field(default=None, description="Tiers of the program: any of them.")
+    segments: SegmentRule | None = Field(default=None, description="Segments of the program.")
+    staff: Flag = Field(default=False, description="true: staff only.")
+    business: Flag = Field(default=False, description="true: business accounts only.")
+    consent: Flag = Field(
+        default=False, description="true: members who consented to marketing only."
+    )
+    birthday: Literal["day", "month"] | None = Field(
+        default=None, description="day: on the member's birthday; month: in the month of it."
+    )
+
+    @property
+    def asks_for_member(self) -> bool:
+        """True when nobody but a member can meet it."""
+        asks = (self.tiers, self.segments, self.birthday)
+        flags = (self.staff, self.business, self.consent)
+        return any(ask is not None for ask in asks) or any(flags)
+
+    @model_validator(mode="after")
+    def check(self) -> "Who":
+        """Refuse non-members with a condition on members."""
+        if self.members == "non_members" and self.asks_for_member:
+            fail(
+                "non-members cannot meet a condition on members",
+                "remove the other conditions, or write members: members",
+                at="members",
+            )
+        return self
+
+
+class BasketLimit(Part):
+    """What one basket may take of an offer."""
+
+    times: Count | None = Field(
+        default=None, description="Applications. For a threshold with an amount, default 1."
+    )
+    units: Count | None = Field(default=None, description="Units, for discount and row_prices.")
+    money: Money | None = Field(default=None, description="Money off.")
+
+
+class WindowLimit(Part):
+    """What may be taken in a span of time, by business date."""
+
+    uses: Count | None = Field(
+        default=None, description="Applications; one a basket for discounts."
+    )
+    units: Count | None = Field(default=None, description="Rewarded units.")
+    money: Money | None = Field(default=None, description="Money off.")
+    window: Window = Field(
+        default="campaign",
+        description="campaign (for good), day, week (from Monday), month or year.",
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "WindowLimit":
+        """Ask for one measure."""
+        ask_for_one(self, ("uses", "units", "money"), "the limit")
+        return self
+
+
+class OneAllowed:
+    """Lets the JSON Schema of a list take one item without the list, as `listed` does."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonSchemaValue:
+        """Return the schema of an item or a list."""
+        schema = handler(core)
+        return {"anyOf": [schema["items"], schema]}
+
+
+WindowLimits = Annotated[
+    list[WindowLimit], BeforeValidator(listed), Field(min_length=1, max_length=8), OneAllowed()
+]
+
+
+class Limits(Part):
+    """How much of an offer may be taken."""
+
+    per_basket: BasketLimit | None = Field(default=None, description="In one basket.")
+    per_member: WindowLimits | None = Field(default=None, description="By one member.")
+    per_household: WindowLimits | None = Field(default=None, description="By one account group.")
+    per_card: WindowLimits | None = Field(default=None, description="By one card.")
+    per_store: WindowLimits | None = Field(default=None, description="In one store.")
+    overall: WindowLimits | None = Field(default=None, description="By all together.")
+
+
+class Funding(Part):
+    """Who pays a share of the discount."""
+
+    funder: Name = Field(description="Name in the settlement report.")
+    percent: Percent = Field(description="Share; the shares of an offer make 100.")
+    settlement: Settlement = Field(
+        default="price_reduction",
+        description="price_reduction (the seller bears it), third_party (somebody pays the "
+        "seller), tender (counts as payment). Tax differs.",
+    )
+
+
+class Offer(Part):
+    """One promotion: who, where, when, what for what, how often, and who pays."""
+
+    id: Id = Field(description="Stable name. Wallets and limits count by it: never reuse one.")
+    version: Count = Field(default=1, description="Number of this wording, for reports.")
+    name: Texts | None = Field(default=None, description="Name, a text or texts by locale.")
+    receipt: Texts | None = Field(default=None, description="What the receipt says.")
+    cashier: Texts | None = Field(default=None, description="What the cashier sees.")
+    near_miss: Texts | None = Field(
+        default=None, description="What is said when little is missing."
+    )
+    layer: LayerName | None = Field(
+        default=None,
+        description="Step of the decision: item, basket, tender, earn. Default: by the mechanic.",
+    )
+    class_: int = Field(
+        default=0,
+        alias="class",
+        strict=True,
+        ge=-1_000_000,
+        le=1_000_000,
+        description="Priority class in its layer; lower classes run first.",
+    )
+    priority: int = Field(
+        default=0,
+        strict=True,
+        ge=-1_000_000,
+        le=1_000_000,
+        description="Settles ties: higher wins.",
+    )
+    stackable: Flag = Field(
+        default=False, description="true: applies on top of others and takes no unit from them."
+    )
+    chosen: Flag = Field(default=False, description="true: only when the basket names it.")
+    wallet: Flag = Field(default=False, description="true: only when the member's wallet holds it.")
+    coupon: Coupon | None = Field(default=None, description="Only when one of these is shown.")
+    control_percent: Percent = Field(
+        default=0, description="Share of members who never get it, to measure what it does."
+    )
+    rounding: Rounding | None = Field(
+        default=None,
+        description="half_away (default), floor or ceil to the cent. Earn offers: to the point, "
+        "default as the program says.",
+    )
+    return_allocation: ReturnPolicy | None = Field(
+        default=None, description="How a partial return is refunded. Default: as the program says."
+    )
+    base: Literal["current", "initial"] = Field(
+        default="current",
+        description="Percentages and thresholds look at what earlier offers left (current), or at "
+        "the price before any (initial).",
+    )
+    floor_price: Money = Field(default=0, description="No unit goes below this price.")
+    reduced_items: Literal["in", "out"] = Field(
+        default="in",
+        description="out: leaves units alone that are reduced at the shelf or the till.",
+    )
+    price_sources: PriceSources | None = Field(
+        default=None, description="Only units whose price comes from one of these."
+    )
+    when: When = Field(default=When(), description="When it runs. Default: always.")
+    where: Where = Field(default=Where(), description="Where it runs. Default: everywhere.")
+    who: Who = Field(default=Who(), description="Who may have it. Default: everyone.")
+    limits: Limits = Field(
+        default=Limits(), description="How much may be taken. Default: no limit."
+    )
+    funding: list[Funding] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        description="Who pays. Default: the retailer, by price reduction.",
+    )
+    discount: Discount | None = Field(default=None, description="Off each unit.")
+    buy_get: BuyGet | None = Field(default=None, description="Buy some, get others cheaper.")
+    group_price: GroupPrice | None = Field(
+        default=None, description="Some units for a price together."
+    )
+    row_prices: RowPrices | None = Field(
+        default=None, description="A price for each product, by file."
+    )
+    threshold: Threshold | None = Field(
+        default=None, description="Spend so much, get something off."
+    )
+    earn: Earn | None = Field(default=None, description="Points for money.")
+    bonus: Bonus | None = Field(default=None, description="Points for units, or for a visit.")
+    multiply: Multiply | None = Field(
+        default=None, description="More points than the earn offers give."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Offer":
+        """Ask for one mechanic."""
+        ask_for_one(self, MECHANICS, f"offer '{self.id}'")
+        return self
+
+    @property
+    def mechanic(self) -> str:
+        """The key of the mechanic that it has."""
+        return next(name for name in MECHANICS if getattr(self, name) is not None)
+
+    @property
+    def layer_name(self) -> str:
+        """The layer, also when it follows from the mechanic."""
+        if self.layer is not None:
+            return self.layer
+        return {"threshold": "basket", "earn": "earn", "bonus": "earn", "multiply": "earn"}.get(
+            self.mechanic, "item"
+        )
+
+    @property
+    def for_members_only(self) -> bool:
+        """True when nobody but a member can have it: written so, or by rule E7."""
+        return (
+            self.who.members == "members"
+            or self.who.asks_for_member
+            or self.wallet
+            or self.limits.per_member is not None
+            or self.layer_name == "earn"
+        )
+
+
+# ---------------------------------------------------------------- the program -------------------
+
+
+class Currency(Part):
+    """The money of the program."""
+
+    code: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217 letters, such as USD.")
+    exponent: int = Field(
+        default=2,
+        strict=True,
+        ge=0,
+        le=4,
+        description="Decimals: 2 for cents, 0 where there are none.",
+    )
+
+
+class Worth(Part):
+    """What points count for in the search of the best deal."""
+
+    points: Points = Field(description="So many points ...")
+    money: Money = Field(
+        le=1_000_000_000, description="... count as so much money, at most 10^9 minor units."
+    )
+
+
+class Expiry(Part):
+    """When points of a purse expire; exactly one way."""
+
+    days: Count | None = Field(default=None, description="So many days after the business date.")
+    month_end: int | None = Field(
+        default=None,
+        strict=True,
+        ge=0,
+        le=1200,
+        description="At the end of the month so many months after; 0 is the same month.",
+    )
+    on: Days | None = Field(
+        default=None, max_length=1, description="On a fixed date, whose end is last."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Expiry":
+        """Ask for one way."""
+        ask_for_one(self, ("days", "month_end", "on"), "the expiry")
+        return self
+
+
+class Purse(Part):
+    """One currency of an account."""
+
+    number: int = Field(
+        strict=True, ge=1, le=PURSES_MAX, description="Stable number; never reuse one."
+    )
+    decimals: int = Field(default=0, strict=True, ge=0, le=6, description="Decimals of its points.")
+    expires: Expiry | None = Field(
+        default=None, description="When its points expire. Default: never."
+    )
+    pending_days: int = Field(
+        default=0, strict=True, ge=0, le=3650, description="Days before points can be spent."
+    )
+    worth: Worth | None = Field(
+        default=None, description="What its points count for when offers compete. Default: nothing."
+    )
+
+
+class ReachedBy(Part):
+    """What leads to a tier."""
+
+    progress: Id = Field(description="Progress of the program.")
+    goal: Points = Field(description="How far, in the unit of that progress.")
+
+
+class Tier(Part):
+    """A level of membership."""
+
+    number: int = Field(
+        strict=True, ge=0, lt=TIERS_MAX, description="Stable number; 0 is where members start."
+    )
+    reached_by: ReachedBy | None = Field(
+        default=None, description="What leads to it. Default: the members feed alone says."
+    )
+
+
+class Numbered(Part):
+    """Something that has a stable number only."""
+
+    number: int = Field(
+        strict=True, ge=0, lt=SEGMENTS_MAX, description="Stable number, from 0; never reuse one."
+    )
+
+
+class Channel(Part):
+    """A channel of the contract under the retailer's own name."""
+
+    number: int = Field(
+        strict=True, ge=1, le=len(CHANNELS), description="Number of the contract's enum Channel."
+    )
+
+
+class IssuerRange(Part):
+    """Identifier values that may open a provisional account."""
+
+    kind: IdentifierKind = Field(default="card", description="Kind of identifier.")
+    prefix: Prefix = Field(
+        min_length=1, max_length=22, pattern="^[0-9A-Za-z]+$", description="How values begin."
+    )
+    length: int = Field(strict=True, ge=1, le=256, description="Length of a value.")
+    length_max: int | None = Field(
+        default=None, strict=True, ge=1, le=256, description="Greatest length. Default: `length`."
+    )
+
+
+class Progress(Part):
+    """Counts towards a goal: behind stamps, challenges, nth visits and tiers."""
+
+    measure: Measure = Field(description="spend, visits, units or points.")
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+    scope: Literal["member", "household"] = Field(
+        default="member", description="Who gathers: a member, or an account group together."
+    )
+    window: Window = Field(
+        default="campaign", description="Span of time, by business date, in which it counts."
+    )
+    goal: Points | None = Field(
+        default=None, description="What must be reached. Default: tiers say."
+    )
+    repeats: Flag = Field(default=False, description="true: begins again at the goal.")
+    reward: Id | None = Field(default=None, description="Offer that is granted at the goal.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Progress":
+        """Ask for a goal where something happens at it."""
+        if (self.repeats or self.reward is not None) and self.goal is None:
+            fail("there is no goal to begin again or be rewarded at", "add 'goal'")
+        return self
+
+
+class Policies(Part):
+    """Rules that hold for every offer that says nothing else."""
+
+    returns: ReturnPolicy = Field(
+        default="prorate",
+        description="prorate refunds what was paid for a unit; reprice judges the kept items "
+        "again and refunds the difference.",
+    )
+    claw_back: Literal["within_balance", "pending_only", "negative"] = Field(
+        default="within_balance",
+        description="How far points are taken back at a return: within the balance, pending "
+        "points only, or to a negative balance.",
+    )
+    multiplier: Literal["highest", "additive", "compound"] = Field(
+        default="highest", description="What several multipliers of one purse do to each other."
+    )
+    points_rounding: Rounding = Field(default="floor", description="How points are rounded.")
+    hold_minutes: Count = Field(default=60, description="How long a total holds points and limits.")
+    return_days: Count = Field(default=60, description="Days in which goods come back.")
+    step_budget: Count = Field(
+        default=STEP_BUDGET_DEFAULT,
+        description="Steps that one decision may take before it is bounded.",
+    )
+
+
+class Program(Part):
+    """The program file: money, purses, tiers, names and policies of one retailer."""
+
+    program: Id = Field(description="Name of the program. A data directory serves one.")
+    version: Count = Field(default=1, description="Number of this state, for reports.")
+    semantics: int = Field(
+        default=SEMANTICS_VERSION,
+        strict=True,
+        description="Version of the rules it was written for.",
+    )
+    locale: str = Field(
+        default="en", pattern="^[a-z]{2,3}(-[A-Z]{2})?$", description="Locale of texts without one."
+    )
+    currency: Currency = Field(description="The money of every amount here.")
+    purses: dict[Id, Purse] = Field(default={}, description="Purses by id.")
+    tiers: dict[Id, Tier] = Field(default={}, description="Tiers by id.")
+    segments: dict[Id, Numbered] = Field(default={}, description="Segments by id.")
+    channels: dict[Id, Channel] = Field(
+        default={name: Channel(number=number) for name, number in CHANNELS.items()},
+        description="Names of channels. Default: store, self_checkout, mobile_scan, fuel, "
+        "online_delivery, online_collect, kiosk, phone.",
+    )
+    issuer_ranges: list[IssuerRange] = Field(
+        default=[], description="Unknown identifiers that open a provisional account."
+    )
+    progress: dict[Id, Progress] = Field(default={}, description="Counts towards goals, by id.")
+    policies: Policies = Field(default=Policies(), description="Rules for all offers.")
+
+    @field_validator("semantics")
+    @classmethod
+    def check_semantics(cls, value: int) -> int:
+        """Refuse rules that this build does not know."""
+        if value != SEMANTICS_VERSION:
+            fail(
+                f"semantics {value} is not known here",
+                f"write {SEMANTICS_VERSION}, or use the version of checklane that knows it",
+            )
+        return value

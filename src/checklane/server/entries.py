@@ -1,0 +1,243 @@
+"""One entry of the journal as the contract tells it.
+
+The bytes are those of ``layout.h``: header, request, facts, movements, response, each padded to 16.
+Figures and names come from the recorded request and answer, so that an entry reads the same however
+often the program has changed since.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError, Message
+
+from checklane import _layout
+from checklane.errors import refuse
+from checklane.v1 import checkout_pb2, decision_pb2, ledger_pb2, member_pb2, program_pb2
+
+__all__ = ["ENTRY_KINDS", "Sections", "contract_entry", "split_entry"]
+
+SECTION_ALIGN_BYTES = 16
+
+_KIND = ledger_pb2.LedgerEntryKind
+
+#: The contract's kind of each kind of the journal.
+ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
+    _layout.ENTRY_COMMIT: _KIND.LEDGER_ENTRY_KIND_SALE,
+    _layout.ENTRY_VOID: _KIND.LEDGER_ENTRY_KIND_VOID,
+    _layout.ENTRY_RETURN: _KIND.LEDGER_ENTRY_KIND_RETURN,
+    _layout.ENTRY_ENROL: _KIND.LEDGER_ENTRY_KIND_MEMBER,
+    _layout.ENTRY_LINK: _KIND.LEDGER_ENTRY_KIND_MEMBER,
+    _layout.ENTRY_UPDATE: _KIND.LEDGER_ENTRY_KIND_MEMBER,
+    _layout.ENTRY_ACTIVATE: _KIND.LEDGER_ENTRY_KIND_WALLET,
+    _layout.ENTRY_STOP_OFFER: _KIND.LEDGER_ENTRY_KIND_OFFER,
+    _layout.ENTRY_LIVE: _KIND.LEDGER_ENTRY_KIND_SNAPSHOT,
+    _layout.ENTRY_RECOVERED: _KIND.LEDGER_ENTRY_KIND_SYSTEM,
+}
+
+#: For entries that a call made: the method, its request and its answer.
+_MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
+    _layout.ENTRY_COMMIT: (
+        "CheckoutService/CommitTransaction",
+        checkout_pb2.CommitTransactionRequest,
+        checkout_pb2.CommitTransactionResponse,
+    ),
+    _layout.ENTRY_VOID: (
+        "CheckoutService/VoidTransaction",
+        checkout_pb2.VoidTransactionRequest,
+        checkout_pb2.VoidTransactionResponse,
+    ),
+    _layout.ENTRY_RETURN: (
+        "CheckoutService/ReturnItems",
+        checkout_pb2.ReturnItemsRequest,
+        checkout_pb2.ReturnItemsResponse,
+    ),
+    _layout.ENTRY_ENROL: (
+        "MemberService/EnrolMember",
+        member_pb2.EnrolMemberRequest,
+        member_pb2.EnrolMemberResponse,
+    ),
+    _layout.ENTRY_LINK: (
+        "MemberService/LinkIdentifier",
+        member_pb2.LinkIdentifierRequest,
+        member_pb2.LinkIdentifierResponse,
+    ),
+    _layout.ENTRY_UPDATE: (
+        "MemberService/UpdateMember",
+        member_pb2.UpdateMemberRequest,
+        member_pb2.UpdateMemberResponse,
+    ),
+    _layout.ENTRY_ACTIVATE: (
+        "MemberService/ActivateOffer",
+        member_pb2.ActivateOfferRequest,
+        member_pb2.ActivateOfferResponse,
+    ),
+    _layout.ENTRY_STOP_OFFER: (
+        "ProgramService/StopOffer",
+        program_pb2.StopOfferRequest,
+        program_pb2.StopOfferResponse,
+    ),
+}
+
+
+class Sections(NamedTuple):
+    """An entry taken apart; `header` is one record of ``_layout.ENTRY_HEADER``."""
+
+    header: Any
+    request: bytes
+    facts: bytes
+    movements: npt.NDArray[Any]
+    response: bytes
+
+
+def _padded(size_bytes: int) -> int:
+    return -(-size_bytes // SECTION_ALIGN_BYTES) * SECTION_ALIGN_BYTES
+
+
+def split_entry(entry: bytes) -> Sections:
+    """Take an entry apart.
+
+    Raises
+    ------
+    DamageError
+        JOURNAL_DAMAGED when the sections do not fill the entry.
+    """
+    head_bytes = _layout.ENTRY_HEADER.itemsize
+    if len(entry) < head_bytes:
+        raise refuse("JOURNAL_DAMAGED", "an entry without a whole header")
+    header = np.frombuffer(entry, dtype=_layout.ENTRY_HEADER, count=1)[0]
+    movement_count = int(header["movement_count"])
+    sizes = (
+        head_bytes,
+        int(header["request_bytes"]),
+        int(header["facts_bytes"]),
+        movement_count * _layout.MOVEMENT.itemsize,
+        int(header["response_bytes"]),
+    )
+    starts = [0]
+    for size in sizes:
+        starts.append(starts[-1] + _padded(size))
+    if int(header["length"]) != len(entry) or starts[-1] != len(entry):
+        raise refuse("JOURNAL_DAMAGED", f"lsn {header['lsn']}")
+    parts = [entry[at : at + size] for at, size in zip(starts, sizes, strict=False)]
+    movements = np.frombuffer(parts[3], dtype=_layout.MOVEMENT, count=movement_count)
+    return Sections(header, parts[1], parts[2], movements, parts[4])
+
+
+def contract_entry(
+    sections: Sections, *, include_bodies: bool, include_movements: bool
+) -> ledger_pb2.LedgerEntry:
+    """Return an entry as the contract tells it."""
+    header = sections.header
+    kind = int(header["kind"])
+    entry = ledger_pb2.LedgerEntry(
+        lsn=int(header["lsn"]),
+        kind=ENTRY_KINDS.get(kind, _KIND.LEDGER_ENTRY_KIND_SYSTEM),
+        post_time_unix_ms=int(header["post_unix_ms"]),
+        event_time_unix_ms=int(header["event_unix_ms"]),
+        business_date=int(header["business_date"]),
+        member_number=int(header["member"]),
+        group_number=int(header["account_group"]),
+    )
+    if kind in _MESSAGES:
+        entry.method, request_class, response_class = _MESSAGES[kind]
+        _fill_request(entry, _parsed(request_class, sections.request))
+        _fill_figures(entry, _parsed(response_class, sections.response))
+    if len(sections.facts) >= _layout.FACTS_HEADER.itemsize:
+        facts = np.frombuffer(sections.facts, dtype=_layout.FACTS_HEADER, count=1)[0]
+        entry.program_hash = facts["program_hash"].tobytes()
+        entry.catalogue_hash = facts["catalogue_hash"].tobytes()
+        # An open enum: a level of a later engine is told as its number.
+        level: Any = int(facts["degraded_level"])
+        entry.degraded_level = level
+    if include_bodies:
+        entry.request, entry.response = sections.request, sections.response
+    if include_movements:
+        entry.movements.extend(_movement(record) for record in sections.movements)
+    return entry
+
+
+def _parsed(message_class: type[Message], content: bytes) -> Any:
+    """Parse a recorded body; one that is sealed or of a later contract tells nothing."""
+    message = message_class()
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        return message_class()
+    return message
+
+
+def _fill_request(entry: ledger_pb2.LedgerEntry, request: Any) -> None:
+    context = request.context
+    entry.store_id, entry.till_id = context.store_id, context.till_id
+    entry.correlation_id, entry.operator_id = context.correlation_id, context.operator_id
+    fields = request.DESCRIPTOR.fields_by_name
+    if "receipt" in fields and request.HasField("receipt"):
+        entry.receipt.CopyFrom(request.receipt)
+        entry.store_id = entry.store_id or request.receipt.store_id
+        entry.till_id = entry.till_id or request.receipt.till_id
+    elif "original_receipt" in fields and request.HasField("original_receipt"):
+        entry.store_id = entry.store_id or request.original_receipt.store_id
+        entry.till_id = entry.till_id or request.original_receipt.till_id
+
+
+def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
+    """Fill money and points from the recorded answer of a sale, void or return."""
+    points: Counter[str] = Counter()
+    fields = response.DESCRIPTOR.fields_by_name
+    if "decision" in fields:
+        decision = response.decision
+        entry.due_minor = decision.totals.due_minor
+        entry.discount_minor = decision.totals.discount_minor
+        for award in decision.earned:
+            points[award.purse_id] += award.points
+        for taken in decision.redemptions:
+            if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
+                points[taken.purse_id] -= taken.points
+    elif "reversal" in fields:
+        reversal = response.reversal
+        entry.due_minor = -reversal.refund_minor
+        entry.discount_minor = -sum(line.discount_minor for line in reversal.lines)
+        for award in reversal.points:
+            points[award.purse_id] += award.points
+    for purse_id, total in sorted(points.items()):
+        entry.points.add(purse_id=purse_id, points=total)
+
+
+def _movement(record: Any) -> ledger_pb2.Movement:
+    """Return one cell's change; purses and offers are named in the entry's answer."""
+    cell, key = record["cell"], record["record"]
+    kinds = ledger_pb2.MovementKind
+    movement = ledger_pb2.Movement(kind=kinds.MOVEMENT_KIND_OVERLAY)
+    family, value = int(key["family"]), int(cell["value"])
+    if family in (_layout.FAMILY_GROUP, _layout.FAMILY_MEMBER):
+        movement.group_number = int(key["hi"])
+    if family == _layout.FAMILY_MEMBER:
+        movement.member_number = int(key["lo"])
+    match int(cell["kind"]):
+        case _layout.CELL_LOT | _layout.CELL_DEBT:
+            gained = value >= 0
+            movement.kind = (
+                kinds.MOVEMENT_KIND_LOT_ADDED if gained else kinds.MOVEMENT_KIND_LOT_SPENT
+            )
+            movement.points = value if int(cell["kind"]) == _layout.CELL_LOT else -value
+        case _layout.CELL_COUNTER:
+            whole = family == _layout.FAMILY_OFFER
+            movement.kind = (
+                kinds.MOVEMENT_KIND_BUDGET if whole else kinds.MOVEMENT_KIND_OFFER_COUNTED
+            )
+            movement.count = value
+        case _layout.CELL_PROGRESS:
+            movement.kind, movement.count = kinds.MOVEMENT_KIND_PROGRESS, value
+        case _layout.CELL_ENTRY:
+            bound = family == _layout.FAMILY_KEY
+            movement.kind = (
+                kinds.MOVEMENT_KIND_KEY_BOUND if bound else kinds.MOVEMENT_KIND_RECEIPT_BOUND
+            )
+        case _layout.CELL_VOIDED | _layout.CELL_RETURNED | _layout.CELL_EARNED:
+            movement.kind = kinds.MOVEMENT_KIND_RECEIPT_CHANGED
+        case _layout.CELL_HOLD:
+            movement.kind, movement.points = kinds.MOVEMENT_KIND_HOLD, value
+    return movement

@@ -1,0 +1,250 @@
+"""StreamLane: one stream that a lane keeps open all day, answered in any order.
+
+A stream has two threads: grpcio's, which sends answers as they come, and a reader, which takes
+requests and hands them to the shared pool. At most `window` requests are open, from their arrival
+until their answer is handed to the transport: a lane that does not read its answers is not read
+either, so nothing grows. A refused request is answered and the stream goes on. When the lane closes
+its side the open requests are answered first; when it goes away they are worked off unheard; when
+the service drains they are answered, and the stream then ends with ENGINE_CLOSED.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from checklane.clock import Clock
+from checklane.errors import ChecklaneError, refuse
+from checklane.server.calls import Calls, abort
+from checklane.server.contract import LANE_METHODS
+from checklane.server.metrics import Metrics
+from checklane.server.wire import (
+    LaneRequest,
+    check_lane_request,
+    lane_response,
+    read_lane_request,
+)
+from checklane.v1 import checkout_pb2, common_pb2
+
+__all__ = ["LaneStreams", "StreamSlots"]
+
+BODY_FIELDS = frozenset(LANE_METHODS)
+REFUSAL_FIELD = checkout_pb2.StreamLaneResponse.REFUSAL_FIELD_NUMBER
+
+
+class StreamSlots:
+    """Counts the open streams of a service against their ceiling. Any thread may call."""
+
+    def __init__(self, streams_max: int, metrics: Metrics) -> None:
+        self._streams_max = streams_max
+        self._slots = threading.BoundedSemaphore(streams_max)
+        self._metrics = metrics
+
+    def take(self, context: grpc.ServicerContext) -> None:
+        """Take a slot until the call ends, or end the call with QUEUE_FULL."""
+        if not self._slots.acquire(blocking=False):
+            words = f"all {self._streams_max} streams of this service are open"
+            abort(context, refuse("QUEUE_FULL", "", words))
+        self._metrics.stream_opened()
+        if not context.add_callback(self._give_back):
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._metrics.stream_closed()
+        self._slots.release()
+
+
+class LaneStreams:
+    """Every open lane stream of a service.
+
+    Parameters
+    ----------
+    calls : Calls
+    pool : ThreadPoolExecutor
+        Where requests are worked on; shared by all streams.
+    slots : StreamSlots
+    window : int
+        Requests of one stream that may be open at once.
+    clock : Clock
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        pool: ThreadPoolExecutor,
+        slots: StreamSlots,
+        window: int,
+        clock: Clock,
+    ) -> None:
+        self._calls = calls
+        self._pool = pool
+        self._slots = slots
+        self._window = window
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: set[_LaneStream] = set()
+        self._draining = False
+
+    def handle(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Serve one stream; grpcio's handler."""
+        self._slots.take(context)
+        stream = _LaneStream(self._calls, self._pool, self._window, self._clock)
+        with self._lock:
+            if self._draining:
+                abort(context, refuse("ENGINE_CLOSED"))
+            self._open.add(stream)
+        if not context.add_callback(lambda: self._forget(stream)):
+            self._forget(stream)
+        reader = threading.Thread(
+            target=stream.read, args=(requests,), name="lane-stream-reader", daemon=True
+        )
+        reader.start()
+        yield from stream.answers()
+        if stream.is_cut_short():
+            abort(context, refuse("ENGINE_CLOSED"))
+
+    def drain(self) -> None:
+        """Let every stream answer what is open and end; new ones are refused."""
+        with self._lock:
+            self._draining = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.drain()
+
+    def _forget(self, stream: "_LaneStream") -> None:
+        stream.lose()
+        with self._lock:
+            self._open.discard(stream)
+
+
+class _LaneStream:
+    """One stream. `_changed` guards everything below it and tells of every change."""
+
+    def __init__(self, calls: Calls, pool: ThreadPoolExecutor, window: int, clock: Clock) -> None:
+        self._calls = calls
+        self._pool = pool
+        self._window = window
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._answers: deque[tuple[int, bytes]] = deque()
+        self._open_count = 0  # arrived, and the answer not yet handed to the transport
+        self._working_count = 0  # arrived, and not yet answered
+        self._open_ids: set[int] = set()
+        self._half_closed = False
+        self._lost = False
+        self._draining = False
+
+    def read(self, requests: Iterator[bytes]) -> None:
+        """Take requests until the lane closes its side; the reader's thread."""
+        try:
+            while self._has_room():
+                self._take(next(requests))
+        except (StopIteration, grpc.RpcError):
+            pass
+        finally:
+            with self._changed:
+                self._half_closed = True
+                self._changed.notify_all()
+
+    def answers(self) -> Iterator[bytes]:
+        """Yield answers as they come, until there will be no more."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._answers or self._is_done())
+                if self._lost or not self._answers:
+                    return
+                request_id, answer = self._answers.popleft()
+                self._open_count -= 1
+                self._open_ids.discard(request_id)
+                self._changed.notify_all()
+            yield answer
+
+    def drain(self) -> None:
+        """Take no more requests; end when what is open is answered."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+
+    def lose(self) -> None:
+        """Note that the call is over and nobody hears any more."""
+        with self._changed:
+            self._lost = True
+            self._changed.notify_all()
+
+    def is_cut_short(self) -> bool:
+        """Tell whether the service, not the lane, ended the stream."""
+        with self._changed:
+            return self._draining and not self._half_closed and not self._lost
+
+    def _is_done(self) -> bool:
+        ended = self._half_closed or self._draining
+        return self._lost or (ended and self._working_count == 0)
+
+    def _has_room(self) -> bool:
+        """Wait for room in the window; False when nothing more is to be read."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._open_count < self._window or self._lost or self._draining
+            )
+            return not self._lost and not self._draining
+
+    def _take(self, data: bytes) -> None:
+        """Open one request, or answer at once what is wrong with its envelope."""
+        request_id = 0
+        try:
+            request = read_lane_request(data, BODY_FIELDS)
+            request_id = request.request_id if request.request_id < 2**63 else 0
+            check_lane_request(request)
+        except ChecklaneError as error:
+            self._refuse(request_id, error)
+            return
+        if not self._open(request.request_id):
+            taken = refuse("FIELD_OUT_OF_RANGE", "request_id", "this request_id is still open")
+            self._refuse(request_id, taken)
+            return
+        self._pool.submit(self._work, request, self._clock.monotonic_s())
+
+    def _refuse(self, request_id: int, error: ChecklaneError) -> None:
+        """Answer a request that never was one; it still takes its place in the window."""
+        self._open(0)
+        self._answered(0, _refusal(request_id, error, ""))
+
+    def _open(self, request_id: int) -> bool:
+        """Count a request as open; False when its id is open already. Id 0 is nobody's."""
+        with self._changed:
+            if request_id in self._open_ids:
+                return False
+            if request_id:
+                self._open_ids.add(request_id)
+            self._open_count += 1
+            self._working_count += 1
+            return True
+
+    def _work(self, request: LaneRequest, arrived_s: float) -> None:
+        """Answer one request; a thread of the pool."""
+        field_name, method = LANE_METHODS[request.field]
+        try:
+            waited_ms = (self._clock.monotonic_s() - arrived_s) * 1000
+            if request.timeout_ms and waited_ms >= request.timeout_ms:
+                raise refuse("DEADLINE_PASSED")
+            body = self._calls.answer(f"CheckoutService.{method}", request.body)
+            answer = lane_response(request.request_id, request.field, body)
+        except ChecklaneError as error:
+            answer = _refusal(request.request_id, error, field_name)
+        self._answered(request.request_id, answer)
+
+    def _answered(self, open_id: int, answer: bytes) -> None:
+        with self._changed:
+            self._working_count -= 1
+            self._answers.append((open_id, answer))
+            self._changed.notify_all()
+
+
+def _refusal(request_id: int, error: ChecklaneError, field_name: str) -> bytes:
+    field = f"{field_name}.{error.place}" if field_name and error.place else error.place
+    refusal = common_pb2.Refusal(
+        code=error.grpc_code, reason=error.reason, message=str(error), field=field
+    )
+    return lane_response(request_id, REFUSAL_FIELD, refusal.SerializeToString())

@@ -1,0 +1,1 @@
+"""Snapshots from feeds: read, check, build, publish, list, activate and prune."""

@@ -1,0 +1,281 @@
+"""Random programs and baskets in the form of the examples of docs/semantics.md."""
+
+import random
+from typing import Any
+
+from tests.semantics.examples import Sample
+
+SAMPLE = Sample(
+    program={
+        "program": "random",
+        "currency": {"code": "EUR", "exponent": 2},
+        "purses": {
+            "base": {"number": 1, "expires": {"month_end": 1}},
+            "cash": {"number": 2, "decimals": 2, "pending_days": 3, "expires": {"days": 30}},
+        },
+        "tiers": {"plain": {"number": 0}, "gold": {"number": 1}},
+        "segments": {"new": {"number": 0}, "vip": {"number": 65}},
+    },
+    catalogue={
+        "products": [
+            {"code": "101", "category": "FOOD/SOUP", "brand": "Alba", "vendor": "V1"},
+            {"code": "102", "category": "FOOD/SOUP", "brand": "Borg", "vendor": "V1"},
+            {"code": "4006381333931", "category": "FOOD/BREAD", "brand": "Alba"},
+            {"code": "sku:paper-4", "category": "HOME/PAPER", "brand": "Borg", "vendor": "V2"},
+            {"code": "104", "category": "FOOD", "brand": "Mill", "flags": "age_restricted"},
+            {"code": "105", "category": "SERVICE", "flags": "no_discount;no_earn"},
+            {"code": "106", "category": "HOME", "department": "garden", "flags": "no_discount"},
+        ],
+        "stores": [
+            {"store_id": "N1", "region": "north", "banner": "fresh", "price_zone": "A"},
+            {"store_id": "S1", "region": "south", "banner": "mart", "price_zone": "B",
+             "timezone": "America/New_York"},
+        ],
+    },
+    members=[
+        {"member_id": "anna", "card": "1001", "tier": "gold", "segments": ["new", "vip"],
+         "consent": "true", "birth_date": "1980-03-04", "wallet": ["w0", "w1"]},
+        {"member_id": "ben", "card": "1002", "tier": "plain", "staff": "true", "wallet": ["w1"]},
+        {"member_id": "carl", "card": "1003", "tier": "plain", "segments": ["vip"],
+         "business": "true", "birth_date": "1999-03-20"},
+    ],
+)  # fmt: skip
+CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
+PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
+PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
+UNITS_MAX = 9
+#: Places of all units in all competing offers that the slow twin can walk in a moment.
+STATES_MAX = 6
+
+
+def money(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02}"
+
+
+class Cases:
+    """Draws programs and baskets from one stream of random numbers."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.programs = 0
+
+    def some(self, *chances: tuple[float, str, Any]) -> dict[str, Any]:
+        """Return keys, each with its own chance; values are drawn when they are called for."""
+        found = {}
+        for chance, key, draw in chances:
+            if self.random.random() < chance:
+                found[key] = draw() if callable(draw) else draw
+        return found
+
+    def pick(self, *choices: Any) -> Any:
+        return self.random.choice(choices)
+
+    def selector(self, depth: int = 0) -> Any:
+        kind = self.random.randrange(9 if depth == 0 else 5)
+        if kind == 0:
+            return {"category": self.pick("FOOD", "FOOD/SOUP", "HOME", ["HOME", "FOOD/BREAD"])}
+        if kind == 1:
+            return {"brand": self.pick("Alba", "Borg", ["Alba", "Mill"])}
+        if kind in (2, 3):
+            return {"items": self.random.sample(CODES, self.random.randint(1, 3))}
+        if kind == 4:
+            return self.pick({"vendor": "V1"}, {"department": "garden"}, {"flags": "age_restricted"})
+        if kind == 5:
+            return {"any": [self.selector(1), self.selector(1)]}
+        if kind == 6:
+            return {"not": self.selector(1)}
+        if kind == 7:
+            return {**self.selector(1), "unit_price": {"from": money(self.pick(50, 100, 200))}}
+        return "all"
+
+    def reward(self, *kinds: str) -> dict[str, str]:
+        kind = self.pick(*kinds)
+        if kind == "percent":
+            return {kind: self.pick(*PERCENTS)}
+        return {kind: money(self.pick(1, 20, 50, 80, 100, 150))}
+
+    def mechanic(self, files: dict[str, str]) -> dict[str, Any]:
+        """Return the mechanic of one offer."""
+        kinds = ("percent", "amount", "price")
+        kind = self.pick("discount", "discount", "other", "same", "same", "group", "meal", "rows",
+                         "threshold", "threshold")  # fmt: skip
+        if kind == "discount":
+            return {"discount": {"of": self.selector(), **self.reward(*kinds)}}
+        if kind in ("other", "same"):
+            buy = {"count": self.pick(1, 1, 2), "of": self.selector()}
+            get: dict[str, Any] = {"count": self.pick(1, 1, 2), **self.reward(*kinds)}
+            get |= {"same": True} if kind == "same" else {"of": self.selector()}
+            return {"buy_get": {"buy": buy, "get": get}}
+        if kind == "group":
+            price = money(self.pick(100, 250, 300, 500))
+            return {"group_price": {"count": self.pick(2, 3), "of": self.selector(), "price": price}}
+        if kind == "meal":
+            slots = [{"of": self.selector()}, {"of": self.selector(), "count": self.pick(1, 2)}]
+            return {"group_price": {"slots": slots, "price": money(self.pick(100, 250, 400))}}
+        if kind == "rows":
+            rows = {
+                (code, self.pick("", "A", "B")): (self.pick(20, 90, 120), self.pick("", "1", "2"))
+                for code in self.random.sample(CODES, 4)
+            }
+            name = f"prices{len(files)}.csv"
+            lines = [f"{c},{z},{money(p)},{limit}" for (c, z), (p, limit) in rows.items()]
+            files[name] = "\n".join(["item,zone,price,limit", *lines]) + "\n"
+            return {"row_prices": {"file": name}}
+        reach = self.pick({"spend": money(self.pick(100, 300, 500))}, {"count": self.pick(2, 4)})
+        reward = {**self.reward("percent", "amount"), **self.some((0.5, "of", self.selector))}
+        return {"threshold": {**reach, **self.some((0.5, "of", self.selector)), "reward": reward}}
+
+    def points(self) -> dict[str, Any]:
+        """Return the mechanic of one earn offer."""
+        purse = self.pick("base", "base", "cash")
+        of = self.some((0.6, "of", self.selector))
+        kind = self.pick("earn", "earn", "bonus", "multiply", "multiply")
+        if kind == "earn":
+            per = money(self.pick(100, 30, 7))
+            return {"earn": {"purse": purse, "points": self.pick(1, 3), "per": per, **of}}
+        if kind == "bonus":
+            more = self.pick({"count": 2}, {"once_a_visit": True}, {})
+            return {"bonus": {"purse": purse, "points": self.pick(5, 50), **of, **more}}
+        return {"multiply": {"purse": purse, "by": self.pick("1.5", "2", "3"), **of}}
+
+    def who(self) -> dict[str, Any]:
+        segments = self.pick({"any": "new"}, {"all": ["new", "vip"]}, {"none": ["new"]})
+        return self.pick(
+            {"members": "members"}, {"members": "non_members"}, {"tiers": "gold"},
+            {"segments": segments}, {"consent": True}, {"staff": True}, {"business": True},
+            {"birthday": "day"}, {"birthday": "month"},
+        )  # fmt: skip
+
+    def when(self) -> dict[str, Any]:
+        return self.pick(
+            {"from": "2026-03-04"}, {"until": "2026-03-04"}, {"from": "2026-03-04T08:00"},
+            {"weekdays": ["wednesday", "saturday"]}, {"blackout": ["2026-03-04"]},
+            {"hours": [{"from": "22:00", "until": "06:00"}]},
+            {"hours": [{"from": "09:00", "until": "10:00"}]},
+        )  # fmt: skip
+
+    def where(self) -> dict[str, Any]:
+        return self.pick(
+            {"stores": "N1"}, {"regions": "south"}, {"except_banners": ["mart"]},
+            {"channels": ["store", "kiosk"]}, {"regions": ["north", "south"], "banners": "mart"},
+        )  # fmt: skip
+
+    def limits(self, mechanic: dict[str, Any], members: bool) -> dict[str, Any]:
+        name = next(iter(mechanic))
+        part = mechanic[name]
+        basket: dict[str, Any] = {}
+        if name in ("discount", "row_prices"):
+            basket = self.some((0.5, "units", self.random.randint(1, 3)))
+        elif name in ("buy_get", "group_price", "bonus") or "amount" in part.get("reward", {}):
+            basket = self.some((0.5, "times", self.random.randint(1, 3)))
+        if name not in ("earn", "bonus", "multiply"):
+            basket |= self.some((0.15, "money", money(self.pick(20, 100))))
+        found: dict[str, Any] = {"per_basket": basket} if basket else {}
+        if members and self.random.random() < 0.3:
+            window = self.some((0.7, "window", self.pick("day", "week", "month", "year")))
+            measures: list[dict[str, Any]] = [{"uses": self.random.randint(1, 2)}]
+            if name not in ("earn", "bonus", "multiply"):
+                measures.append({"money": money(self.pick(50, 200))})
+            if name in ("discount", "row_prices"):
+                measures.append({"units": self.random.randint(1, 4)})
+            found["per_member"] = {**self.random.choice(measures), **window}
+        return found
+
+    def offer(self, number: int, files: dict[str, str]) -> dict[str, Any]:
+        """Return one offer."""
+        is_earn = self.random.random() < 0.25
+        mechanic = self.points() if is_earn else self.mechanic(files)
+        name = next(iter(mechanic))
+        offer: dict[str, Any] = {"id": f"p{self.programs}o{number}"}
+        wallet = self.random.random() < 0.1
+        if wallet:
+            offer = {"id": f"w{number % 3}", "wallet": True}
+        who = self.some((0.15, "who", self.who))
+        if (is_earn or wallet) and who.get("who") == {"members": "non_members"}:
+            who = {}
+        offer |= who
+        offer |= self.some(
+            (0.3, "class", self.random.randint(-1, 2)),
+            (0.3, "priority", self.random.randint(-1, 2)),
+            (0.1, "when", self.when),
+            (0.1, "where", self.where),
+            (0.05, "control_percent", self.pick("50", "100")),
+            (0.15, "rounding", self.pick("floor", "ceil", "half_away")),
+            (0.1, "reduced_items", "out"),
+            (0.05, "price_sources", self.pick("shelf", ["ad", "shelf"])),
+            (0.05, "chosen", True),
+            (0.15, "coupon", {"codes": [f"C{number}"], **self.some((0.3, "serial", True))}),
+        )
+        if not is_earn:
+            offer |= self.some(
+                (0.3, "stackable", True),
+                (0.1, "base", "initial"),
+                (0.1, "funding", self.funding),
+            )
+            if name not in ("group_price",):
+                offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
+        anyone = offer.get("who") == {"members": "non_members"}
+        limits = self.limits(mechanic, not anyone and not wallet)
+        if limits:
+            offer["limits"] = limits
+        return offer | mechanic
+
+    def funding(self) -> list[dict[str, Any]]:
+        share = self.pick(25, 50, 100)
+        maker = {"funder": "maker", "percent": share, "settlement": "third_party"}
+        shop = {"funder": "shop", "percent": 100 - share}
+        return [maker] if share == 100 else [maker, shop]
+
+    def program(self) -> dict[str, Any]:
+        """Return the offers, files and policies of one program, and the coupons that it knows."""
+        self.programs += 1
+        files: dict[str, str] = {}
+        offers: dict[str, dict[str, Any]] = {}
+        for number in range(self.random.randint(1, 6)):
+            offer = self.offer(number, files)
+            offers.setdefault(offer["id"], offer)
+        policies = {
+            "multiplier": self.pick("highest", "additive", "compound"),
+            "points_rounding": self.pick("floor", "floor", "half_away"),
+        }
+        return {"offers": list(offers.values()), "files": files, "policies": policies}
+
+    def line(self) -> list[Any]:
+        count = self.pick(1, 1, 1, 2, 3)
+        amount = self.pick(*PRICES) * count + self.pick(0, 0, 0, 1)
+        code = self.pick(*CODES, *CODES[:4], *CODES[:3], "999")
+        more = self.some(
+            (0.1, "source", self.pick("ad", "markdown", "member", "override")),
+            (0.05, "no_discount", True),
+            (0.05, "no_earn", True),
+            (0.05, "pos_discount", money(self.pick(10, 20))),
+            (0.04, "opaque", True),
+        )
+        if self.random.random() < 0.04:
+            return ["", 1, money(25), {"kind": self.pick("deposit", "fee", "charge")}]
+        return [code, count, money(amount), more] if more else [code, count, money(amount)]
+
+    def basket(self, program: dict[str, Any]) -> dict[str, Any]:
+        """Return one basket."""
+        lines: list[list[Any]] = []
+        units = 0
+        for _ in range(self.random.randint(1, 6)):
+            line = self.line()
+            units += line[1]
+            if lines and units > UNITS_MAX:
+                break
+            lines.append(line)
+        ids = [offer["id"] for offer in program["offers"]]
+        return {
+            **self.some(
+                (0.7, "card", self.pick("1001", "1002", "1003", "7777")),
+                (0.2, "store", "S1"),
+                (0.2, "opened", self.pick("2026-03-04T03:30", "2026-03-05T01:59")),
+                (0.1, "offset", self.pick(-300, 60)),
+                (0.3, "date", self.pick("2026-03-03", "2026-03-04", "2026-03-09", "2026-04-01")),
+                (0.1, "channel", "online_delivery"),
+                (0.7, "coupons", [f"C{self.random.randrange(6)}" for _ in range(6)]),
+                (0.3, "chosen", self.random.sample(ids, min(2, len(ids)))),
+            ),
+            "lines": lines,
+        }

@@ -1,0 +1,112 @@
+"""Random cases through the engine and the slow twin: money, offers and points must be the same.
+
+``CHECKLANE_CASES`` says how many baskets are decided, ``CHECKLANE_SEED`` where to begin. A case
+that differs is made smaller and printed as an example of docs/semantics.md.
+"""
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.differential.cases import SAMPLE, Cases
+from tests.differential.shrink import as_yaml, shrink
+from tests.oracle.decide import decide
+from tests.oracle.eligible import Given
+from tests.semantics.examples import Example
+from tests.semantics.test_examples import ask_engine, decide_example
+from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
+from tests.support.told import by_engine, by_oracle, differences
+
+CASES = int(os.environ.get("CHECKLANE_CASES", "400"))
+SEED = int(os.environ.get("CHECKLANE_SEED", "1"))
+BASKETS_A_PROGRAM = 4
+KEYS = (IDENTITY_KEY, HOLD_OUT_KEY)
+
+
+def stays_different(directory: Path) -> Any:
+    """Return a function that tells whether the two disagree about a case."""
+    numbers = itertools.count()
+
+    def fails(case: dict[str, Any]) -> bool:
+        example = Example([], "case", case)
+        try:
+            told = ask_engine(example, SAMPLE, directory / f"shrink-{next(numbers)}")
+            return differences(by_oracle(decide_example(example, SAMPLE)), told) != []
+        except Exception:
+            # A cut that makes the case invalid is no smaller form of it.
+            return False
+
+    return fails
+
+
+def report(case: dict[str, Any], seed: int, directory: Path) -> str:
+    """Return what differs in a case, after making it smaller."""
+    fails = stays_different(directory)
+    found = shrink(case, fails) if fails(case) else case
+    example = Example([], "case", found)
+    oracle = by_oracle(decide_example(example, SAMPLE))
+    engine = ask_engine(example, SAMPLE, directory / "smallest")
+    lines = differences(oracle, engine) or ["only after other programs: not shrunk"]
+    return "\n".join([f"seed {seed}: engine and slow twin differ", *lines, as_yaml(found)])
+
+
+def test_engine_and_slow_twin_agree(tmp_path: Path) -> None:
+    print(f"CHECKLANE_SEED={SEED} CHECKLANE_CASES={CASES}")
+    cases = Cases(SEED)
+    empty = {**SAMPLE.program, "offers": []}
+    with EngineFixture(tmp_path / "all", empty, SAMPLE.catalogue, SAMPLE.members) as engine:
+        for _ in range(-(-CASES // BASKETS_A_PROGRAM)):
+            written = cases.program()
+            program = {**SAMPLE.program, **written}
+            engine.change_program(program)
+            compare_program(engine, cases, written, program, tmp_path)
+
+
+def compare_program(
+    engine: EngineFixture,
+    cases: Cases,
+    written: dict[str, Any],
+    program: dict[str, Any],
+    directory: Path,
+) -> None:
+    """Compare some baskets under one program; about half of them are then committed."""
+    given: dict[str, list[Given]] = {}
+    before: list[dict[str, Any]] = []
+    for _ in range(BASKETS_A_PROGRAM):
+        part = cases.basket(written)
+        case = {**written, "before": list(before), **part}
+        basket = Example([], "case", case).basket
+        card = str(part.get("card", ""))
+        decision = decide(
+            program, SAMPLE.catalogue, SAMPLE.members, basket,
+            given=given.get(card), keys=KEYS,
+        )  # fmt: skip
+        if differences(by_oracle(decision), by_engine(engine.quote(basket))):
+            pytest.fail(report(case, SEED, directory), pytrace=False)
+        if cases.random.random() < 0.5:
+            engine.commit(basket)
+            before.append(part)
+            given.setdefault(card, []).extend(decision.given)
+
+
+def test_the_shrinker_finds_the_one_line_that_matters() -> None:
+    case = {
+        "offers": [{"id": "a", "priority": 1, "discount": {}}, {"id": "b", "discount": {}}],
+        "lines": [["1", 3, "1.00", {"source": "ad"}], ["2", 1, "2.00"], ["3", 1, "1.00"]],
+        "card": "1001",
+        "date": "2026-03-04",
+    }
+
+    def fails(found: dict[str, Any]) -> bool:
+        has_line = any(line[0] == "1" for line in found["lines"])
+        return has_line and any(offer["id"] == "a" for offer in found["offers"])
+
+    smallest = shrink(case, fails)
+    assert smallest["offers"] == [{"id": "a", "discount": {}}]
+    assert smallest["lines"] == [["1", 1, "1.00"]]
+    assert as_yaml(smallest) == (
+        'offers:\n- {id: a, discount: {}}\nlines: [[1, 1, 1.00]]\ncard: 1001\n'
+    )

@@ -1,0 +1,82 @@
+"""What the slow twin answers."""
+
+from dataclasses import dataclass, field
+
+from tests.oracle.eligible import Given
+
+
+@dataclass
+class Points:
+    """Points of one offer; dates are yyyymmdd, 0 for none."""
+
+    purse: str
+    points: int
+    reason: str
+    offer: str
+    active: int
+    expire: int
+
+
+@dataclass
+class NearMiss:
+    """An offer that would apply with a little more."""
+
+    offer: str
+    missing_units: int
+    missing_minor: int
+    saving: int
+
+
+@dataclass
+class Applied:
+    """An offer that gave something.
+
+    Attributes
+    ----------
+    shares, units, qualifying : dict of int to int
+        By line: minor units taken off, units rewarded, units that only qualified.
+    funding : dict of (str, str) to int
+        Minor units by funder and settlement.
+    """
+
+    offer: str
+    layer: str
+    times: int
+    discount: int
+    shares: dict[int, int] = field(default_factory=dict)
+    units: dict[int, int] = field(default_factory=dict)
+    qualifying: dict[int, int] = field(default_factory=dict)
+    funding: dict[tuple[str, str], int] = field(default_factory=dict)
+    line_funding: dict[int, list[int]] = field(default_factory=dict)
+    coupons: list[int] = field(default_factory=list)
+
+
+@dataclass
+class OracleDecision:
+    """What the rules say about one basket.
+
+    Attributes
+    ----------
+    outcomes : dict of str to str
+        For every offer of the program the name of its OfferOutcome.
+    unique : bool
+        No tie was settled: another choice of units would not have been as good.
+    cut_minor : int
+        What money caps cut off offers that compete for units (D4).
+    forgone : int
+        What hold-out offers would have saved (H1).
+    given : list of Given
+        What a commit would count (L1).
+    """
+
+    discounts: dict[int, int] = field(default_factory=dict)
+    nets: dict[int, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    applied: list[Applied] = field(default_factory=list)
+    points: list[Points] = field(default_factory=list)
+    near: list[NearMiss] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    unique: bool = True
+    cut_minor: int = 0
+    forgone: int = 0
+    given: list[Given] = field(default_factory=list)

@@ -1,0 +1,222 @@
+"""Who, where, when: the first check of an offer that fails (rules E1 to E13, L1)."""
+
+import calendar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.oracle.program import EPOCH, MINUTES_A_DAY, WEEKDAYS, Offer, clock, day_number
+from tests.oracle.program import minute_number
+from tests.oracle.values import is_true, listed, member_number, name_key, siphash
+
+
+@dataclass
+class Given:
+    """What a committed basket took of an offer."""
+
+    offer: str
+    day: int
+    uses: int
+    units: int
+    money: int
+
+
+@dataclass
+class Scene:
+    """Who asks, where and when: all that eligibility looks at.
+
+    Attributes
+    ----------
+    member : dict or None
+        The row of the member; None when nobody, or a blocked one, is identified.
+    given : list of Given
+        What the member got before.
+    keys : (bytes, bytes)
+        Identity key and hold-out key.
+    """
+
+    member: dict[str, Any] | None
+    store: dict[str, Any]
+    channel: str
+    local_minute: int
+    business_day: int
+    coupons: list[str]
+    chosen: list[str]
+    given: list[Given] = field(default_factory=list)
+    stopped: frozenset[str] = frozenset()
+    keys: tuple[bytes, bytes] = (bytes(16), bytes(16))
+    hold_out: bool = True
+
+    @property
+    def local_date(self) -> date:
+        return EPOCH + timedelta(days=self.local_minute // MINUTES_A_DAY)
+
+
+def read_instant(text: str) -> datetime:
+    """Return an instant written as 2026-03-04T10:00 in UTC."""
+    return datetime.fromisoformat(str(text).removesuffix("Z")).replace(tzinfo=UTC)
+
+
+def local_minute(instant: datetime, offset: Any, zone: str) -> int:
+    """Return the store-local minutes since 1970 (E2)."""
+    minutes = int(instant.timestamp()) // 60
+    if offset is not None:
+        return minutes + int(offset)
+    shift = instant.astimezone(ZoneInfo(zone or "UTC")).utcoffset() or timedelta()
+    return minutes + shift // timedelta(minutes=1)
+
+
+def first_failure(offer: Offer, scene: Scene) -> str | None:
+    """Return the first check that fails, as the contract's OfferOutcome names it."""
+    checks = (_stopped, _when, _where, _who, _wallet, _held_out, _coupon, _chosen, _limit)
+    for check in checks:
+        failure = check(offer, scene)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _stopped(offer: Offer, scene: Scene) -> str | None:
+    return "STOPPED" if offer.id in scene.stopped else None
+
+
+def _when(offer: Offer, scene: Scene) -> str | None:
+    when = offer.written.get("when") or {}
+    now = scene.local_minute
+    if "from" in when and now < minute_number(when["from"]):
+        return "NOT_STARTED"
+    if "until" in when:
+        bare = len(str(when["until"])) == len("2026-01-01")
+        if now >= minute_number(when["until"]) + (MINUTES_A_DAY if bare else 0):
+            return "ENDED"
+    day, minute = divmod(now, MINUTES_A_DAY)
+    weekdays = listed(when.get("weekdays"))
+    if weekdays and WEEKDAYS[scene.local_date.weekday()] not in weekdays:
+        return "OUTSIDE_HOURS"
+    if day in [day_number(text) for text in listed(when.get("blackout"))]:
+        return "OUTSIDE_HOURS"
+    spans = [(clock(span["from"]), clock(span["until"])) for span in listed(when.get("hours"))]
+    inside = [
+        begin <= minute < end if end > begin else minute >= begin or minute < end
+        for begin, end in spans
+    ]
+    return "OUTSIDE_HOURS" if spans and not any(inside) else None
+
+
+def _where(offer: Offer, scene: Scene) -> str | None:
+    where = offer.written.get("where") or {}
+    kinds = (("stores", "store_id"), ("regions", "region"), ("banners", "banner"))
+    kinds = (*kinds, ("franchises", "franchise"))
+    for key, column in kinds:
+        wanted = [str(name) for name in listed(where.get(key))]
+        if wanted and str(scene.store.get(column, "")) not in wanted:
+            return "STORE"
+        if str(scene.store.get(column, "")) in map(str, listed(where.get(f"except_{key}"))):
+            return "STORE"
+    channels = listed(where.get("channels"))
+    return "CHANNEL" if channels and scene.channel not in channels else None
+
+
+def _who(offer: Offer, scene: Scene) -> str | None:
+    member, who = scene.member, offer.who
+    if member is None:
+        return "NO_MEMBER" if offer.for_members_only else None
+    if who.get("members") == "non_members":
+        return "MEMBERS_EXCLUDED"
+    if "tiers" in who and member.get("tier", "") not in listed(who["tiers"]):
+        return "TIER"
+    rule = who.get("segments") or {}
+    segments = [str(name) for name in listed(member.get("segments"))]
+    any_of, all_of = listed(rule.get("any")), listed(rule.get("all"))
+    if any_of and not any(name in segments for name in any_of):
+        return "SEGMENT"
+    if not all(name in segments for name in all_of):
+        return "SEGMENT"
+    if any(name in segments for name in listed(rule.get("none"))):
+        return "SEGMENT"
+    for key in ("consent", "staff", "business"):
+        if is_true(who.get(key)) and not is_true(member.get(key)):
+            return "ATTRIBUTE"
+    if "birthday" in who:
+        born = str(member.get("birth_date", "")).removeprefix("--")[-5:]
+        today = scene.local_date.strftime("%m-%d")
+        length = 2 if who["birthday"] == "month" else 5
+        if not born or born[:length] != today[:length]:
+            return "ATTRIBUTE"
+    return None
+
+
+def _wallet(offer: Offer, scene: Scene) -> str | None:
+    if not offer.wallet:
+        return None
+    held = listed(scene.member.get("wallet")) if scene.member is not None else []
+    return None if offer.id in [str(name) for name in held] else "NOT_IN_WALLET"
+
+
+def _held_out(offer: Offer, scene: Scene) -> str | None:
+    if offer.control == 0 or scene.member is None or not scene.hold_out:
+        return None
+    identity, hold_out = scene.keys
+    number = member_number(identity, str(scene.member["member_id"]))
+    words = name_key("offer", offer.id).to_bytes(8, "little") + number.to_bytes(8, "little")
+    return "HELD_OUT" if siphash(hold_out, words) % 10_000 < offer.control else None
+
+
+def coupons_of(offer: Offer, scene: Scene) -> list[int]:
+    """Return the places of the presented coupons that open an offer."""
+    return [at for at, code in enumerate(scene.coupons) if code in offer.coupons]
+
+
+def _coupon(offer: Offer, scene: Scene) -> str | None:
+    return "COUPON_MISSING" if offer.coupons and not coupons_of(offer, scene) else None
+
+
+def _chosen(offer: Offer, scene: Scene) -> str | None:
+    return "NOT_SELECTED" if offer.chosen and offer.id not in scene.chosen else None
+
+
+def _limit(offer: Offer, scene: Scene) -> str | None:
+    left = [room(offer, scene, measure) for measure in ("uses", "units", "money")]
+    return "LIMIT_REACHED" if any(rest is not None and rest <= 0 for rest in left) else None
+
+
+def window_start(day: int, window: str) -> int:
+    """Return the first day of the window that a business day is in (L1)."""
+    today = EPOCH + timedelta(days=day)
+    if window == "campaign":
+        return -1 << 40
+    if window == "week":
+        return day - today.weekday()
+    if window == "month":
+        return day - today.day + 1
+    if window == "year":
+        return day - today.timetuple().tm_yday + 1
+    return day
+
+
+def window_end(day: int, window: str) -> int:
+    """Return the last day of the window that a business day is in."""
+    today = EPOCH + timedelta(days=day)
+    if window == "campaign":
+        return 1 << 40
+    if window == "week":
+        return day - today.weekday() + 6
+    if window == "month":
+        return day - today.day + calendar.monthrange(today.year, today.month)[1]
+    if window == "year":
+        return (date(today.year, 12, 31) - EPOCH).days
+    return day
+
+
+def room(offer: Offer, scene: Scene, measure: str) -> int | None:
+    """Return what the limits of one measure leave, or None without such a limit."""
+    found = []
+    for limit in offer.limits:
+        if limit.measure != measure:
+            continue
+        first = window_start(scene.business_day, limit.window)
+        last = window_end(scene.business_day, limit.window)
+        before = [g for g in scene.given if g.offer == offer.id and first <= g.day <= last]
+        found.append(limit.most - sum(getattr(given, measure) for given in before))
+    return min(found) if found else None

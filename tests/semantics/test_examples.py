@@ -1,0 +1,156 @@
+"""Every worked example of docs/semantics.md, through the slow twin and through the engine."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oracle.answer import OracleDecision
+from tests.oracle.decide import decide
+from tests.oracle.eligible import Given
+from tests.oracle.values import scaled
+from tests.semantics.examples import Example, Sample, read_page, rules_of_page
+from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
+from tests.support.told import Told, by_engine, by_oracle, differences
+
+SAMPLE, EXAMPLES = read_page()
+IDS = [example.name for example in EXAMPLES]
+#: What an answer on the wire does not tell.
+ORACLE_ONLY = ("forgone",)
+
+
+def decide_example(example: Example, sample: Sample) -> OracleDecision:
+    """Decide an example by the slow twin, after what was committed before."""
+    program = example.program(sample)
+    more: dict[str, Any] = {
+        "stopped": frozenset(example.written.get("stopped", [])),
+        "keys": (IDENTITY_KEY, HOLD_OUT_KEY),
+    }
+    given: dict[str, list[Given]] = {}
+
+    def by_card(basket: dict[str, Any]) -> list[Given]:
+        return given.setdefault(str(basket.get("card", "")), [])
+
+    def answer(basket: dict[str, Any]) -> OracleDecision:
+        rows = sample.catalogue, sample.members
+        return decide(program, *rows, basket, given=by_card(basket), **more)
+
+    for basket in example.before:
+        decision = answer(basket)
+        if basket["void"] != "true":
+            by_card(basket).extend(decision.given)
+    return answer(example.basket)
+
+
+def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
+    """Decide an example by an engine of its own, after the same commits and voids."""
+    program = example.program(sample)
+    with EngineFixture(directory, program, sample.catalogue, sample.members) as engine:
+        for offer in example.written.get("stopped", []):
+            engine.stop_offer(offer)
+        for basket in example.before:
+            number = engine.commit(basket)
+            if basket["void"] == "true":
+                engine.void(number, basket)
+        return by_engine(engine.quote(example.basket))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineFixture]:
+    """An engine for examples that change nothing."""
+    directory = tmp_path_factory.mktemp("shared")
+    program = {**SAMPLE.program, "offers": []}
+    with EngineFixture(directory, program, SAMPLE.catalogue, SAMPLE.members) as engine:
+        yield engine
+
+
+def cents(amount: Any) -> int:
+    return scaled(amount, 2)
+
+
+def by_key(convert: Callable[[Any], Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    return {key: convert(value) for key, value in wanted.items()}
+
+
+def by_line(wanted: dict[str, Any]) -> dict[int, int]:
+    return {int(line): int(count) for line, count in wanted.items()}
+
+
+def check(expect: dict[str, Any], told: Told) -> None:
+    """Compare what an example expects with what was told."""
+    applied = told["applied"]
+    points = {offer: part for (_, _, offer), part in told["points"].items()}
+    for key, wanted in expect.items():
+        if key == "lines":
+            found = {line: off for line, off in told["lines"].items() if off}
+            assert found == {int(line): cents(off) for line, off in wanted.items()}
+        elif key == "offers":
+            found = {o: part["discount"] for o, part in applied.items() if o not in points}
+            assert found == by_key(cents, wanted)
+        elif key == "times":
+            assert {offer: applied[offer][key] for offer in wanted} == by_key(int, wanted)
+        elif key == "units":
+            assert {offer: applied[offer][key] for offer in wanted} == by_key(by_line, wanted)
+        elif key == "coupons":
+            found = {offer: applied[offer][key] for offer in wanted}
+            assert found == {offer: [int(at) for at in ats] for offer, ats in wanted.items()}
+        elif key == "funding":
+            for offer, shares in wanted.items():
+                found = {name.split("/")[0]: n for name, n in applied[offer][key].items()}
+                assert found == by_key(cents, shares)
+        elif key in ("points", "active", "expire"):
+            assert {offer: part[key] for offer, part in points.items()} == by_key(int, wanted)
+        elif key == "outcomes":
+            assert {offer: told[key].get(offer) for offer in wanted} == wanted
+        else:
+            check_figure(key, wanted, told)
+
+
+def check_figure(key: str, wanted: Any, told: Told) -> None:
+    """Compare what is not by offer or line."""
+    if key == "near":
+        misses = [
+            (m["offer"], int(m.get("units", 0)), cents(m.get("money", 0)), cents(m["saving"]))
+            for m in wanted
+        ]
+        assert told["near"] == misses
+    elif key == "optimality":
+        assert told[key] == wanted
+    elif key == "forgone":
+        assert told[key] == cents(wanted)
+    else:
+        assert told["totals"][key] == cents(wanted), key
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=IDS)
+def test_the_slow_twin_decides_as_the_page_says(example: Example) -> None:
+    check(example.written["expect"], by_oracle(decide_example(example, SAMPLE)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=IDS)
+def test_the_engine_decides_as_the_page_says(
+    example: Example, shared: EngineFixture, tmp_path: Path
+) -> None:
+    if "before" in example.written or "stopped" in example.written:
+        told = ask_engine(example, SAMPLE, tmp_path)
+    else:
+        shared.change_program(example.program(SAMPLE))
+        told = by_engine(shared.quote(example.basket))
+    expect = {k: v for k, v in example.written["expect"].items() if k not in ORACLE_ONLY}
+    check(expect, told)
+    assert differences(by_oracle(decide_example(example, SAMPLE)), told) == []
+
+
+def test_every_rule_has_an_example() -> None:
+    shown = {rule for example in EXAMPLES for rule in example.rules}
+    rules = set(rules_of_page())
+    assert rules - shown == set()
+    assert shown - rules == set()
+
+
+def test_a_wrong_expectation_is_seen() -> None:
+    told = by_oracle(decide_example(EXAMPLES[0], SAMPLE))
+    check({"lines": {"1": "0.01"}}, told)
+    with pytest.raises(AssertionError):
+        check({"lines": {"1": "0.02"}}, told)

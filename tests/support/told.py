@@ -1,0 +1,145 @@
+"""One form for what the slow twin and the engine say about a basket, so that they compare."""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.oracle.answer import OracleDecision
+
+if TYPE_CHECKING:
+    from checklane.v1 import decision_pb2
+
+Told = dict[str, Any]
+TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount", "price_reduction",
+          "third_party", "tender")  # fmt: skip
+SETTLEMENTS = {1: "price_reduction", 2: "third_party", 3: "tender"}
+RETAILER = "retailer"
+AFTER_ELIGIBLE = ("GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
+
+
+def by_oracle(decision: OracleDecision) -> Told:
+    """Return what the slow twin says."""
+    return {
+        "lines": decision.discounts,
+        "nets": decision.nets,
+        "totals": decision.totals,
+        "applied": {
+            a.offer: {
+                "times": a.times,
+                "discount": a.discount,
+                "shares": {line: part for line, part in a.shares.items() if part},
+                "units": a.units,
+                "coupons": a.coupons,
+                "funding": {
+                    f"{funder or RETAILER}/{how}": part
+                    for (funder, how), part in a.funding.items()
+                    if part
+                },
+            }
+            for a in decision.applied
+        },
+        "order": [a.offer for a in decision.applied],
+        "points": {
+            (p.purse, p.reason, p.offer): {
+                "points": p.points,
+                "active": p.active,
+                "expire": p.expire,
+            }
+            for p in decision.points
+        },
+        "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
+        "outcomes": decision.outcomes,
+        "optimality": "BOUNDED" if decision.cut_minor else "EXACT",
+        "forgone": decision.forgone,
+    }
+
+
+def by_engine(decision: "decision_pb2.Decision") -> Told:
+    """Return what the engine says."""
+    from checklane.v1 import decision_pb2
+
+    def name(enum: str, number: int) -> str:
+        wire = getattr(decision_pb2, enum).Name(number)
+        prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum)[1:]
+        return str(wire.removeprefix(f"{prefix}_"))
+
+    applied = {
+        a.offer_id: {
+            "times": a.times,
+            "discount": a.discount_minor,
+            "shares": {},
+            "units": {},
+            "coupons": list(a.coupon_indexes),
+            "funding": funding(a.funding),
+        }
+        for a in decision.applied_offers
+    }
+    for line in decision.lines:
+        for part in line.applied:
+            offer = applied[part.offer_id]
+            for key, number in (
+                ("shares", part.discount_minor),
+                ("units", part.unit_count),
+            ):
+                if number:
+                    offer[key][line.line_id] = number
+            assert sum(share.amount_minor for share in part.funding) == part.discount_minor
+    return {
+        "lines": {line.line_id: line.discount_minor for line in decision.lines},
+        "nets": {line.line_id: line.net_minor for line in decision.lines},
+        "totals": {key: getattr(decision.totals, f"{key}_minor") for key in TOTALS},
+        "applied": applied,
+        "order": [a.offer_id for a in decision.applied_offers],
+        "points": {
+            (p.purse_id, name("EarnReason", p.reason), p.offer_id): {
+                "points": p.points,
+                "active": p.active_date,
+                "expire": p.expire_date,
+            }
+            for p in decision.earned
+        },
+        "near": [
+            (m.offer_id, m.missing_count, m.missing_amount_minor, m.saving_minor)
+            for m in decision.near_misses
+        ],
+        "outcomes": {e.offer_id: name("OfferOutcome", e.outcome) for e in decision.explanations},
+        "optimality": name("OptimalityKind", decision.optimality.kind),
+        "gap": decision.optimality.gap_minor,
+    }
+
+
+def funding(shares: Any) -> dict[str, int]:
+    """Return minor units by funder and settlement."""
+    found: dict[str, int] = {}
+    for share in shares:
+        key = f"{share.funder_id}/{SETTLEMENTS[share.settlement_class]}"
+        found[key] = found.get(key, 0) + share.amount_minor
+    return {key: amount for key, amount in found.items() if amount}
+
+
+def differences(oracle: Told, engine: Told) -> list[str]:
+    """Return what the engine says otherwise, key by key.
+
+    Near misses are not compared. The reasons that come after eligibility count as one: which of
+    them is told of an offer that could not win is shown by examples.
+    """
+    found = []
+    for key in ("lines", "nets"):
+        for line, wanted in oracle[key].items():
+            if engine[key].get(line) != wanted:
+                found.append(f"{key}[{line}]: {engine[key].get(line)}, not {wanted}")
+    for key in ("totals", "applied", "points"):
+        for name in sorted({*oracle[key], *engine[key]}, key=str):
+            wanted, told = oracle[key].get(name), engine[key].get(name)
+            if wanted != told:
+                found.append(f"{key}[{name}]: {told}, not {wanted}")
+    if oracle["order"] != engine["order"]:
+        found.append(f"order: {engine['order']}, not {oracle['order']}")
+    for offer, wanted in oracle["outcomes"].items():
+        told = engine["outcomes"].get(offer)
+        same = told == wanted or (told in AFTER_ELIGIBLE and wanted in AFTER_ELIGIBLE)
+        # An offer without goods is no candidate, so it may go without an explanation.
+        if not same and (told is not None or wanted == "APPLIED"):
+            found.append(f"outcomes[{offer}]: {told}, not {wanted}")
+    # Whether a cap cut off an offer that competed is for the engine to say; see rule D4.
+    if oracle["optimality"] == "EXACT" != engine["optimality"]:
+        found.append(f"optimality: {engine['optimality']}, not {oracle['optimality']}")
+    return found
