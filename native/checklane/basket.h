@@ -223,7 +223,7 @@ typedef struct decision {
     int64_t gap_minor;        /* BOUNDED: most money that could have been missed */
     int64_t forgone_minor;    /* what hold-out offers would have saved */
     uint64_t steps;
-    int64_t gross_minor;      /* sale lines, before our discounts */
+    int64_t gross_minor;      /* all lines that are not RETURN, before our discounts */
     int64_t discount_minor;
     int64_t net_minor;
     int64_t line_discount_minor[BASKET_LINES_MAX];

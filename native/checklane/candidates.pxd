@@ -27,5 +27,8 @@ cdef int64_t counted_before(const program_t *program, const facts_t *facts, cons
 # True when `key` is among `count` ascending keys.
 cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil
 
+# True when the same code was shown at a lower index of the basket's coupons.
+cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil
+
 # True when offer a stands before offer b (D3).
 cdef bint ranks_before(const candidate_t *a, const candidate_t *b) noexcept nogil

@@ -210,19 +210,23 @@ cdef bint is_chosen(const basket_t *basket, uint64_t key) noexcept nogil:
     return False
 
 
+cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil:
+    cdef uint32_t i
+    for i in range(coupon):
+        if basket.coupon_keys[i] == basket.coupon_keys[coupon]:
+            return True
+    return False
+
+
 cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint32_t number,
                          bint is_serial) noexcept nogil:
     """Presented coupons that open an offer. A serialised code shown twice is one coupon."""
     cdef uint32_t count = 0
-    cdef uint32_t i, j
-    cdef bint is_repeat
+    cdef uint32_t i
     for i in range(scratch.coupon_pair_count):
         if scratch.coupon_pairs[i].offer != number:
             continue
-        is_repeat = False
-        for j in range(scratch.coupon_pairs[i].coupon):
-            is_repeat |= basket.coupon_keys[j] == basket.coupon_keys[scratch.coupon_pairs[i].coupon]
-        if not (is_serial and is_repeat):
+        if not (is_serial and is_shown_before(basket, scratch.coupon_pairs[i].coupon)):
             count += 1
     return count
 

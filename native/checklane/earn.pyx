@@ -72,7 +72,7 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     applied.discount_minor = 0
     count_limits(program, facts, decision, candidate, times, units, 0)
     if offer.flags & OFFER_FLAG_COUPON:
-        consume_coupons(basket, scratch, decision, candidate, times)
+        consume_coupons(basket, scratch, decision, candidate, 1)
 
 
 cdef int64_t sum_fitting(const scratch_t *scratch, uint32_t number, int64_t *units) noexcept nogil:
@@ -138,9 +138,9 @@ cdef bint multiplies(const scratch_t *scratch, uint32_t number, uint32_t purse,
 
 
 cdef int64_t compound_before(const scratch_t *scratch, uint32_t count, uint32_t number,
-                             uint32_t purse, uint32_t run, int64_t scale) noexcept nogil:
-    """The product of the factors before a multiplier, times `scale`; exact for three of them."""
-    cdef int64_t product = scale
+                             uint32_t purse, uint32_t run) noexcept nogil:
+    """The product of the factors before a multiplier, times FACTOR_SCALE."""
+    cdef int64_t product = FACTOR_SCALE
     cdef uint32_t i
     for i in range(count):
         if scratch.order[i] == number:
@@ -169,50 +169,61 @@ cdef bint is_highest(const scratch_t *scratch, uint32_t count, uint32_t number, 
     return True
 
 
-cdef int64_t extra_points(const program_t *program, const scratch_t *scratch, uint32_t count,
-                          uint32_t number, uint32_t rate, int64_t *units) noexcept nogil:
-    """What one multiplier adds to one rate, rounded once. Amounts are summed times a scale that
-    holds the product of compound factors."""
+cdef int128_t extra_points(const program_t *program, const scratch_t *scratch, uint32_t count,
+                           uint32_t number, uint32_t rate, int64_t *units) noexcept nogil:
+    """What one multiplier adds to one rate, times per * PARTS_PER_MINOR * FACTOR_SCALE."""
     cdef const offer_t *offer = scratch.candidates[number].offer
     cdef const offer_t *base = scratch.candidates[rate].offer
-    cdef int64_t scale = 1
     cdef int128_t amount = 0
     cdef int64_t weight
     cdef uint32_t r
-    if program.header.multiplier_policy == MULTIPLIER_COMPOUND:
-        scale = 1000000000000
     for r in range(scratch.run_count):
         if not multiplies(scratch, number, base.purse, r) or \
                 not run_fits(scratch, rate, 0, scratch.runs[r].origin):
             continue
-        weight = scale
+        weight = FACTOR_SCALE
         if program.header.multiplier_policy == MULTIPLIER_HIGHEST:
-            weight = 1 if is_highest(scratch, count, number, base.purse, r) else 0
+            weight = FACTOR_SCALE if is_highest(scratch, count, number, base.purse, r) else 0
         elif program.header.multiplier_policy == MULTIPLIER_COMPOUND:
-            weight = compound_before(scratch, count, number, base.purse, r, scale)
+            weight = compound_before(scratch, count, number, base.purse, r)
         amount += <int128_t>weight * (scratch.runs[r].price_minor * scratch.runs[r].count)
         units[0] += scratch.runs[r].count if weight > 0 else 0
-    # amount is below 2^116 at most: what is taken of it first keeps the product inside 127 bits.
-    return round_quotient(
-        amount // scale * (base.reward_value * (offer.reward_value - PARTS_PER_MINOR))
-        + amount % scale * (base.reward_value * (offer.reward_value - PARTS_PER_MINOR)) // scale,
-        <int128_t>PARTS_PER_MINOR * maximum(1, base.per_minor), base.rounding)
+    return amount * (base.reward_value * (offer.reward_value - PARTS_PER_MINOR))
+
+
+cdef bint is_multiplied(const scratch_t *scratch, uint32_t rate, uint32_t number) noexcept nogil:
+    return scratch.candidates[rate].offer.mechanic == MECHANIC_EARN_RATE and \
+        scratch.candidates[rate].offer.purse == scratch.candidates[number].offer.purse
 
 
 cdef void multiply(const program_t *program, const basket_t *basket, const facts_t *facts,
                    scratch_t *scratch, decision_t *decision, uint32_t count,
                    uint32_t number) noexcept nogil:
+    """P4, rounded once over all rates: whole points and fractions over one denominator apart."""
+    cdef int128_t extra, denominator
+    cdef int128_t fractions = 0
+    cdef int64_t common = 1
     cdef int64_t points = 0
     cdef int64_t units = 0
+    cdef int64_t per
     cdef uint32_t i
     for i in range(count):
-        if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_RATE and \
-                scratch.candidates[scratch.order[i]].offer.purse == \
-                scratch.candidates[number].offer.purse:
-            points += extra_points(program, scratch, count, number, scratch.order[i], &units)
+        if is_multiplied(scratch, scratch.order[i], number):
+            per = maximum(1, scratch.candidates[scratch.order[i]].offer.per_minor)
+            common = capped_product(common, per // greatest_divisor(common, per))
+    for i in range(count):
+        if not is_multiplied(scratch, scratch.order[i], number):
+            continue
+        per = maximum(1, scratch.candidates[scratch.order[i]].offer.per_minor)
+        extra = extra_points(program, scratch, count, number, scratch.order[i], &units)
+        denominator = <int128_t>per * (PARTS_PER_MINOR * FACTOR_SCALE)
+        points += <int64_t>(extra // denominator)
+        fractions += extra % denominator * (common // per)
     if units == 0:
         scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
         return
+    points += round_quotient(fractions, <int128_t>common * (PARTS_PER_MINOR * FACTOR_SCALE),
+                             scratch.candidates[number].offer.rounding)
     award(program, basket, facts, scratch, decision, number, AWARD_MULTIPLIER, points, 1, units)
 
 

@@ -52,6 +52,7 @@ typedef struct session {
     hash128_t member_identity;   /* of the identifier that found the member */
     uint8_t member_identity_kind;
     bool is_provisional_new;
+    bool is_voided_before;       /* commit: a void of this receipt came first */
     change_t change;
     facts_t facts;
     found_t found[IDENTIFIERS_MAX];

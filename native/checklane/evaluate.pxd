@@ -13,7 +13,8 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
                                  const facts_t *facts, scratch_t *scratch,
                                  decision_t *decision) noexcept nogil
 
-# Sets outcome to every candidate that did not apply, and lists near misses (N1).
+# Adds to decision.near_misses the thresholds that were not reached (N1); those of item offers are
+# listed by evaluate_discounts, when the item layer is done.
 cdef void find_near_misses(const program_t *program, const basket_t *basket,
                            const facts_t *facts, scratch_t *scratch,
                            decision_t *decision) noexcept nogil

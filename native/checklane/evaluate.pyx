@@ -3,7 +3,7 @@
 """What offers take off. A step is one class of competing offers, or one stackable offer; after each
 step the units that it touched have new prices, and the next step sees those."""
 
-from checklane.candidates cimport ranks_before, run_fits
+from checklane.candidates cimport is_shown_before, ranks_before, run_fits
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
 
@@ -11,35 +11,24 @@ from checklane.structs cimport *
 # ------------------------------------------------------------------ pieces and runs -----------
 
 
-cdef int32_t compare_runs(const basket_t *basket, const work_piece_t *a,
-                          const work_piece_t *b) noexcept nogil:
-    """Canonical order (B2) at the prices of now: below 0 when a stands before b, 0 in one run."""
-    cdef const run_t *a_run = &basket.runs[a.origin]
-    cdef const run_t *b_run = &basket.runs[b.origin]
+cdef int32_t compare_runs(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
+    """Canonical order (B2): below 0 when a stands before b, 0 in one run. Runs of the basket stand by
+    initial price, code, product, source, flags and measure."""
     if a.price_minor != b.price_minor:
         return -1 if a.price_minor > b.price_minor else 1
-    if a.origin == b.origin:
-        return <int32_t>a.taken - <int32_t>b.taken
-    if a_run.code != b_run.code:
-        return -1 if a_run.code < b_run.code else 1
-    if a_run.product != b_run.product:
-        return -1 if a_run.product < b_run.product else 1
-    if a_run.price_source != b_run.price_source:
-        return -1 if a_run.price_source < b_run.price_source else 1
-    if a_run.flags != b_run.flags:
-        return -1 if a_run.flags < b_run.flags else 1
-    return -1 if a.origin < b.origin else 1
+    if a.origin != b.origin:
+        return -1 if a.origin < b.origin else 1
+    return <int32_t>a.taken - <int32_t>b.taken
 
 
-cdef bint stands_before(const basket_t *basket, const work_piece_t *a,
-                        const work_piece_t *b) noexcept nogil:
-    cdef int32_t order = compare_runs(basket, a, b)
+cdef bint stands_before(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
+    cdef int32_t order = compare_runs(a, b)
     if order != 0:
         return order < 0
     return a.line_id < b.line_id
 
 
-cdef void sort_pieces(const basket_t *basket, work_piece_t *pieces, uint32_t count) noexcept nogil:
+cdef void sort_pieces(work_piece_t *pieces, uint32_t count) noexcept nogil:
     """Shell sort with the gaps 4^k + 3 * 2^(k-1) + 1: pieces are nearly sorted most of the time."""
     cdef uint32_t gaps[7]
     cdef uint32_t g, gap, i, j
@@ -49,11 +38,11 @@ cdef void sort_pieces(const basket_t *basket, work_piece_t *pieces, uint32_t cou
     for g in range(7):
         gap = gaps[g]
         for i in range(gap, count):
-            if not stands_before(basket, &pieces[i], &pieces[i - gap]):
+            if not stands_before(&pieces[i], &pieces[i - gap]):
                 continue
             piece = pieces[i]
             j = i
-            while j >= gap and stands_before(basket, &piece, &pieces[j - gap]):
+            while j >= gap and stands_before(&piece, &pieces[j - gap]):
                 pieces[j] = pieces[j - gap]
                 j -= gap
             pieces[j] = piece
@@ -66,12 +55,12 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     cdef work_run_t *run = NULL
     cdef uint32_t kept = 0
     cdef uint32_t i
-    sort_pieces(basket, scratch.pieces, scratch.piece_count)
+    sort_pieces(scratch.pieces, scratch.piece_count)
     scratch.run_count = 0
     for i in range(scratch.piece_count):
         piece = &scratch.pieces[i]
         last = &scratch.pieces[kept - 1] if kept > 0 else NULL
-        if last == NULL or compare_runs(basket, last, piece) != 0:
+        if last == NULL or compare_runs(last, piece) != 0:
             if scratch.run_count == WORK_RUNS_MAX:
                 return False
             run = &scratch.runs[scratch.run_count]
@@ -449,7 +438,8 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         else:
             each = unit_worth(program, basket, facts, candidate, 0, run)
         scratch.weights[i] = each * scratch.rewarded_units[r]
-        scratch.ceilings[i] = run.price_minor * scratch.rewarded_units[r]
+        scratch.ceilings[i] = maximum(0, run.price_minor - offer.floor_minor) * \
+            scratch.rewarded_units[r]
         worth += scratch.weights[i]
         units[0] += scratch.rewarded_units[r]
     if offer.mechanic == MECHANIC_GROUP_PRICE:
@@ -609,13 +599,18 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
                       is_competing)
         merge_shares(decision, first_share)
     for r in range(scratch.run_count):
-        if scratch.other_units[r] > 0 and discount > 0 and is_competing:
+        if discount == 0:
+            scratch.other_units[r] += scratch.rewarded_units[r]
+        # Without worth an offer is left out; rounded to nothing, its units stay used.
+        if scratch.other_units[r] > 0 and worth > 0 and is_competing:
             take_others(scratch, r)
+            scratch.is_changed = True
         scratch.other_units[r] = 0
         scratch.rewarded_units[r] = 0
     if discount == 0:
         candidate.outcome = OUTCOME_NO_SAVING
         return
+    scratch.is_changed = True
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
     applied = &decision.applied[decision.applied_count]
@@ -680,6 +675,8 @@ cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t
             return
         if scratch.coupon_pairs[i].offer != candidate.number:
             continue
+        if candidate.offer.flags & OFFER_FLAG_SERIAL and is_shown_before(basket, coupon):
+            continue
         if decision.coupon_offer[coupon] == NONE_32:
             decision.coupon_offer[coupon] = candidate.number
             count -= 1
@@ -695,11 +692,11 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef uint32_t c, other, p
-    cdef uint32_t before = decision.applied_count
     if contest.is_full:
         return STATUS_CANDIDATES_CEILING
     scratch.gap_parts += contest.bound_parts - contest.worth_parts
     scratch.next_count = 0
+    scratch.is_changed = False
     for p in range(scratch.piece_count):
         scratch.piece_used[p] = 0
     for c in range(contest.contender_count):
@@ -709,15 +706,9 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
                 if other != c and contest.contenders[other].component == contender.component:
                     scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
             give(program, basket, facts, scratch, decision, c, is_competing)
-        elif not contender.is_qualified:
-            scratch.candidates[contender.candidate].outcome = OUTCOME_NOT_QUALIFIED
-        elif contender.alone_parts <= 0:
-            scratch.candidates[contender.candidate].outcome = OUTCOME_NO_SAVING
-        else:
-            scratch.candidates[contender.candidate].outcome = OUTCOME_OTHER_BETTER
     if scratch.is_full:
         return STATUS_CANDIDATES_CEILING
-    if decision.applied_count == before:
+    if not scratch.is_changed:
         return STATUS_OK
     for p in range(scratch.piece_count):
         put_piece(scratch, &scratch.pieces[p], scratch.pieces[p].price_minor,
@@ -741,6 +732,30 @@ cdef bint resolve_one(const program_t *program, const basket_t *basket, const fa
         return False
     resolve_contest(scratch)
     return True
+
+
+cdef void judge_alone(const program_t *program, const basket_t *basket, const facts_t *facts,
+                      scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """Why an offer will not have applied, if it does not: judged with every unit to itself. Takes no
+    steps of the budget: explaining must not change a decision."""
+    cdef candidate_t *it = &scratch.candidates[candidate]
+    cdef uint64_t steps = scratch.steps
+    cdef uint64_t lp_steps = scratch.lp.steps
+    cdef uint64_t flow_steps = scratch.flow.steps
+    cdef bint is_threshold = it.offer.mechanic == MECHANIC_THRESHOLD
+    it.outcome = OUTCOME_OTHER_BETTER
+    if not resolve_one(program, basket, facts, scratch, candidate, True):
+        return
+    if is_threshold and threshold_base(scratch, candidate) > 0 and \
+            threshold_times(scratch, candidate) == 0:
+        it.outcome = OUTCOME_THRESHOLD
+    elif not scratch.contest.contenders[0].is_qualified:
+        it.outcome = OUTCOME_NOT_QUALIFIED
+    elif scratch.contest.worth_parts <= 0:
+        it.outcome = OUTCOME_NO_SAVING
+    scratch.steps = steps
+    scratch.lp.steps = lp_steps
+    scratch.flow.steps = flow_steps
 
 
 cdef status_t compete_for_units(const program_t *program, const basket_t *basket,
@@ -769,14 +784,7 @@ cdef status_t choose_one(const program_t *program, const basket_t *basket, const
     for i in range(first, last):
         if not resolve_one(program, basket, facts, scratch, scratch.order[i], False):
             return STATUS_CANDIDATES_CEILING
-        scratch.candidates[scratch.order[i]].outcome = OUTCOME_OTHER_BETTER
-        if not scratch.contest.contenders[0].is_qualified:
-            scratch.candidates[scratch.order[i]].outcome = OUTCOME_THRESHOLD if \
-                scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_THRESHOLD else \
-                OUTCOME_NOT_QUALIFIED
-        elif scratch.contest.worth_parts <= 0:
-            scratch.candidates[scratch.order[i]].outcome = OUTCOME_NO_SAVING
-        elif scratch.contest.worth_parts > best_worth:
+        if scratch.contest.worth_parts > best_worth:
             best_worth = scratch.contest.worth_parts
             best = scratch.order[i]
     if best == NONE_32:
@@ -832,6 +840,7 @@ cdef status_t run_layer(const program_t *program, const basket_t *basket, const 
         while last < count and not is_stackable(scratch, scratch.order[last]) and \
                 scratch.candidates[scratch.order[last]].offer.class_order == class_order:
             last += 1
+        judge_layer(program, basket, facts, scratch, first, last if last > first else first + 1)
         if last == first:
             last = first + 1
             if not resolve_one(program, basket, facts, scratch, scratch.order[first], True):
@@ -847,6 +856,14 @@ cdef status_t run_layer(const program_t *program, const basket_t *basket, const 
     return STATUS_OK
 
 
+cdef void judge_layer(const program_t *program, const basket_t *basket, const facts_t *facts,
+                      scratch_t *scratch, uint32_t first, uint32_t last) noexcept nogil:
+    cdef uint32_t i
+    if basket.explain:
+        for i in range(first, last):
+            judge_alone(program, basket, facts, scratch, scratch.order[i])
+
+
 cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
                                  const facts_t *facts, scratch_t *scratch,
                                  decision_t *decision) noexcept nogil:
@@ -856,6 +873,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     decision.share_count = 0
     decision.counted_count = 0
     decision.component_count = 0
+    decision.near_miss_count = 0
     decision.gross_minor = 0
     decision.discount_minor = 0
     scratch.gap_parts = 0
@@ -865,13 +883,15 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
         decision.coupon_offer[i] = NONE_32
     for i in range(basket.line_count):
         decision.line_discount_minor[i] = 0
-        if basket.lines[i].kind == LINE_KIND_SALE:
+        if basket.lines[i].kind != LINE_KIND_RETURN:
             decision.gross_minor += basket.lines[i].amount_minor
     for i in range(scratch.candidate_count):
         scratch.candidates[i].outcome = 0
     if not begin_runs(basket, scratch):
         return STATUS_CANDIDATES_CEILING
     status = run_layer(program, basket, facts, scratch, decision, LAYER_ITEM)
+    if status == STATUS_OK:
+        find_item_misses(program, basket, facts, scratch, decision)
     if status == STATUS_OK and free_all(basket, scratch):
         status = run_layer(program, basket, facts, scratch, decision, LAYER_BASKET)
     for i in range(decision.applied_count):
@@ -883,58 +903,86 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
 # ------------------------------------------------------------------ near misses (N1) ----------
 
 
-cdef int64_t fitting_units(const basket_t *basket, const scratch_t *scratch, uint32_t candidate,
-                           uint32_t slot, int64_t *cheapest) noexcept nogil:
-    cdef int64_t units = 0
+cdef int64_t cheapest_unit(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """The price of the cheapest unit that fits any place; -1 when there is none."""
+    cdef int64_t cheapest = -1
+    cdef uint32_t r, s
+    for r in range(scratch.run_count):
+        for s in range(scratch.candidates[candidate].offer.slot_count):
+            if is_usable(scratch, candidate, s, r) and \
+                    (cheapest < 0 or scratch.runs[r].price_minor < cheapest):
+                cheapest = scratch.runs[r].price_minor
+    return cheapest
+
+
+cdef int64_t cheapest_application(const program_t *program, const basket_t *basket,
+                                  const facts_t *facts, const scratch_t *scratch,
+                                  uint32_t candidate, work_run_t *missing,
+                                  near_miss_t *miss) noexcept nogil:
+    """Worth of one block: the dearest units that are there, then the missing ones."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t count = program.slots[offer.first_slot].count
+    cdef int64_t worth = 0
+    cdef int64_t at = 0
+    cdef int64_t taken
     cdef uint32_t r
-    for r in range(basket.run_count):
-        if run_fits(scratch, candidate, slot, r):
-            units += basket.runs[r].count
-            if cheapest[0] < 0 or basket.runs[r].unit_minor < cheapest[0]:
-                cheapest[0] = basket.runs[r].unit_minor
-    return units
+    for r in range(scratch.run_count):
+        if not is_usable(scratch, candidate, 0, r):
+            continue
+        taken = minimum(count - at, scratch.runs[r].count)
+        worth += (maximum(0, at + taken - (count - offer.get_count))
+                  - maximum(0, at - (count - offer.get_count))) * unit_worth(
+            program, basket, facts, &scratch.candidates[candidate], 0, &scratch.runs[r])
+        at += taken
+    miss.missing_units = count - at
+    return worth + minimum(count - at, offer.get_count) * unit_worth(
+        program, basket, facts, &scratch.candidates[candidate], 0, missing)
 
 
 cdef int64_t first_application(const program_t *program, const basket_t *basket,
-                               const facts_t *facts, const scratch_t *scratch, uint32_t candidate,
-                               int64_t cheapest) noexcept nogil:
-    """Worth of one application when the missing units cost what the cheapest one costs."""
+                               const facts_t *facts, scratch_t *scratch, uint32_t candidate,
+                               work_run_t *missing, near_miss_t *miss) noexcept nogil:
+    """Worth of one application with as many places filled as can be, the rest by missing units."""
     cdef const candidate_t *it = &scratch.candidates[candidate]
     cdef const offer_t *offer = it.offer
-    cdef const slot_t *slot
-    cdef work_run_t run
+    cdef uint32_t goal_arc[8]
     cdef int64_t worth = 0
-    cdef int64_t needed, taken, at
-    cdef uint32_t s, r
-    if offer.mechanic == MECHANIC_GROUP_PRICE:
-        worth = -PARTS_PER_MINOR * offer.reward_value
-    run.taken = 0
+    cdef int64_t lacking
+    cdef int64_t most_lacking = 0
+    cdef uint32_t node, r, s, arc
+    flow_begin(&scratch.flow)
+    for r in range(scratch.run_count):
+        scratch.run_node[r] = flow_add_node(&scratch.flow)
+        flow_add_arc(&scratch.flow, FLOW_SOURCE, scratch.run_node[r], scratch.runs[r].count, 0, 0)
     for s in range(offer.slot_count):
-        slot = &program.slots[offer.first_slot + s]
-        needed = slot.count
-        at = 0
-        for r in range(basket.run_count + 1):
-            run.price_minor = cheapest
-            taken = needed
-            if r < basket.run_count:
-                if not run_fits(scratch, candidate, s, r):
-                    continue
-                run.price_minor = basket.runs[r].unit_minor
-                taken = minimum(needed, basket.runs[r].count)
-            run.initial_minor = run.price_minor
-            run.origin = minimum(r, basket.run_count - 1)
-            needed -= taken
-            if offer.mechanic == MECHANIC_CHEAPEST:
-                worth += (maximum(0, at + taken - (slot.count - offer.get_count))
-                          - maximum(0, at - (slot.count - offer.get_count))) * \
-                    unit_worth(program, basket, facts, it, s, &run)
-                at += taken
-            else:
-                worth += taken * unit_worth(program, basket, facts, it, s, &run)
+        node = flow_add_node(&scratch.flow)
+        goal_arc[s] = flow_add_arc(&scratch.flow, node, FLOW_SINK,
+                                   program.slots[offer.first_slot + s].count, FLOW_MUST, 0)
+        for r in range(scratch.run_count):
+            if is_usable(scratch, candidate, s, r):
+                flow_add_arc(&scratch.flow, scratch.run_node[r], node, scratch.runs[r].count,
+                             unit_worth(program, basket, facts, it, s, &scratch.runs[r]), 0)
+    if scratch.flow.is_full:
+        return 0
+    flow_solve(&scratch.flow)
+    arc = 2
+    while arc < scratch.flow.arc_count:
+        if scratch.flow.arcs[arc].gain < FLOW_MUST:
+            worth += scratch.flow.arcs[arc].gain * flow_on(&scratch.flow, arc)
+        arc += 2
+    for s in range(offer.slot_count):
+        lacking = scratch.flow.arcs[goal_arc[s]].capacity
+        miss.missing_units += lacking
+        worth += lacking * unit_worth(program, basket, facts, it, s, missing)
+        if lacking > most_lacking:
+            most_lacking = lacking
+            miss.slot = s
     return worth
 
 
 cdef bint is_nearer(const near_miss_t *a, const near_miss_t *b) noexcept nogil:
+    if (a.missing_minor > 0) != (b.missing_minor > 0):
+        return b.missing_minor > 0
     if a.missing_units != b.missing_units:
         return a.missing_units < b.missing_units
     if a.missing_minor != b.missing_minor:
@@ -963,36 +1011,36 @@ cdef void list_near_miss(const basket_t *basket, decision_t *decision,
 
 
 cdef bint miss_units(const program_t *program, const basket_t *basket, const facts_t *facts,
-                     const scratch_t *scratch, uint32_t candidate,
-                     near_miss_t *miss) noexcept nogil:
+                     scratch_t *scratch, uint32_t candidate, near_miss_t *miss) noexcept nogil:
+    """M2, M3 and M4: units that nobody has taken, at what is left of their price."""
     cdef const offer_t *offer = scratch.candidates[candidate].offer
-    cdef int64_t cheapest = -1
-    cdef int64_t lacking
-    cdef int64_t most_lacking = 0
-    cdef uint32_t s
-    for s in range(offer.slot_count):
-        lacking = program.slots[offer.first_slot + s].count - fitting_units(
-            basket, scratch, candidate, s, &cheapest)
-        if lacking > 0:
-            miss.missing_units += lacking
-        if lacking > most_lacking:
-            most_lacking = lacking
-            miss.slot = s
-    if miss.missing_units == 0 or cheapest < 0:
+    cdef work_run_t missing
+    cdef uint64_t flow_steps = scratch.flow.steps
+    cdef int64_t worth
+    missing.price_minor = cheapest_unit(scratch, candidate)
+    missing.initial_minor = missing.price_minor
+    missing.origin = 0
+    if missing.price_minor < 0:
         return False
-    miss.gain_minor = round_quotient(
-        first_application(program, basket, facts, scratch, candidate, cheapest),
-        PARTS_PER_MINOR, offer.rounding)
-    return miss.gain_minor > 0
+    if offer.mechanic == MECHANIC_CHEAPEST:
+        worth = cheapest_application(program, basket, facts, scratch, candidate, &missing, miss)
+    else:
+        worth = first_application(program, basket, facts, scratch, candidate, &missing, miss)
+    scratch.flow.steps = flow_steps
+    if offer.mechanic == MECHANIC_GROUP_PRICE:
+        worth -= PARTS_PER_MINOR * offer.reward_value
+    miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
+    return miss.missing_units > 0 and miss.gain_minor > 0
 
 
 cdef bint miss_threshold(const scratch_t *scratch, uint32_t candidate,
                          near_miss_t *miss) noexcept nogil:
-    """At the prices after all discounts."""
+    """M6, at the prices after all discounts: the reward is that of today."""
     cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef int64_t base = threshold_base(scratch, candidate)
     cdef uint32_t slot = 1 if offer.slot_count > 1 else 0
     cdef int64_t worth = 0
+    cdef int64_t left = 0
     cdef uint32_t r
     if base >= maximum(offer.threshold_minor, offer.threshold_count):
         return False
@@ -1000,15 +1048,16 @@ cdef bint miss_threshold(const scratch_t *scratch, uint32_t candidate,
         miss.missing_minor = offer.threshold_minor - base
     else:
         miss.missing_units = offer.threshold_count - base
-    if offer.reward == REWARD_AMOUNT:
-        miss.gain_minor = offer.reward_value
-        return True
     for r in range(scratch.run_count):
         if is_usable(scratch, candidate, slot, r):
+            left += scratch.runs[r].count * maximum(
+                0, scratch.runs[r].price_minor - offer.floor_minor)
             worth += scratch.runs[r].count * reward_worth(offer, offer.reward, offer.reward_value,
                                                           &scratch.runs[r])
+    if offer.reward == REWARD_AMOUNT:
+        worth = PARTS_PER_MINOR * minimum(left, offer.reward_value)
     miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
-    return True
+    return miss.gain_minor > 0
 
 
 cdef bint has_applications(const offer_t *offer) noexcept nogil:
@@ -1016,15 +1065,12 @@ cdef bint has_applications(const offer_t *offer) noexcept nogil:
         offer.mechanic == MECHANIC_GROUP_PRICE
 
 
-cdef void find_near_misses(const program_t *program, const basket_t *basket,
-                           const facts_t *facts, scratch_t *scratch,
-                           decision_t *decision) noexcept nogil:
+cdef void find_misses(const program_t *program, const basket_t *basket, const facts_t *facts,
+                      scratch_t *scratch, decision_t *decision, bint is_item) noexcept nogil:
     cdef const candidate_t *candidate
     cdef near_miss_t miss
     cdef uint32_t c
     cdef bint is_miss
-    decision.near_miss_count = 0
-    scratch.contest.sees_taken = True
     if basket.near_miss_limit == 0:
         return
     for c in range(scratch.candidate_count):
@@ -1036,10 +1082,23 @@ cdef void find_near_misses(const program_t *program, const basket_t *basket,
         miss.missing_units = 0
         miss.missing_minor = 0
         miss.gain_minor = 0
-        if candidate.offer.mechanic == MECHANIC_THRESHOLD:
+        is_miss = False
+        scratch.contest.sees_taken = (candidate.offer.flags & OFFER_FLAG_STACKABLE) != 0
+        if is_item and candidate.offer.layer == LAYER_ITEM and has_applications(candidate.offer):
+            is_miss = miss_units(program, basket, facts, scratch, c, &miss)
+        elif not is_item and candidate.offer.mechanic == MECHANIC_THRESHOLD:
             is_miss = miss_threshold(scratch, c, &miss)
-        else:
-            is_miss = has_applications(candidate.offer) and miss_units(
-                program, basket, facts, scratch, c, &miss)
         if is_miss:
             list_near_miss(basket, decision, &miss)
+
+
+cdef void find_item_misses(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch,
+                           decision_t *decision) noexcept nogil:
+    find_misses(program, basket, facts, scratch, decision, True)
+
+
+cdef void find_near_misses(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch,
+                           decision_t *decision) noexcept nogil:
+    find_misses(program, basket, facts, scratch, decision, False)

@@ -316,8 +316,8 @@ cdef int64_t resolve_in_turn(scratch_t *scratch, uint32_t component,
     cdef int64_t worth = 0
     bound[0] = 0
     for c in range(contest.contender_count):
-        contest.contenders[c].times = 0
         if contest.contenders[c].component == component and contest.contenders[c].cap > 0:
+            contest.contenders[c].times = 0
             bound[0] += contest.contenders[c].alone_parts
     while True:
         best = NONE_32
@@ -754,9 +754,10 @@ cdef bint round_trial(scratch_t *scratch) noexcept nogil:
 
 
 cdef void split_fraction(scratch_t *scratch) noexcept nogil:
-    """Branch on the whole number whose value is furthest from whole, towards the nearer side."""
+    """Branch on the whole number whose value is furthest from whole, applications before free units,
+    towards the nearer side."""
     cdef search_t *search = &scratch.search
-    cdef double value, fraction
+    cdef double value, fraction, weight
     cdef double best = 0.0
     cdef int64_t floor
     cdef uint32_t i, first
@@ -767,8 +768,11 @@ cdef void split_fraction(scratch_t *scratch) noexcept nogil:
         value = lp_value_of(&scratch.lp, i)
         floor = <int64_t>(value + 1e-5)
         fraction = value - <double>floor
-        if minimum_double(fraction, 1.0 - fraction) > best and fraction > 1e-5:
-            best = minimum_double(fraction, 1.0 - fraction)
+        weight = minimum_double(fraction, 1.0 - fraction)
+        if search.columns[i].kind == COLUMN_TIMES:
+            weight += 1.0
+        if weight > best and fraction > 1e-5:
+            best = weight
             search.split_column = i
             first = fraction < 0.5
             search.split_lower[1 - first] = scratch.lp.lower[i]
@@ -854,6 +858,7 @@ cdef bint solve_node(scratch_t *scratch) noexcept nogil:
         split_whole(scratch)
     else:
         if not search.is_probe and search.node_count % 16 == 1:
+            make_whole_blocks(scratch)
             try_trial(scratch)
         split_fraction(scratch)
         if search.split_column == NONE_32:
@@ -978,6 +983,63 @@ cdef void keep_flow(scratch_t *scratch) noexcept nogil:
                 scratch.run_left[contest.entries[entry].run] -= units
 
 
+cdef void make_whole_blocks(scratch_t *scratch) noexcept nogil:
+    """Take from a trial the free units that make no whole block, the cheapest first."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef int64_t free, drop
+    cdef uint32_t c, i, column, length
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if contender.kind != CONTEND_CHEAPEST or contender.get == 1 or not is_in(scratch, c):
+            continue
+        column = first_free_column(scratch, c)
+        length = contest.places[contender.first_place].entry_count
+        free = 0
+        for i in range(length):
+            free += search.trial[column + 2 * i]
+        free %= contender.get
+        i = length
+        while free > 0 and i > 0:
+            i -= 1
+            drop = minimum(free, search.trial[column + 2 * i])
+            search.trial[column + 2 * i] -= drop
+            free -= drop
+
+
+cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
+    """A first incumbent: what the contenders take one after the other, the one worth most first."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef allocation_t *allocation
+    cdef const column_t *column
+    cdef int64_t unused = 0
+    cdef uint32_t first = contest.allocation_count
+    cdef uint32_t c, i
+    for c in range(contest.contender_count):
+        search.kept_cap[c] = contest.contenders[c].cap
+    resolve_in_turn(scratch, search.component, &unused)
+    for c in range(contest.contender_count):
+        contest.contenders[c].cap = search.kept_cap[c]
+    for i in range(scratch.lp.column_count):
+        column = &search.columns[i]
+        search.trial[i] = contest.contenders[column.contender].times \
+            if column.kind == COLUMN_TIMES else 0
+        if column.kind != COLUMN_FREE:
+            continue
+        for c in range(first, contest.allocation_count):
+            allocation = &contest.allocations[c]
+            if allocation.contender == column.contender and allocation.run == column.run and \
+                    allocation.is_rewarded:
+                search.trial[i] += allocation.units
+    for i in range(first, contest.allocation_count):
+        scratch.run_left[contest.allocations[i].run] += contest.allocations[i].units
+    contest.allocation_count = first
+    scratch.steps += scratch.lp.column_count
+    try_trial(scratch)
+
+
 cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
                                int64_t *bound) noexcept nogil:
     """Search one component; returns the worth and sets what could be had at most."""
@@ -997,6 +1059,7 @@ cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
     INVARIANT(search.is_found or scratch.flow.is_full)
     if scratch.flow.is_full:
         return resolve_in_turn(scratch, component, bound)
+    try_in_turn(scratch)
     lp_solve(&scratch.lp, -1e300, scratch.step_budget)
     root_bound = lp_bound_parts(&scratch.lp)
     branch(scratch)

@@ -17,7 +17,7 @@ static int32_t business_date_of(const session_t *session, int64_t local_ms)
 }
 
 /* Store, currency, products, times: what only the live tables can judge. */
-static status_t resolve_basket(session_t *session)
+static status_t resolve_basket(session_t *session, bool is_paid)
 {
     basket_t *basket = &session->basket;
     facts_t *facts = &session->facts;
@@ -25,6 +25,10 @@ static status_t resolve_basket(session_t *session)
     facts->store = find_store(catalogue, basket->store_key);
     if (facts->store == NULL) {
         return fault_at(session->fault, STATUS_STORE_UNKNOWN, "basket.store_id");
+    }
+    for (uint32_t i = 0; i < basket->selection_count && !is_paid; i++) {
+        if (find_offer(session->live->program, basket->selections[i]) != NONE_32) continue;
+        return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "basket.selections[%u].offer_id", i);
     }
     for (uint32_t i = 0; i < basket->line_count; i++) {
         line_t *line = &basket->lines[i];
@@ -90,7 +94,7 @@ status_t call_quote(session_t *session)
 {
     const quote_request_t *request = &session->wire.quote;
     status_t status = check_currency(session, request->basket.currency_code);
-    if (status == STATUS_OK) status = resolve_basket(session);
+    if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
     status = gather(session, view, &request->basket);
@@ -115,7 +119,7 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
 {
     const quote_request_t *request = &session->wire.quote;
     status_t status = check_currency(session, request->basket.currency_code);
-    if (status == STATUS_OK) status = resolve_basket(session);
+    if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
     status = gather(session, view, &request->basket);
@@ -344,9 +348,23 @@ static status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix
     answer.decision.exceptions = session->exceptions;
     answer.decision.exception_count = exception_count;
     if (exception_count > 0) answer.outcome = COMMIT_POSTED_WITH_EXCEPTIONS;
+    if (session->is_voided_before) answer.outcome = COMMIT_VOIDED_BEFORE;
     if (request->context.training) answer.outcome = COMMIT_TRAINING;
     if (session->facts.member != 0) answer.balance_count = balances_after(session);
     return wire_write_commit(session->reply, &answer);
+}
+
+/* A sale that was voided before it came posts its money, which the void took back already, and
+ * gives nothing. */
+static void note_tombstone(session_t *session, const accounts_view_t *view)
+{
+    record_t receipt = accounts_read(view, key_of(session, FAMILY_RECEIPT,
+                                                  session->change.receipt.hi,
+                                                  session->change.receipt.lo));
+    session->is_voided_before = record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL;
+    if (!session->is_voided_before) return;
+    session->decision.award_count = 0;
+    session->decision.counted_count = 0;
 }
 
 static status_t prepare_commit(void *context, const accounts_view_t *view,
@@ -363,6 +381,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
         status = decide(session);
     }
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
+    if (status == STATUS_OK) note_tombstone(session, view);
     if (status == STATUS_OK) status = move_provisional(session, entry);
     if (status == STATUS_OK && session->facts.member != 0) {
         status = move_awards(session, entry);
@@ -401,12 +420,13 @@ status_t call_commit(session_t *session)
     const commit_request_t *request = &session->wire.commit;
     bool is_training = request->context.training;
     bool is_answered = false;
+    session->is_voided_before = false;
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     status_t status = is_training ? STATUS_OK : answer_repeat(session, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = check_currency(session, request->basket.currency_code);
-    if (status == STATUS_OK) status = resolve_basket(session);
+    if (status == STATUS_OK) status = resolve_basket(session, request->paid);
     if (status == STATUS_OK) status = wire_check_figures(&session->wire, session->fault);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);

@@ -185,6 +185,7 @@ typedef struct search {
     uint32_t first_column[CANDIDATES_MAX];
     int64_t trial_times[CANDIDATES_MAX];
     int64_t best_times[CANDIDATES_MAX];
+    int64_t kept_cap[CANDIDATES_MAX];
     column_t columns[LP_COLUMNS_MAX];
     int64_t trial[LP_COLUMNS_MAX];         /* whole numbers of a leaf */
     int64_t best[LP_COLUMNS_MAX];
@@ -241,7 +242,9 @@ typedef struct scratch {
     int64_t line_minor[BASKET_LINES_MAX];
     uint32_t line_piece[BASKET_LINES_MAX];
     uint32_t next_count;
-    uint32_t is_full;         /* pieces, shares or allocations found no room */
+    uint32_t is_changed;      /* the step at hand changed prices or took units */
+    uint32_t is_full;         /* pieces or shares found no room */
+    uint32_t reserved_1;
     contest_t contest;
     search_t search;
     flow_t flow;

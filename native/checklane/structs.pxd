@@ -286,6 +286,11 @@ cdef extern from "checklane/layout.h" nogil:
 cdef extern from "checklane/basket.h" nogil:
     enum:
         LINE_KIND_SALE
+        LINE_KIND_RETURN
+        LINE_KIND_DEPOSIT
+        LINE_KIND_FEE
+        LINE_KIND_GIFT_CARD_LOAD
+        LINE_KIND_CHARGE
         LINE_FLAG_NO_DISCOUNT
         LINE_FLAG_NO_EARN
         LINE_FLAG_AGE_VERIFIED
@@ -517,6 +522,7 @@ cdef extern from "checklane/snapshot.h" nogil:
 cdef extern from "checklane/rounding.h" nogil:
     enum:
         PARTS_PER_MINOR
+        FACTOR_SCALE
     ctypedef long long int128_t  # wider in C: never held in a Cython temporary
     ctypedef struct civil_t:
         int32_t year
@@ -747,6 +753,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t first_column[CANDIDATES_MAX]
         int64_t trial_times[CANDIDATES_MAX]
         int64_t best_times[CANDIDATES_MAX]
+        int64_t kept_cap[CANDIDATES_MAX]
         column_t columns[LP_COLUMNS_MAX]
         int64_t trial[LP_COLUMNS_MAX]
         int64_t best[LP_COLUMNS_MAX]
@@ -799,6 +806,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t line_minor[BASKET_LINES_MAX]
         uint32_t line_piece[BASKET_LINES_MAX]
         uint32_t next_count
+        uint32_t is_changed
         uint32_t is_full
         contest_t contest
         search_t search

@@ -465,6 +465,34 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
                       business_date, wire_write_return(session->reply, &answer));
 }
 
+/* A void that comes before its sale: the receipt is marked, and the sale, when it comes late, is
+ * answered as voided before. */
+static status_t prepare_tombstone(void *context, const accounts_view_t *view,
+                                  entry_builder_t *entry)
+{
+    session_t *session = context;
+    const void_request_t *request = &session->wire.cancel;
+    hash128_t hash = session->original.receipt;
+    record_key_t key = key_of(session, FAMILY_RECEIPT, hash.hi, hash.lo);
+    record_t receipt = accounts_read(view, key);
+    if (record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
+        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    /* The sale came in after we looked: the retry will find it. */
+    if (find_entry_cell(receipt) != NULL) return STATUS_QUEUE_FULL;
+    cell_t voided = {.kind = CELL_VOIDED, .value = (int64_t)entry->position};
+    status_t status = entry_builder_move(entry, key, voided, MOVEMENT_SET, REASON_REVERSE);
+    if (status != STATUS_OK) return status;
+    int32_t business_date = (int32_t)request->original_receipt.business_date;
+    reversal_answer_t answer = {.program = session->live->program,
+                                .outcome = VOID_TOMBSTONE,
+                                .posting = {.lsn = (int64_t)entry->lsn,
+                                            .post_unix_ms = entry->post_unix_ms,
+                                            .business_date = business_date}};
+    return seal_entry(session, entry, ENTRY_VOID, request->completed_time_unix_ms, business_date,
+                      wire_write_void(session->reply, &answer));
+}
+
 /* ------------------------------------------------------------------ calls ---- */
 
 status_t call_void(session_t *session)
@@ -483,6 +511,14 @@ status_t call_void(session_t *session)
     }
     status = load_original(session, &request->original_receipt,
                            request->original_idempotency_key, "original_receipt");
+    if (status == STATUS_RECEIPT_UNKNOWN && request->original_idempotency_key.size == 0) {
+        session->original.position = 0;
+        session->original.account_group = 0;
+        session->original.member = 0;
+        session->original.receipt = wire_receipt_hash(no_secret, &request->original_receipt);
+        session->change.prepare = prepare_tombstone;
+        return submit_change(session);
+    }
     if (status != STATUS_OK) return status;
     session->facts.business_day = day_from_date(session->original.business_date);
     return submit_change(session);

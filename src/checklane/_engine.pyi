@@ -27,7 +27,8 @@ class Engine:
     """One open data directory.
 
     Opening takes the lock; nothing is live until the first `activate` with a program, which also
-    recovers the journal and starts the writer. Every method may be called from any thread and releases the interpreter's lock.
+    recovers the journal and starts the writer. Every method may be called from any thread and
+    releases the interpreter's lock.
 
     Parameters
     ----------
@@ -136,9 +137,7 @@ class Engine:
         Calls that come later are answered with ENGINE_CLOSED. Closing twice is no error.
         """
 
-def siphash128_batch(
-    key: bytes, data: bytes, offsets: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
+def siphash128_batch(key: bytes, data: bytes, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hash many byte strings at once with SipHash-2-4-128; rows of (high, low)."""
 
 def struct_sizes() -> dict[str, int]:

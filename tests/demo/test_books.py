@@ -1,5 +1,6 @@
 """The replay over a service that keeps its promises, and over one that breaks them."""
 
+import numpy as np
 import pytest
 
 from checklane.demo.lane import METHODS, Manner, quote_sizes
@@ -82,8 +83,6 @@ def test_a_household_keeps_its_lane(dataset):
 
 
 def test_a_sample_has_whole_households(dataset, tmp_path):
-    import numpy as np
-
     plan = plan_replay(dataset, tmp_path, basket_count=20, lane_count=LANES, seed=1)
     chosen = np.load(plan.folder / "baskets.npy")
     assert plan.basket_count == len(chosen) == 20

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +70,13 @@ def test_a_wrong_number_of_baskets_is_told(count):
     result = CliRunner().invoke(main, ["demo", f"--baskets={count}"])
     assert result.exit_code == 2
     assert "write a number of baskets, or all" in result.output
+
+
+def test_a_missing_extra_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "checklane.demo.run", None)
+    result = CliRunner().invoke(main, ["demo", "--work", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "pip install 'checklane[demo]'" in result.output
 
 
 def test_a_folder_with_something_in_it_is_not_touched(tmp_path):

@@ -79,7 +79,9 @@ class Cases:
         if kind in (2, 3):
             return {"items": self.random.sample(CODES, self.random.randint(1, 3))}
         if kind == 4:
-            return self.pick({"vendor": "V1"}, {"department": "garden"}, {"flags": "age_restricted"})
+            return self.pick(
+                {"vendor": "V1"}, {"department": "garden"}, {"flags": "age_restricted"}
+            )
         if kind == 5:
             return {"any": [self.selector(1), self.selector(1)]}
         if kind == 6:
@@ -108,7 +110,9 @@ class Cases:
             return {"buy_get": {"buy": buy, "get": get}}
         if kind == "group":
             price = money(self.pick(100, 250, 300, 500))
-            return {"group_price": {"count": self.pick(2, 3), "of": self.selector(), "price": price}}
+            return {
+                "group_price": {"count": self.pick(2, 3), "of": self.selector(), "price": price}
+            }
         if kind == "meal":
             slots = [{"of": self.selector()}, {"of": self.selector(), "count": self.pick(1, 2)}]
             return {"group_price": {"slots": slots, "price": money(self.pick(100, 250, 400))}}
@@ -212,7 +216,7 @@ class Cases:
                 (0.1, "base", "initial"),
                 (0.1, "funding", self.funding),
             )
-            if name not in ("group_price",):
+            if name != "group_price":
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}
         limits = self.limits(mechanic, not anyone and not wallet)

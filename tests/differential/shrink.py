@@ -63,9 +63,7 @@ def as_yaml(case: dict[str, Any]) -> str:
     """Return a case as an example of docs/semantics.md."""
     shown = dict(case)
     files = shown.pop("files", {})
-    used = {
-        offer["row_prices"]["file"] for offer in case["offers"] if "row_prices" in offer
-    }
+    used = {offer["row_prices"]["file"] for offer in case["offers"] if "row_prices" in offer}
     text = block(shown)
     for name in sorted(used):
         text += "files:\n" + f"  {name}: |\n"

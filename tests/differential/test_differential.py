@@ -108,5 +108,5 @@ def test_the_shrinker_finds_the_one_line_that_matters() -> None:
     assert smallest["offers"] == [{"id": "a", "discount": {}}]
     assert smallest["lines"] == [["1", 1, "1.00"]]
     assert as_yaml(smallest) == (
-        'offers:\n- {id: a, discount: {}}\nlines: [[1, 1, 1.00]]\ncard: 1001\n'
+        "offers:\n- {id: a, discount: {}}\nlines: [[1, 1, 1.00]]\ncard: 1001\n"
     )

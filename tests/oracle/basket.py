@@ -56,7 +56,7 @@ class Unit:
         )
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]
-        return (-self.left, -self.initial, self.code, number, source, flags, self.measure)
+        return (-self.left, self.code, number, source, flags, self.measure, -self.initial)
 
 
 def canonical(units: list[Unit]) -> list[Unit]:
@@ -95,9 +95,7 @@ def read_products(rows: list[dict[str, Any]]) -> dict[int, Product]:
     return products
 
 
-def read_basket(
-    lines: list[dict[str, Any]], products: dict[int, Product], decimals: int
-) -> Basket:
+def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decimals: int) -> Basket:
     """Read the lines of a basket."""
     basket = Basket([], {}, {}, 0)
     for line in lines:

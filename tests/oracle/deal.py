@@ -38,9 +38,14 @@ def row_of(offer: Offer, unit: Unit, zone: str) -> tuple[int, int] | None:
     return own if own is not None else offer.rows.get((unit.code, ""))
 
 
+def price_of(offer: Offer, unit: Unit) -> int:
+    """Return the price that an offer looks at (Y1)."""
+    return unit.initial if offer.initial else unit.left
+
+
 def worth(offer: Offer, unit: Unit, zone: str) -> int:
     """Return what the reward of an offer is worth on a unit, in parts (section 4)."""
-    price = unit.initial if offer.initial else unit.left
+    price = price_of(offer, unit)
     if offer.reward == "percent":
         parts = price * offer.value
     elif offer.reward == "amount":
@@ -115,16 +120,14 @@ class Contender:
                 continue
             after = (*state[:slot], state[slot] + 1, *state[slot + 1 :])
             if self.group:
-                yield after, PARTS * unit.left, True
+                yield after, PARTS * price_of(offer, unit), True
             elif self.cheapest:
                 rewarded = state[0] % (offer.buy + offer.get) >= offer.buy
                 yield after, value if rewarded else 0, rewarded
             else:
                 yield after, value if slot == 1 else 0, slot == 1
 
-    def _one_more(
-        self, state: State, unit: Unit, value: int
-    ) -> Iterator[tuple[State, int, bool]]:
+    def _one_more(self, state: State, unit: Unit, value: int) -> Iterator[tuple[State, int, bool]]:
         count, by_product = state
         if self.capacity.units is not None and count >= self.capacity.units:
             return
@@ -209,23 +212,21 @@ def _search(contenders: list[Contender], units: list[Unit], sign: int) -> dict[C
 
 
 def _choose(best: dict[Counts, Value]) -> Counts:
-    """Return the counts that win: worth most, nothing in vain, greatest in rank order (D1, D3)."""
+    """Return the counts that win: worth most, no offer in vain, greatest in rank order (D3)."""
     most = max(value[0] for value in best.values())
 
     def needed(counts: Counts) -> bool:
-        """Tell whether every application adds something."""
+        """Tell whether every offer adds something."""
         for at, count in enumerate(counts):
-            fewer = (*counts[:at], count - 1, *counts[at + 1 :])
-            if count > 0 and best[fewer][0] >= most:
+            without = (*counts[:at], 0, *counts[at + 1 :])
+            if count > 0 and best[without][0] >= most:
                 return False
         return True
 
     return max(counts for counts, value in best.items() if value[0] == most and needed(counts))
 
 
-def _uses(
-    contenders: list[Contender], counts: Counts, chosen: int, units: list[Unit]
-) -> list[Use]:
+def _uses(contenders: list[Contender], counts: Counts, chosen: int, units: list[Unit]) -> list[Use]:
     """Read the choice of units back from its bits."""
     size, ranks = len(units), len(contenders)
     uses = []
@@ -256,6 +257,4 @@ def _serve(uses: list[Use], units: list[Unit]) -> list[Use]:
 
 def _signature(uses: list[Use]) -> list[Any]:
     """Return what can be told apart of a choice: runs, not units."""
-    return [
-        (use.times, [u.run for u in use.rewarded], [u.run for u in use.bought]) for use in uses
-    ]
+    return [(use.times, [u.run for u in use.rewarded], [u.run for u in use.bought]) for use in uses]

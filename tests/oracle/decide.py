@@ -6,10 +6,17 @@ from typing import Any
 
 from tests.oracle.answer import Applied, OracleDecision
 from tests.oracle.basket import Basket, Unit, canonical, read_basket, read_products, spread
-from tests.oracle.deal import Capacity, Use, best_deal, fits, give, worth
+from tests.oracle.deal import Capacity, Use, best_deal, fits, give, price_of, worth
 from tests.oracle.earn import decide_points
-from tests.oracle.eligible import Given, Scene, coupons_of, first_failure, local_minute, read_instant
-from tests.oracle.eligible import room
+from tests.oracle.eligible import (
+    Given,
+    Scene,
+    coupons_of,
+    first_failure,
+    local_minute,
+    read_instant,
+    room,
+)
 from tests.oracle.near import most_places, near_misses
 from tests.oracle.program import MINUTES_A_DAY, Offer, day_number, read_offer
 from tests.oracle.values import PARTS, rounded, share
@@ -190,8 +197,7 @@ class Layers:
             self.decision.unique &= deal.unique
             self.apply_all(deal.uses, contested=len(competing) > 1)
             for use in deal.uses:
-                for unit in use.rewarded + use.bought:
-                    unit.taken = True
+                self.take(use)
         elif competing:
             found = [self.alone(offer, free) for offer in competing]
             best = max(parts for _, parts in found)
@@ -199,8 +205,7 @@ class Layers:
             if best > 0:
                 use = next(use for use, parts in found if parts == best)
                 self.apply(use, best, contested=False)
-                for unit in use.rewarded + use.bought:
-                    unit.taken = True
+                self.take(use)
         for offer in competing:
             self.explain(offer, alone[offer.id])
         if layer == "item":
@@ -211,6 +216,11 @@ class Layers:
             if parts > 0:
                 self.apply(use, parts, contested=False)
             self.explain(offer, parts)
+
+    def take(self, use: Use) -> None:
+        """Take the units of an offer that was applied away from those of later classes (Y2)."""
+        for unit in use.rewarded + use.bought:
+            unit.taken |= self.decision.outcomes[use.offer.id] == "APPLIED"
 
     def alone(self, offer: Offer, units: list[Unit]) -> tuple[Use, int]:
         """Return the best use of an offer if it had some units to itself, and its worth."""
@@ -258,8 +268,7 @@ class Layers:
         """Tell whether the fitting units make one application."""
         if offer.mechanic in ("discount", "row_prices"):
             return any(
-                fits(offer, 0, unit)
-                and (offer.mechanic == "discount" or self.has_row(offer, unit))
+                fits(offer, 0, unit) and (offer.mechanic == "discount" or self.has_row(offer, unit))
                 for unit in self.units
             )
         return most_places(offer, self.units) == sum(slot.count for slot in offer.slots)
@@ -276,8 +285,8 @@ class Layers:
         """Return the worth of an offer's units, in parts."""
         if use.offer.mechanic != "group_price":
             return sum(worth(use.offer, unit, self.zone) for unit in use.rewarded)
-        price = sum(unit.left for unit in use.rewarded) - use.times * use.offer.value
-        return PARTS * price
+        prices = sum(price_of(use.offer, unit) for unit in use.rewarded)
+        return PARTS * (prices - use.times * use.offer.value)
 
     def apply(self, use: Use, parts: int, contested: bool) -> None:
         """Round, cap and share the discount of an offer, and take it off (S1 to S5, Y4)."""
@@ -305,9 +314,7 @@ class Layers:
         self.decision.applied.append(applied)
         self.decision.outcomes[offer.id] = "APPLIED"
         day = self.scene.business_day
-        self.decision.given.append(
-            Given(offer.id, day, applied.times, len(use.rewarded), discount)
-        )
+        self.decision.given.append(Given(offer.id, day, applied.times, len(use.rewarded), discount))
 
     def share_out(self, use: Use, discount: int, applied: Applied) -> None:
         """Share a discount over runs, then over the lines of each (S2, S3)."""
@@ -316,12 +323,7 @@ class Layers:
         for unit in canonical(use.rewarded):
             runs.setdefault(unit.run, []).append(unit)
         most = [sum(give(offer, unit) for unit in units) for units in runs.values()]
-        by_worth = offer.mechanic != "group_price" and not (
-            offer.mechanic == "threshold" and offer.reward == "amount"
-        )
-        weights = most
-        if by_worth:
-            weights = [sum(worth(offer, u, self.zone) for u in units) for units in runs.values()]
+        weights = [sum(self.weight(offer, unit) for unit in units) for units in runs.values()]
         for units, amount in zip(runs.values(), share(discount, weights, most), strict=True):
             lines: dict[int, list[Unit]] = {}
             for unit in units:
@@ -335,6 +337,14 @@ class Layers:
                 applied.shares[line] = applied.shares.get(line, 0) + part
                 applied.units[line] = applied.units.get(line, 0) + len(lines[line])
 
+    def weight(self, offer: Offer, unit: Unit) -> int:
+        """Return in proportion to what a unit gets its share (S2, M6)."""
+        if offer.mechanic == "group_price":
+            return price_of(offer, unit)
+        if offer.mechanic == "threshold" and offer.reward == "amount":
+            return unit.left
+        return worth(offer, unit, self.zone)
+
     def fund(self, offer: Offer, applied: Applied) -> None:
         """Divide each line share among the funders (S5)."""
         funders = offer.funding or [("", EVERYTHING, "price_reduction")]
@@ -344,4 +354,3 @@ class Layers:
             for (funder, _, settlement), part in zip(funders, parts, strict=True):
                 key = (funder, settlement)
                 applied.funding[key] = applied.funding.get(key, 0) + part
-

@@ -39,8 +39,10 @@ def decide_points(
         else:
             rivals = [o for o in offers if o.mechanic == "multiply" and o.purse == offer.purse]
             rates = [o for o in base if o.purse == offer.purse]
-            extra = _extra(offer, rivals, rates, units, policy)
-            points = rounded(extra, offer.rounding or how)
+            points = sum(
+                rounded(_extra(offer, rivals, rate, units, policy), rate.rounding or how)
+                for rate in rates
+            )
         possible = bool(fitting) and (offer.mechanic != "bonus" or uses > 0)
         decision.outcomes[offer.id] = "NO_VALUE" if possible else "GOODS_MISSING"
         if points > 0:
@@ -65,24 +67,23 @@ def _bonus_times(offer: Offer, count: int, scene: Scene) -> int:
 
 
 def _extra(
-    offer: Offer, rivals: list[Offer], rates: list[Offer], units: list[Unit], policy: str
+    offer: Offer, rivals: list[Offer], rate: Offer, units: list[Unit], policy: str
 ) -> Fraction:
-    """Return the points, not rounded, that a multiplier adds (P4)."""
+    """Return the points, not rounded, that a multiplier adds to those of one earn offer (P4)."""
     extra = Fraction(0)
-    for rate in rates:
-        for unit in units:
-            if not fits(offer, 0, unit) or not fits(rate, 0, unit):
+    for unit in units:
+        if not fits(offer, 0, unit) or not fits(rate, 0, unit):
+            continue
+        points = Fraction(unit.left * rate.points, rate.per)
+        here = [rival for rival in rivals if fits(rival, 0, unit)]
+        here.sort(key=lambda rival: rival.rank)
+        if policy == "highest":
+            if offer is not min(here, key=lambda rival: (-rival.factor, rival.rank)):
                 continue
-            points = Fraction(unit.left * rate.points, rate.per)
-            here = [rival for rival in rivals if fits(rival, 0, unit)]
-            here.sort(key=lambda rival: rival.rank)
-            if policy == "highest":
-                if offer is not min(here, key=lambda rival: (-rival.factor, rival.rank)):
-                    continue
-            elif policy == "compound":
-                for before in here[: here.index(offer)]:
-                    points *= Fraction(before.factor, FACTOR_ONE)
-            extra += points * Fraction(offer.factor - FACTOR_ONE, FACTOR_ONE)
+        elif policy == "compound":
+            for before in here[: here.index(offer)]:
+                points *= Fraction(before.factor, FACTOR_ONE)
+        extra += points * Fraction(offer.factor - FACTOR_ONE, FACTOR_ONE)
     return extra
 
 

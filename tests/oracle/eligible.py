@@ -6,8 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.oracle.program import EPOCH, MINUTES_A_DAY, WEEKDAYS, Offer, clock, day_number
-from tests.oracle.program import minute_number
+from tests.oracle.program import (
+    EPOCH,
+    MINUTES_A_DAY,
+    WEEKDAYS,
+    Offer,
+    clock,
+    day_number,
+    minute_number,
+)
 from tests.oracle.values import is_true, listed, member_number, name_key, siphash
 
 
@@ -164,8 +171,12 @@ def _held_out(offer: Offer, scene: Scene) -> str | None:
 
 
 def coupons_of(offer: Offer, scene: Scene) -> list[int]:
-    """Return the places of the presented coupons that open an offer."""
-    return [at for at, code in enumerate(scene.coupons) if code in offer.coupons]
+    """Return the places of the presented coupons that open an offer (M7)."""
+    found = [at for at, code in enumerate(scene.coupons) if code in offer.coupons]
+    if not offer.serial:
+        return found
+    # Baskets here carry no serial numbers: the same code is the same coupon.
+    return [at for at in found if scene.coupons.index(scene.coupons[at]) == at]
 
 
 def _coupon(offer: Offer, scene: Scene) -> str | None:

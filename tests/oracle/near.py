@@ -64,7 +64,9 @@ def _missing_goods(offer: Offer, units: list[Unit], zone: str) -> NearMiss | Non
         return None
     cheapest = min(there, key=lambda unit: unit.left)
     extra = [_Joker(**vars(replace(cheapest, line=NO_LINE))) for _ in range(missing)]
-    wide = replace(offer, slots=[replace(slot, selector=_Or(slot.selector)) for slot in offer.slots])
+    wide = replace(
+        offer, slots=[replace(slot, selector=_Or(slot.selector)) for slot in offer.slots]
+    )
     deal = best_deal([(wide, Capacity(times=1))], canonical([*there, *extra]), zone)
     return NearMiss(offer.id, missing, 0, rounded(Fraction(deal.worth, PARTS), offer.rounding))
 

@@ -25,9 +25,7 @@ PROGRAM = {
 SOUP = {"category": "FOOD/SOUP"}
 
 
-def quote(
-    offers: list[dict[str, Any]], *lines: tuple[Any, ...], **more: Any
-) -> OracleDecision:
+def quote(offers: list[dict[str, Any]], *lines: tuple[Any, ...], **more: Any) -> OracleDecision:
     """Decide lines of (code, count, amount)."""
     basket = {
         "store": "1",
@@ -94,8 +92,8 @@ def test_two_offers_share_units_best() -> None:
 
 
 def test_cheapest_free_over_prices() -> None:
-    offer = {"id": "a", "buy_get": {"buy": {"count": 2, "of": "all"},
-                                    "get": {"count": 1, "same": "true", "percent": "100"}}}  # fmt: skip
+    get = {"count": 1, "same": "true", "percent": "100"}
+    offer = {"id": "a", "buy_get": {"buy": {"count": 2, "of": "all"}, "get": get}}
     decision = quote([offer], (100, 3, "9.00"), (101, 2, "4.00"), (102, 2, "2.00"))
     # 3.00 3.00 3.00 | 2.00 2.00 1.00 | 1.00: 3.00 + 1.00.
     assert decision.totals["discount"] == 400
@@ -141,9 +139,30 @@ def test_threshold_amount_is_shared_and_repeated() -> None:
     assert quote([offer], (100, 1, "9.99")).near[0].missing_minor == 1
 
 
-def test_nothing_is_applied_in_vain() -> None:
-    offer = {"id": "a", "buy_get": {"buy": {"count": 1, "of": "all"},
-                                    "get": {"count": 1, "same": "true", "percent": "100"}}}  # fmt: skip
-    decision = quote([offer], (100, 2, "2.00"), (101, 2, "0.00"))
-    assert [a.times for a in decision.applied] == [1]
-    assert quote([offer], (101, 2, "0.00")).outcomes == {"a": "NO_VALUE"}
+def test_an_offer_in_vain_takes_no_units() -> None:
+    same = {"buy": {"count": 1, "of": "all"}, "get": {"count": 1, "same": "true", "price": "5.00"}}
+    offers = [
+        {"id": "a", "buy_get": same},
+        {"id": "b", "class": 1, "discount": {"of": SOUP, "percent": "10"}},
+    ]
+    decision = quote(offers, (101, 2, "4.00"))
+    assert decision.outcomes == {"a": "NO_VALUE", "b": "APPLIED"}
+    assert decision.totals["discount"] == 40
+
+
+def test_what_rounds_to_nothing_takes_no_units() -> None:
+    offers = [
+        {"id": "a", "discount": {"of": "all", "percent": "1"}},
+        {"id": "b", "class": 1, "discount": {"of": "all", "percent": "50"}},
+    ]
+    decision = quote(offers, (100, 1, "0.20"))
+    assert decision.outcomes == {"a": "NO_VALUE", "b": "APPLIED"}
+
+
+def test_a_floor_holds_for_every_unit() -> None:
+    threshold = {"spend": "1.00", "reward": {"amount": "2.00"}}
+    offer = {"id": "a", "floor_price": "0.50", "threshold": threshold}
+    assert quote([offer], (100, 1, "0.60"), (101, 1, "10.00")).discounts == {1: 10, 2: 190}
+    group = {"count": 2, "of": "all", "price": "8.00"}
+    offer = {"id": "a", "floor_price": "0.50", "group_price": group}
+    assert quote([offer], (100, 1, "0.51"), (101, 1, "10.00")).discounts == {1: 1, 2: 250}

@@ -117,7 +117,9 @@ class EngineFixture:
         request = checkout_pb2.QuoteBasketRequest(
             basket=self.basket_message(basket), explain=True, near_miss_limit=8
         )
-        return self.call("CheckoutService.QuoteBasket", request.SerializeToString(deterministic=True))
+        return self.call(
+            "CheckoutService.QuoteBasket", request.SerializeToString(deterministic=True)
+        )
 
     def quote(self, basket: dict[str, Any]) -> decision_pb2.Decision:
         """Quote a basket, explained."""
@@ -184,9 +186,7 @@ class EngineFixture:
         if "date" in basket:
             message.business_date = compact(date.fromisoformat(str(basket["date"])))
         if basket.get("card"):
-            message.identifiers.add(
-                kind=common_pb2.IDENTIFIER_KIND_CARD, value=str(basket["card"])
-            )
+            message.identifiers.add(kind=common_pb2.IDENTIFIER_KIND_CARD, value=str(basket["card"]))
         for code in basket.get("coupons", []):
             message.coupons.add(code=str(code))
         for offer in basket.get("chosen", []):
@@ -249,8 +249,10 @@ class EngineFixture:
             if member.get("card"):
                 card = {"member_id": member["member_id"], "kind": "card", "value": member["card"]}
                 cards.append(card)
-            for offer in listed(member.get("wallet")):
-                wallets.append({"member_id": member["member_id"], "offer_id": offer})
+            wallets += [
+                {"member_id": member["member_id"], "offer_id": offer}
+                for offer in listed(member.get("wallet"))
+            ]
         feeds = MemberFeeds(
             [self._feed("members", (*MEMBER_COLUMNS, "birth_date"), rows)],
             [self._feed("identifiers", ("member_id", "kind", "value"), cards)],

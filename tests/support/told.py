@@ -12,6 +12,7 @@ TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount", "price_re
           "third_party", "tender")  # fmt: skip
 SETTLEMENTS = {1: "price_reduction", 2: "third_party", 3: "tender"}
 RETAILER = "retailer"
+TOTALS_OF_TIES = ("gross", "discount", "net", "refund", "due", "pos_discount")
 AFTER_ELIGIBLE = ("GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
 
 
@@ -49,6 +50,7 @@ def by_oracle(decision: OracleDecision) -> Told:
         "outcomes": decision.outcomes,
         "optimality": "BOUNDED" if decision.cut_minor else "EXACT",
         "forgone": decision.forgone,
+        "unique": decision.unique,
     }
 
 
@@ -118,10 +120,19 @@ def funding(shares: Any) -> dict[str, int]:
 def differences(oracle: Told, engine: Told) -> list[str]:
     """Return what the engine says otherwise, key by key.
 
-    Near misses are not compared. The reasons that come after eligibility count as one: which of
-    them is told of an offer that could not win is shown by examples.
+    Near misses are not compared, and of a tie that is open (D3) only totals, points and which
+    offers applied. The reasons that come after eligibility count as one: which of them
+    is told of an offer that could not win is shown by examples.
     """
     found = []
+    if not oracle["unique"]:
+        # Which units an offer gets is open here (D3); the money and the points are not.
+        oracle = {**oracle, "lines": {}, "nets": {}, "order": engine["order"]}
+        oracle["totals"] = {key: oracle["totals"][key] for key in TOTALS_OF_TIES}
+        engine = {**engine, "totals": {key: engine["totals"][key] for key in TOTALS_OF_TIES}}
+        oracle["applied"] = {**oracle["applied"]}
+        for offer in oracle["applied"].keys() & engine["applied"].keys():
+            oracle["applied"][offer] = engine["applied"][offer]
     for key in ("lines", "nets"):
         for line, wanted in oracle[key].items():
             if engine[key].get(line) != wanted:

@@ -8,26 +8,31 @@ number that touch a basket vary independently.
 
 import csv
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from checklane._engine import Engine
+from checklane.config import Settings
 from checklane.program import LoadedProgram, Offer, compile_loaded, load_program, load_vocabulary
 from checklane.program.checks import Attachments
 from checklane.program.load import OFFERS_FOLDER, PROGRAM_FILE
 from checklane.snapshot.catalogue import CatalogueFeeds, build_catalogue
 from checklane.snapshot.keys import FILES, KEY_BYTES, Keys, load_keys
 from checklane.snapshot.members import MemberFeeds, build_members
-from checklane.snapshot.store import snapshot_directory
+from checklane.snapshot.store import activate, snapshot_directory
 from checklane.tables.catalogue_tables import CatalogueTables, open_catalogue
-from checklane.tables.files import write_snapshot
+from checklane.tables.files import snapshot_hash, write_snapshot
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
 
 #: Goods of a block: a basket of the most lines has a product a line.
 BLOCK_GOODS = 520
 BLOCK_BRANDS = 10
+#: Brands of the rest; every other offer is for one of them.
+REST_BRANDS = 4_000
 STORES = 8
 CARD_PREFIX = "5020"
 #: Every basket is opened at this instant: Monday 2026-09-21, 15:00 UTC.
@@ -73,7 +78,8 @@ class Block:
 
 #: TEN has an offer a product. FORTY has four that compete for it. CHAIN is hard on purpose: one
 #: best deal over all lines of the basket.
-ONE, TEN, FORTY, CHAIN = Block("one", 1), Block("ten", 10), Block("forty", 40), Block("chain", 10, 2)
+ONE, TEN, FORTY = Block("one", 1), Block("ten", 10), Block("forty", 40)
+CHAIN = Block("chain", 10, brands_an_offer=2)
 BLOCKS = (ONE, TEN, FORTY, CHAIN)
 #: The program with the fewest offers: those of one block, and the base earn.
 LIVE_LEAST = 1 + TEN.offers
@@ -96,6 +102,11 @@ class Sizes:
     products: int
     members: int
     live_offers: tuple[int, ...]
+
+    @property
+    def rest(self) -> int:
+        """Goods that are in no block."""
+        return self.products - BLOCK_GOODS * len(BLOCKS)
 
 
 FULL = Sizes(products=20_000, members=10_000, live_offers=(LIVE_LEAST, 1_000, 100_000))
@@ -122,9 +133,36 @@ class World:
     programs: dict[int, Path]
 
     @property
-    def usual_live(self) -> int:
-        """Live offers of the program that most rows are measured with: the middle one."""
-        return sorted(self.programs)[1]
+    def usual(self) -> Path:
+        """The program that most rows are measured with: the second smallest, or the only one."""
+        return self.programs[sorted(self.programs)[:2][-1]]
+
+    def go_live(self) -> None:
+        """Make the usual program live for a server that starts later."""
+        for path in (self.usual, self.members):
+            kind, content_hash = snapshot_hash(path)
+            activate(self.data, kind, content_hash, OPENED_UNIX_MS // 1000, self.keys)
+
+
+@contextmanager
+def opened(world: World, program: Path, sessions: int) -> Iterator[Engine]:
+    """Open the engine on a world's data directory with a program live; close it afterwards."""
+    # A server without settings of its own opens it later: both must name the same node.
+    settings = Settings.model_validate({})
+    engine = Engine(
+        str(world.data),
+        sessions=sessions,
+        checkpoint_pause_ms=settings.checkpoint_pause_ms,
+        node=settings.node,
+        partition=settings.partition,
+        identity_key=world.keys.identity,
+        hold_out_key=world.keys.hold_out,
+    )
+    try:
+        engine.activate(str(program), str(world.catalogue), str(world.members))
+        yield engine
+    finally:
+        engine.close()
 
 
 @dataclass(frozen=True)
@@ -170,7 +208,7 @@ def make_world(folder: Path, sizes: Sizes, seed: int) -> World:
     opened = open_catalogue(catalogue.path)
     loaded = load_program(program)
     programs = {
-        count: _compile(loaded, make_offers(count, sizes, seed), opened, directory)
+        count: _compile(loaded, make_offers(count, sizes), opened, directory)
         for count in sizes.live_offers
     }
     return World(data, keys, catalogue.path, members.path, programs)
@@ -234,6 +272,11 @@ def block_brand(block: Block, index: int) -> str:
     return f"brand {block.name} {index % BLOCK_BRANDS}"
 
 
+def rest_brand(index: int) -> str:
+    """Return the brand of one product of the rest."""
+    return f"brand rest {index % REST_BRANDS}"
+
+
 def _write_feeds(folder: Path, sizes: Sizes) -> None:
     products = [
         ("sku", block_sku(block, index), f"{block.name}/{index % 7}", block_brand(block, index))
@@ -241,8 +284,8 @@ def _write_feeds(folder: Path, sizes: Sizes) -> None:
         for index in range(BLOCK_GOODS)
     ]
     products += [
-        ("sku", rest_sku(index), f"rest/{index % 40}/{index % 400}", f"rest {index % 500}")
-        for index in range(sizes.products - len(products))
+        ("sku", rest_sku(index), f"rest/{index % 40}/{index % 400}", rest_brand(index))
+        for index in range(sizes.rest)
     ]
     _write(folder / "products.csv", ("code_kind", "code", "category", "brand"), products)
     stores = [(store_id(number), "here", "America/Chicago") for number in range(STORES)]
@@ -285,21 +328,19 @@ def block_offers(block: Block) -> list[dict[str, Any]]:
     return offers
 
 
-def make_offers(count: int, sizes: Sizes, seed: int) -> list[dict[str, Any]]:
+def make_offers(count: int, sizes: Sizes) -> list[dict[str, Any]]:
     """Return the offers of a program of `count` live offers.
 
-    Beside the base earn and the blocks, each offer is for one to three products of the rest.
+    Beside the base earn and the blocks, each offer is for one brand of the rest.
     """
-    draw = random.Random(f"{seed}:offers")
     offers: list[dict[str, Any]] = [BASE_EARN]
     for block in (TEN,) if count == LIVE_LEAST else BLOCKS:
         offers += block_offers(block)
-    rest = range(sizes.products - BLOCK_GOODS * len(BLOCKS))
+    brands = min(REST_BRANDS, sizes.rest)
     for number in range(count - len(offers)):
-        goods = draw.sample(rest, 1 + number % 3)
-        items = {"items": [f"sku:{rest_sku(index)}" for index in goods]}
         name = f"rest-{number:06d}"
-        offers.append({"id": name, "name": name, **mechanic(number, items)})
+        goods = {"brand": [rest_brand(number % brands)]}
+        offers.append({"id": name, "name": name, **mechanic(number, goods)})
     return offers
 
 
@@ -315,6 +356,7 @@ def make_baskets(
     block: Block = TEN,
     count: int | None = None,
     members: int = 1,
+    first_member: int = 0,
 ) -> list[Basket]:
     """Return baskets of one block.
 
@@ -330,13 +372,13 @@ def make_baskets(
         Of the goods.
     count : int, optional
         Units of every line. Default: 1 to 3, drawn.
-    members : int
-        Members 0 to members - 1 come by turns.
+    members, first_member : int
+        So many members, from this one on, come by turns.
     """
     draw = random.Random(f"{seed}:{name}")
     baskets = []
     for number in range(how_many):
-        member = number % members
+        member = first_member + number % members
         message = _basket(draw, f"{name}-{number}", member, lines, block, count)
         baskets.append(Basket(message, member))
     return baskets

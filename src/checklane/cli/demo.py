@@ -78,7 +78,11 @@ def demo(
     status 0 when they agree to the unit. Needs pip install 'checklane[demo]'.
     """
     # Imported late: the libraries of the demo are an extra, and take a second to load.
-    from checklane.demo.run import Options, run
+    try:
+        from checklane.demo.run import Options, run
+    except ModuleNotFoundError as failure:
+        words = f"{failure.name} is not installed: pip install 'checklane[demo]'"
+        raise click.ClickException(words) from None
 
     folder = Path(tempfile.mkdtemp(prefix="checklane-demo-")) if work is None else work
     if folder.exists() and any(folder.iterdir()):

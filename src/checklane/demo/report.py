@@ -1,6 +1,7 @@
 """Tells what a replay did: a summary for the terminal, a file of its figures, and a chart."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ def money(minor: int) -> str:
     return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d}"
 
 
+def percent(share: float) -> str:
+    """Return a share as a percentage, rounded down: only all is shown as 100 %."""
+    return f"{math.floor(share * 100_000) / 1000:.3f}%"
+
+
 def latency_ms(histogram: Any, percentile: float) -> float:
     """Return a quantile in milliseconds."""
     return float(histogram.get_value_at_percentile(percentile)) / 1000
@@ -98,6 +104,7 @@ def show_summary(console: Console, summary: Summary) -> None:
         Panel(
             Group(_figures(summary), Text(), _latencies(summary), Text(), _offers(summary)),
             title=f"checklane on {DATA_NAME}",
+            subtitle=f"{summary.outcome.elapsed_s:.1f} s on {summary.lane_count} lanes",
             border_style="cyan",
             padding=(1, 2),
         )
@@ -110,10 +117,10 @@ def show_summary(console: Console, summary: Summary) -> None:
 def _figures(summary: Summary) -> Table:
     outcome, tally = summary.outcome, summary.outcome.tally
     seconds = max(outcome.elapsed_s, 1e-9)
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 1))
     for _ in range(4):
-        table.add_column(justify="right", style="bold")
-        table.add_column(style="dim")
+        table.add_column(justify="right", style="bold", no_wrap=True)
+        table.add_column(style="dim", no_wrap=True, min_width=15)
     sales = summary.acks[summary.acks["kind"] == ACK_SALE]
     discount = int(sales["discount_minor"].sum())
     gross = int(sales["gross_minor"].sum())
@@ -122,19 +129,19 @@ def _figures(summary: Summary) -> Table:
         f"{tally.baskets:,}", "baskets",
         f"{tally.quotes:,}", "quotes",
         f"{tally.commits:,}", "commits",
-        f"{tally.voids:,} / {tally.returns:,}", "voids / returns",
+        f"{tally.voids:,}", "voids",
     )  # fmt: skip
     table.add_row(
         f"{tally.lines:,}", "lines",
         f"{tally.quotes / seconds:,.0f}", "quotes/s",
         f"{tally.commits / seconds:,.0f}", "commits/s",
-        f"{seconds:.1f} s", f"on {summary.lane_count} lanes",
+        f"{tally.returns:,}", "returns",
     )  # fmt: skip
     table.add_row(
         money(gross), "charged",
         money(discount), "saved",
         f"{discount / max(gross, 1):.1%}", "of it",
-        f"{summary.exact_share():.2%}", "EXACT",
+        percent(summary.exact_share()), "EXACT",
     )  # fmt: skip
     for number, purse in enumerate(PURSES):
         table.add_row(
@@ -146,7 +153,7 @@ def _figures(summary: Summary) -> Table:
     table.add_row(
         f"{tally.opened_accounts:,}", "accounts opened",
         f"{tally.retries:,}", "retries",
-        f"{tally.commits_like_quote / max(tally.commits, 1):.2%}", "as quoted",
+        percent(tally.commits_like_quote / max(tally.commits, 1)), "as quoted",
         f"{sum(tally.refusals.values()):,}", "refused",
     )  # fmt: skip
     return table

@@ -1,0 +1,179 @@
+"""A figure: latencies of several runs, their medians, and proof that the answers were right."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
+
+from checklane.v1 import checkout_pb2, decision_pb2
+
+Times = npt.NDArray[np.integer[Any]]
+#: Latencies from one nanosecond to a minute, in three significant digits.
+LATENCY_MAX_NS = 60_000_000_000
+LATENCY_DIGITS = 3
+
+
+class BenchError(Exception):
+    """A run gave no figure, or wrong answers: a fast wrong answer is a failed run."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes
+    ----------
+    runs : int
+        Of each figure; medians are over them.
+    baskets : int
+        Different baskets of an evaluator's row.
+    decide_s : float
+        Seconds of one run of an evaluator's row.
+    call_s : float
+        Seconds of one run of calls.
+    sync_count : int
+        Writes with fdatasync.
+    in_flight : tuple of int
+        Commits under way at once, in one process.
+    connections : int
+        Of the gRPC rows with many.
+    """
+
+    runs: int
+    baskets: int
+    decide_s: float
+    call_s: float
+    sync_count: int
+    in_flight: tuple[int, ...]
+    connections: int
+
+
+FULL = Effort(5, 32, 0.2, 0.7, 500, (1, 8, 64), 16)
+QUICK = Effort(2, 4, 0.01, 0.05, 40, (1, 4), 4)
+#: The row of the disk, which every durable change is held against.
+SYNC_NAME = "4 KiB write and fdatasync"
+#: Processes that share the connections.
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: how many, how fast, in nanoseconds."""
+
+    count: int
+    p50_ns: int
+    p99_ns: int
+    max_ns: int
+    per_second: float
+
+
+@dataclass
+class Figure:
+    """One row of the report.
+
+    Attributes
+    ----------
+    section, name : str
+    runs : list of Run
+    histogram : HdrHistogram
+        Of all runs together.
+    checksum : str
+        Of the decisions; empty where nothing is decided.
+    exact_share : float or None
+        Share of the baskets whose deal was proven best.
+    versus : str
+        Name of the row that it is held against; empty for none.
+    """
+
+    section: str
+    name: str
+    runs: list[Run] = field(default_factory=list)
+    histogram: Any = field(default_factory=lambda: HdrHistogram(1, LATENCY_MAX_NS, LATENCY_DIGITS))
+    checksum: str = ""
+    exact_share: float | None = None
+    versus: str = ""
+
+    def add(self, times_ns: Times, elapsed_s: float) -> None:
+        """Add one run.
+
+        Parameters
+        ----------
+        times_ns : numpy.ndarray of integers
+            What each operation took.
+        elapsed_s : float
+            From the first operation's begin to the last one's end.
+        """
+        if len(times_ns) == 0:
+            raise BenchError(f"{self.name}: nothing was measured")
+        run = HdrHistogram(1, LATENCY_MAX_NS, LATENCY_DIGITS)
+        values, counts = np.unique(np.maximum(times_ns, 1), return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            run.record_value(value, count)
+        self.histogram.add(run)
+        self.runs.append(
+            Run(
+                count=len(times_ns),
+                p50_ns=int(run.get_value_at_percentile(50)),
+                p99_ns=int(run.get_value_at_percentile(99)),
+                max_ns=int(times_ns.max()),
+                per_second=len(times_ns) / max(elapsed_s, 1e-9),
+            )
+        )
+
+    @property
+    def p50_ns(self) -> float:
+        """Median over the runs of their p50."""
+        return statistics.median(run.p50_ns for run in self.runs)
+
+    @property
+    def p99_ns(self) -> float:
+        """Median over the runs of their p99."""
+        return statistics.median(run.p99_ns for run in self.runs)
+
+    @property
+    def max_ns(self) -> int:
+        """The longest of all runs."""
+        return max(run.max_ns for run in self.runs)
+
+    @property
+    def per_second(self) -> float:
+        """Median over the runs of operations a second."""
+        return statistics.median(run.per_second for run in self.runs)
+
+
+def ratio(figure: Figure, figures: Sequence[Figure]) -> float | None:
+    """Return a figure's p50 over that of the row that it is held against."""
+    for other in figures:
+        if other.name == figure.versus:
+            return figure.p50_ns / other.p50_ns
+    return None
+
+
+def plain_decision(response: bytes) -> decision_pb2.Decision:
+    """Return the decision of a quote without what depends on time, state or build."""
+    decision = checkout_pb2.QuoteBasketResponse.FromString(response).decision
+    for name in ("balances", "basis", "quote_token"):
+        decision.ClearField(name)
+    return decision
+
+
+def checksum(responses: Sequence[bytes]) -> str:
+    """Return a digest of the decisions of quotes, in their order."""
+    digest = blake2b(digest_size=6)
+    for response in responses:
+        digest.update(plain_decision(response).SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def exact_share(responses: Sequence[bytes]) -> float:
+    """Return the share of quotes whose deal was proven best."""
+    exact = [
+        plain_decision(response).optimality.kind == decision_pb2.OPTIMALITY_KIND_EXACT
+        for response in responses
+    ]
+    return sum(exact) / len(exact)

@@ -1,0 +1,127 @@
+"""What a figure depends on: machine, cores, versions, and what one fdatasync costs here."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from checklane import __version__
+from checklane.bench.figures import SYNC_NAME, Figure
+
+SECTION = "disk"
+WRITE_BYTES = 4096
+#: The file is written with zeros beforehand, as a journal segment is, and overwritten in order.
+FILE_WRITES = 512
+PACKAGES = ("grpcio", "protobuf", "numpy", "lmdb")
+
+
+def describe_machine(data: Path) -> dict[str, str]:
+    """Return what the figures of a run depend on, in words.
+
+    Parameters
+    ----------
+    data : Path
+        A folder on the disk that is measured.
+    """
+    affinity = sorted(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
+    pinned = "not pinned" if len(affinity) == cores else f"pinned to {affinity}"
+    return {
+        "processor": cpu_model(),
+        "cores": f"{cores}, {pinned}; client and server share them",
+        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "file system": file_system(data),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "checklane": f"{__version__}, {commit()}",
+        "packages": ", ".join(f"{name} {package_version(name)}" for name in PACKAGES),
+    }
+
+
+def cpu_model() -> str:
+    """Return the processor's name as Linux knows it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds `path`."""
+    found, longest = "unknown", -1
+    place = path.resolve()
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        mount, kind = line.split()[1:3]
+        if place.is_relative_to(mount) and len(mount) >= longest:
+            found, longest = kind, len(mount)
+    return found
+
+
+def package_version(name: str) -> str:
+    """Return the version of an installed package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> str:
+    """Return the commit of the checkout that this package runs from, and if it was changed."""
+    root = Path(__file__).resolve().parents[3]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return "no checkout"
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            [git or "", "-C", str(root), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    head = ask("rev-parse", "--short=12", "HEAD")
+    if not head:
+        return "no commit"
+    return f"commit {head}{' with changes' if ask('status', '--porcelain') else ''}"
+
+
+def measure_syncs(data: Path, count: int, runs: int) -> Figure:
+    """Measure a write of 4 KiB and its fdatasync on the disk of the data directory.
+
+    Parameters
+    ----------
+    data : Path
+    count : int
+        Writes of each run.
+    runs : int
+    """
+    figure = Figure(SECTION, SYNC_NAME)
+    path = data / "sync-test"
+    block = bytes(WRITE_BYTES)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, block * FILE_WRITES)
+        os.fsync(descriptor)
+        # The contents change, so that no layer below can leave the write out.
+        for run in range(runs):
+            times = np.zeros(count, dtype=np.int64)
+            begin_s = time.monotonic()
+            for number in range(count):
+                words = (run * count + number + 1).to_bytes(8, sys.byteorder)
+                begin_ns = time.perf_counter_ns()
+                os.pwrite(descriptor, words + block[8:], number % FILE_WRITES * WRITE_BYTES)
+                os.fdatasync(descriptor)
+                times[number] = time.perf_counter_ns() - begin_ns
+            figure.add(times, time.monotonic() - begin_s)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+    return figure

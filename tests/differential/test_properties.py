@@ -1,0 +1,158 @@
+"""What must hold for every basket, whatever the offers: the engine against itself."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.differential.cases import SAMPLE, Cases
+from tests.oracle.basket import spread
+from tests.oracle.values import scaled
+from tests.semantics.examples import Example
+from tests.support.engine_fixture import EngineFixture
+from tests.support.told import TOTALS_OF_TIES, Told, by_engine
+
+CASES = int(os.environ.get("CHECKLANE_CASES", "400")) // 4
+SEED = int(os.environ.get("CHECKLANE_SEED", "1"))
+
+Basket = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineFixture]:
+    program = {**SAMPLE.program, "offers": []}
+    directory = tmp_path_factory.mktemp("properties")
+    with EngineFixture(directory, program, SAMPLE.catalogue, SAMPLE.members) as found:
+        yield found
+
+
+def each_case(engine: EngineFixture, seed: int) -> Iterator[tuple[Cases, dict[str, Any], Basket]]:
+    """Yield random programs, live in the engine, each with a basket."""
+    print(f"CHECKLANE_SEED={SEED}: stream {seed}")
+    cases = Cases(seed)
+    for _ in range(CASES):
+        written = cases.program()
+        program = {**SAMPLE.program, **written}
+        engine.change_program(program)
+        yield cases, program, Example([], "case", {**written, **cases.basket(written)}).basket
+
+
+def figures(told: Told) -> dict[str, Any]:
+    """Return what may not depend on how lines were entered; funders' cents may (S5)."""
+    return {
+        "totals": {key: told["totals"][key] for key in TOTALS_OF_TIES},
+        "points": told["points"],
+        "offers": {offer: part["discount"] for offer, part in told["applied"].items()},
+    }
+
+
+def renumbered(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**line, "id": number} for number, line in enumerate(lines, start=1)]
+
+
+def split(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a line as lines of one unit at its whole prices (B1)."""
+    if "pos_discount" in line or int(line["count"]) == 1:
+        return [line]
+    prices = spread(scaled(line["amount"], 2), int(line["count"]))
+    return [{**line, "count": 1, "amount": f"{price // 100}.{price % 100:02}"} for price in prices]
+
+
+def merged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return lines of which equal units stand in one line."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        key = str({name: value for name, value in line.items() if name not in ("id", "count")})
+        if key in found and "pos_discount" not in line:
+            count = int(found[key]["count"]) + 1
+            cents = scaled(line["amount"], 2) * count
+            amount = f"{cents // 100}.{cents % 100:02}"
+            found[key] = {**found[key], "count": count, "total": amount}
+        else:
+            found[f"{key}{'' if key not in found else line['id']}"] = dict(line)
+    for line in found.values():
+        line["amount"] = line.pop("total", line["amount"])
+    return list(found.values())
+
+
+def ones(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for line in lines for one in split(line)]
+
+
+def shuffled(cases: Cases, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return cases.random.sample(lines, len(lines))
+
+
+CHANGES: dict[str, Callable[[Cases, list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "permuted": shuffled,
+    "split": lambda cases, lines: ones(lines),
+    "split and permuted": lambda cases, lines: shuffled(cases, ones(lines)),
+    "merged": lambda cases, lines: merged(renumbered(ones(lines))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_order_and_split_of_lines_change_nothing(engine: EngineFixture, change: str) -> None:
+    for cases, _, basket in each_case(engine, SEED + 100 + list(CHANGES).index(change)):
+        told = by_engine(engine.quote(basket))
+        other = {**basket, "lines": renumbered(CHANGES[change](cases, basket["lines"]))}
+        assert figures(by_engine(engine.quote(other))) == figures(told), (basket, other)
+
+
+def test_the_same_lines_in_another_order_get_the_same_bytes(engine: EngineFixture) -> None:
+    for cases, _, basket in each_case(engine, SEED + 200):
+        other = {**basket, "lines": shuffled(cases, basket["lines"])}
+        assert by_engine(engine.quote(other)) == by_engine(engine.quote(basket)), basket
+        assert engine.quote_bytes(basket) == engine.quote_bytes(basket), basket
+
+
+def test_an_irrelevant_line_changes_no_discount(engine: EngineFixture) -> None:
+    for _, _, basket in each_case(engine, SEED + 300):
+        fee = {"id": 99, "code": "", "count": 1, "amount": "0.30", "kind": "fee"}
+        opaque = {"id": 98, "code": "101", "count": 2, "amount": "4.00", "opaque": True}
+        told = by_engine(engine.quote(basket))
+        more = by_engine(engine.quote({**basket, "lines": [*basket["lines"], fee, opaque]}))
+        assert more["applied"] == told["applied"], basket
+        assert more["points"] == told["points"], basket
+        assert more["lines"] == {**told["lines"], 98: 0, 99: 0}, basket
+
+
+def test_an_irrelevant_offer_changes_nothing(engine: EngineFixture) -> None:
+    for _, program, basket in each_case(engine, SEED + 400):
+        told = by_engine(engine.quote(basket))
+        idle = [
+            {"id": "idle0", "discount": {"of": {"items": "999999"}, "percent": 50}},
+            {"id": "idle1", "when": {"until": "2026-01-01"}, "discount": {"of": "all", "price": 0}},
+        ]
+        engine.change_program({**program, "offers": [*program["offers"], *idle]})
+        more = by_engine(engine.quote(basket))
+        assert more["applied"] == told["applied"], basket
+        assert figures(more) == figures(told), basket
+        assert more["lines"] == told["lines"], basket
+
+
+def test_shares_sum_and_nothing_is_below_zero(engine: EngineFixture) -> None:
+    for _, _, basket in each_case(engine, SEED + 500):
+        told = by_engine(engine.quote(basket))
+        amounts = {int(line["id"]): scaled(line["amount"], 2) for line in basket["lines"]}
+        for line, amount in amounts.items():
+            shares = [part["shares"].get(line, 0) for part in told["applied"].values()]
+            assert min([0, *shares]) >= 0, basket
+            assert sum(shares) == told["lines"][line] <= amount, basket
+            assert told["nets"][line] == amount - told["lines"][line], basket
+        for part in told["applied"].values():
+            assert sum(part["shares"].values()) == part["discount"], basket
+            assert sum(part["funding"].values()) == part["discount"], basket
+        totals = told["totals"]
+        assert totals["discount"] == sum(told["lines"].values()), basket
+        by_class = totals["price_reduction"] + totals["third_party"] + totals["tender"]
+        assert by_class == totals["discount"], basket
+        assert all(part["points"] > 0 for part in told["points"].values()), basket
+
+
+def test_merging_undoes_splitting() -> None:
+    lines = [{"id": 1, "code": "101", "count": 3, "amount": "3.00"}]
+    apart = renumbered(ones(lines))
+    assert [line["amount"] for line in apart] == ["1.00", "1.00", "1.00"]
+    assert renumbered(merged(apart)) == lines
