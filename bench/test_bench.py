@@ -147,7 +147,7 @@ def test_the_verb_measures_everything_and_writes_its_report(tmp_path):
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.html", "bench.json"]
     found = json.loads((tmp_path / "bench.json").read_text())
-    assert {"processor", "cores", "kernel", "python", "checklane"} <= set(found["machine"])
+    assert {"processor", "cores", "kernel", "load", "python", "checklane"} <= set(found["machine"])
     figures = {figure["name"]: figure for figure in found["figures"]}
     assert len(figures) == len(found["figures"])
     assert {figure["section"] for figure in figures.values()} == {

@@ -83,6 +83,8 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t length
     ctypedef struct facts_header_t:
         pass
+    ctypedef struct found_record_t:
+        pass
     ctypedef struct sold_line_t:
         pass
 
@@ -97,6 +99,17 @@ cdef extern from "checklane/siphash.h" nogil:
         uint64_t hi
         uint64_t lo
     hash128_t siphash128(const uint64_t *key, const void *bytes, size_t size)
+
+
+cdef extern from "checklane/snapshot.h" nogil:
+    ctypedef struct program_t:
+        pass
+    ctypedef struct catalogue_t:
+        pass
+    int program_open(const char *path, const uint8_t *hash, program_t *program)
+    int catalogue_open(const char *path, const uint8_t *hash, catalogue_t *catalogue)
+    void program_close(program_t *program)
+    void catalogue_close(catalogue_t *catalogue)
 
 
 cdef extern from "checklane/engine.h" nogil:
@@ -157,6 +170,9 @@ cdef extern from "checklane/engine.h" nogil:
                              const uint8_t *members_hash, const char *catalogue_path,
                              const uint8_t *catalogue_hash, const char *program_path,
                              const uint8_t *program_hash, bint is_recorded, fault_t *fault)
+    status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,
+                           const program_t *program, const catalogue_t *catalogue, reply_t *reply,
+                           fault_t *fault)
     bint engine_measure(engine_t *engine, ledger_metrics_t *metrics)
     status_t engine_reader_open(engine_t *engine, ledger_reader_t **reader)
     status_t engine_time_decisions(engine_t *engine, const uint8_t *request, size_t request_size,
@@ -332,6 +348,46 @@ cdef class Engine:
             raise_fault(status, &fault)
         return times, steps
 
+    def replay(self, bytes entry not None, program, catalogue):
+        """Decide a committed sale again from its entry; return (status, answer or place)."""
+        cdef engine_t *engine = self.opened()
+        cdef bytes program_path = os.fspath(program).encode()
+        cdef bytes catalogue_path = os.fspath(catalogue).encode()
+        cdef bytes program_hash = hash_of(os.fspath(program))
+        cdef bytes catalogue_hash = hash_of(os.fspath(catalogue))
+        cdef size_t size = len(entry)
+        cdef program_t then_program
+        cdef catalogue_t then_catalogue
+        cdef fault_t fault
+        cdef reply_t reply
+        cdef status_t status
+        status = program_open(program_path, program_hash, &then_program)
+        if status != 0:
+            raise EngineError(status, os.fspath(program))
+        status = catalogue_open(catalogue_path, catalogue_hash, &then_catalogue)
+        if status != 0:
+            program_close(&then_program)
+            raise EngineError(status, os.fspath(catalogue))
+        reply.capacity = REPLY_BYTES_MAX
+        reply.size = 0
+        # One block: the reply, and behind it the entry, aligned as malloc aligns.
+        cdef uint8_t *block = <uint8_t *>malloc(REPLY_BYTES_MAX + size)
+        try:
+            if block == NULL:
+                raise MemoryError
+            reply.at = block
+            memcpy(block + REPLY_BYTES_MAX, <const char *>entry, size)
+            with nogil:
+                status = engine_replay(engine, block + REPLY_BYTES_MAX, size, &then_program,
+                                       &then_catalogue, &reply, &fault)
+            if status != 0:
+                return status, fault.place.decode("utf-8", "replace")
+            return 0, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
+        finally:
+            free(block)
+            program_close(&then_program)
+            catalogue_close(&then_catalogue)
+
     def checkpoint(self):
         """Write every durable change to the accounts; the next start replays nothing older."""
         cdef engine_t *engine = self.opened()
@@ -412,6 +468,7 @@ def struct_sizes():
         "segment_header": sizeof(segment_header_t),
         "entry_header": sizeof(entry_header_t),
         "facts_header": sizeof(facts_header_t),
+        "found_record": sizeof(found_record_t),
         "sold_line": sizeof(sold_line_t),
     }
 

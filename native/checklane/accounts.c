@@ -951,15 +951,9 @@ static int open_tables(accounts_t *accounts)
     return mdb_txn_commit(transaction);
 }
 
-static int open_environment(accounts_t *accounts)
+static int open_environment_at(accounts_t *accounts, const char *path)
 {
-    char path[PATH_BYTES_MAX];
-    int length = snprintf(path, sizeof path, "%s/accounts.lmdb", accounts->options.directory);
-    if (length < 0 || (size_t)length >= sizeof path) return ENAMETOOLONG;
-    const machine_t *machine = accounts->machine;
-    int error = machine->make_directory(machine->context, accounts->options.directory);
-    if (error != 0 && error != EEXIST) return error;
-    error = mdb_env_create(&accounts->environment);
+    int error = mdb_env_create(&accounts->environment);
     if (error != 0) return error;
     error = mdb_env_set_maxdbs(accounts->environment, FAMILIES + 1);
     if (error == 0) error = mdb_env_set_maxreaders(accounts->environment, READERS_MAX + 8);
@@ -969,6 +963,44 @@ static int open_environment(accounts_t *accounts)
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD;
     if (error == 0) error = mdb_env_open(accounts->environment, path, flags, 0600);
     if (error == 0) error = open_tables(accounts);
+    return error;
+}
+
+/* Makes an empty environment under another name, and gives it its own when it is on the disk. LMDB
+ * does not sync what it begins a file with: a power cut there would leave a file that it neither
+ * opens nor makes again. */
+static int make_environment(accounts_t *accounts, const char *path)
+{
+    const machine_t *machine = accounts->machine;
+    char temporary[PATH_BYTES_MAX];
+    int length = snprintf(temporary, sizeof temporary, "%s.new", path);
+    if (length < 0 || (size_t)length >= sizeof temporary) return ENAMETOOLONG;
+    int error = machine->remove(machine->context, temporary);
+    if (error != 0 && error != ENOENT) return error;
+    error = open_environment_at(accounts, temporary);
+    if (error == 0) error = mdb_env_sync(accounts->environment, 1);
+    if (accounts->environment != NULL) mdb_env_close(accounts->environment);
+    accounts->environment = NULL;
+    if (error == 0) error = machine->rename(machine->context, temporary, path);
+    strcat(temporary, "-lock");
+    machine->remove(machine->context, temporary);
+    return error;
+}
+
+static int open_environment(accounts_t *accounts)
+{
+    char path[PATH_BYTES_MAX];
+    int length = snprintf(path, sizeof path, "%s/accounts.lmdb", accounts->options.directory);
+    if (length < 0 || (size_t)length + 16 >= sizeof path) return ENAMETOOLONG;
+    const machine_t *machine = accounts->machine;
+    int error = machine->make_directory(machine->context, accounts->options.directory);
+    if (error != 0 && error != EEXIST) return error;
+    int64_t file;
+    error = machine->open(machine->context, path, FILE_READ, &file);
+    if (error == 0) machine->close(machine->context, file);
+    if (error == ENOENT) error = make_environment(accounts, path);
+    if (error == 0) error = machine->sync_directory(machine->context, accounts->options.directory);
+    if (error == 0) error = open_environment_at(accounts, path);
     return error;
 }
 

@@ -569,3 +569,59 @@ status_t engine_checkpoint(engine_t *engine)
     ledger_t *ledger = opened_ledger(engine);
     return ledger == NULL ? STATUS_PROGRAM_MISSING : ledger_checkpoint(ledger);
 }
+
+static size_t padded(uint64_t bytes)
+{
+    return (size_t)((bytes + 15) & ~(uint64_t)15);
+}
+
+static status_t replay(session_t *session, const entry_header_t *header, const uint8_t *entry,
+                       size_t entry_bytes)
+{
+    size_t request_at = padded(sizeof *header);
+    size_t facts_at = request_at + padded(header->request_bytes);
+    size_t end = facts_at + padded(header->facts_bytes);
+    entry_facts_t facts;
+    if (header->kind != ENTRY_COMMIT || header->request_bytes > REQUEST_BYTES_MAX
+        || header->facts_bytes > FACTS_BYTES_MAX || end > entry_bytes) {
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "entry");
+    }
+    bytes_t bytes = {entry + facts_at, header->facts_bytes};
+    if (!read_facts(bytes, &facts)) {
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "entry.facts");
+    }
+    if (memcmp(facts.header.program_hash, session->live->program->hash, 16) != 0) {
+        return fault_at(session->fault, STATUS_SNAPSHOT_MISMATCH, "program");
+    }
+    if (memcmp(facts.header.catalogue_hash, session->live->catalogue->hash, 16) != 0) {
+        return fault_at(session->fault, STATUS_SNAPSHOT_MISMATCH, "catalogue");
+    }
+    status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, entry + request_at,
+                                header->request_bytes, &session->basket, session->fault);
+    return status != STATUS_OK ? status : decide_again(session, header, &facts);
+}
+
+status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,
+                       const program_t *program, const catalogue_t *catalogue, reply_t *reply,
+                       fault_t *fault)
+{
+    const live_t then = {.program = program, .catalogue = catalogue, .members = NULL};
+    entry_header_t header;
+    fault->status = STATUS_OK;
+    fault->place[0] = '\0';
+    reply->size = 0;
+    if (entry_bytes < sizeof header) {
+        return fault_at(fault, STATUS_FIELD_OUT_OF_RANGE, "entry");
+    }
+    memcpy(&header, entry, sizeof header);
+    session_t *session = take_session(engine);
+    if (session == NULL) return fault->status = STATUS_ENGINE_CLOSED;
+    session->reply = reply;
+    session->fault = fault;
+    session->live = &then;
+    session->stopped = NULL;
+    fault->status = replay(session, &header, entry, entry_bytes);
+    session->live = NULL;
+    give_back(session);
+    return fault->status;
+}

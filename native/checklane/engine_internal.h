@@ -128,7 +128,54 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
 
 status_t call_identify(session_t *session);
 
+/* ---- facts.c ---- */
+
+/* An entry's facts, pointing into its bytes. */
+typedef struct entry_facts {
+    facts_header_t header;
+    uint64_t group_lsn;
+    uint64_t member_lsn;
+    const cell_t *group_cells;
+    const cell_t *member_cells;
+    const uint64_t *wallet;
+    const uint64_t *stopped;
+    const sold_line_t *sold;
+    const found_record_t *found;
+} entry_facts_t;
+
+/* Fills session->facts_bytes with all that the decision read; returns how many bytes. */
+uint32_t write_facts(session_t *session);
+
+/* The way back; false when the bytes are not the facts of a commit. `bytes` is 8-byte aligned. */
+bool read_facts(bytes_t bytes, entry_facts_t *facts);
+
+/* Decides the commit request in session->wire once more, from the facts of its entry, and writes
+ * the answer as it was then. session->live holds the program and catalogue that the facts name. */
+status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from);
+
 /* ---- sale.c ---- */
+
+/* Store, products, runs and times from the live catalogue. A paid sale is not refused for an
+ * offer that is unknown. */
+status_t resolve_basket(session_t *session, bool is_paid);
+
+/* Runs the evaluator over session->basket and session->facts. */
+status_t decide(session_t *session);
+
+/* What the lane gave against what we decided. STATUS_DECISION_CHANGED where it asked for that. */
+status_t compare_figures(session_t *session, uint32_t *exception_count);
+
+/* Writes the answer to a commit. */
+status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
+                      uint32_t exception_count);
+
+/* Takes points and counters out of a decision: a sale that was voided before it came. */
+static inline void give_nothing(decision_t *decision)
+{
+    decision->award_count = 0;
+    decision->counted_count = 0;
+}
+
 status_t call_quote(session_t *session);
 status_t call_commit(session_t *session);
 /* engine_time_decisions, once the request was read. */

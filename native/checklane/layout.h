@@ -639,8 +639,8 @@ typedef struct entry_header {
 _Static_assert(sizeof(entry_header_t) == 112, "the sections behind it stay 16-byte aligned");
 
 /* Facts of a decision that was recorded: this, then the group record, the member record (each a
- * record_head_t and its cells), `wallet_count` and `stopped_count` offer keys, and `sold_count`
- * sold lines, from which returns are judged. A void or return has the position of the original
+ * record_head_t and its cells), `wallet_count` and `stopped_count` offer keys, `sold_count`
+ * sold lines, from which returns are judged, and `found_count` found records. A void or return has the position of the original
  * entry instead (8 bytes). */
 typedef struct facts_header {
     uint8_t program_hash[16];
@@ -656,9 +656,24 @@ typedef struct facts_header {
     uint32_t wallet_count;
     uint32_t stopped_count;
     uint32_t sold_count;
+    uint32_t found_count;
+    uint32_t flags;           /* FACTS_FLAG_ */
     uint32_t reserved;
 } facts_header_t;
-_Static_assert(sizeof(facts_header_t) == 152, "drawn without padding");
+_Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
+
+#define FACTS_FLAG_VOIDED_BEFORE 1 /* a void of this receipt came before the sale */
+
+/* Whom one identifier of the request had found. */
+typedef struct found_record {
+    uint64_t member;
+    uint64_t account_group;
+    uint16_t tier;
+    uint8_t result;
+    uint8_t role;
+    uint32_t reserved;
+} found_record_t;
+_Static_assert(sizeof(found_record_t) == 24, "drawn without padding");
 
 /* A sale line as it was decided. */
 typedef struct sold_line {

@@ -633,6 +633,9 @@ static status_t open_data(ledger_t *ledger, fault_t *fault)
     journal_options.from = covered;
     status = journal_open(&journal_options, &ledger->journal, fault);
     if (status != STATUS_OK) return status;
+    /* The names of the two directories: what is in them is only as durable as they are. */
+    int error = ledger->machine->sync_directory(ledger->machine->context, data);
+    if (error != 0) return fault_at(fault, status_of_error(error), "%s: %s", data, strerror(error));
     journal_reader_t *reader = journal_reader_open(ledger->journal);
     if (reader == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "journal reader");
     status = replay(ledger, reader, covered, fault);

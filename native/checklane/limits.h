@@ -71,8 +71,8 @@
 #define RETENTION_DAYS 400
 /* Offers stopped by hand at one time. */
 #define STOPPED_MAX 1024
-/* Facts of one entry: header, two records, wallet, stops, sold lines: 152 + 2 * 32,016 + 2,048 +
- * 8,192 + 16,384 = 90,808 bytes. */
+/* Facts of one entry: header, two records, wallet, stops, sold lines, found: 160 + 2 * 32,016 +
+ * 2,048 + 8,192 + 16,384 + 192 = 91,008 bytes. */
 #define FACTS_BYTES_MAX (96 * 1024)
 /* Lots and old counters that one entry may sweep out of an account. */
 #define SWEPT_MAX 16

@@ -14,7 +14,7 @@ __extension__ typedef __int128 int128_t;
 /* Compound multipliers are products of basis points: exact for two of them before the last. With
  * 5 * 10^13 minor units in a basket, 10^7 points * 10^5 bp and products up to 100 an extra stays
  * below 5 * 10^35, inside 127 bits (1.7 * 10^38). */
-#define FACTOR_SCALE 100000000
+#define FACTOR_SCALE ((int64_t)100000000)
 
 /* `numerator / denominator` as a whole number, by ROUNDING_. The denominator is positive. */
 static inline int64_t round_quotient(int128_t numerator, int128_t denominator, uint32_t rounding)

@@ -17,7 +17,7 @@ static int32_t business_date_of(const session_t *session, int64_t local_ms)
 }
 
 /* Store, currency, products, times: what only the live tables can judge. */
-static status_t resolve_basket(session_t *session, bool is_paid)
+status_t resolve_basket(session_t *session, bool is_paid)
 {
     basket_t *basket = &session->basket;
     facts_t *facts = &session->facts;
@@ -68,7 +68,7 @@ static status_t gather(session_t *session, const accounts_view_t *view,
     return STATUS_OK;
 }
 
-static status_t decide(session_t *session)
+status_t decide(session_t *session)
 {
     status_t status = session->engine->options.decide(
         session->live->program, session->live->catalogue, &session->basket, &session->facts,
@@ -137,7 +137,7 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
 /* ------------------------------------------------------------------ commit ---- */
 
 /* Refuse-on-change, or for a paid sale the list of what the lane gave and we would not have. */
-static status_t compare_figures(session_t *session, uint32_t *exception_count)
+status_t compare_figures(session_t *session, uint32_t *exception_count)
 {
     const commit_request_t *request = &session->wire.commit;
     const figures_t *figures = &request->figures;
@@ -153,63 +153,6 @@ static status_t compare_figures(session_t *session, uint32_t *exception_count)
         (exception_t){.kind = 1, .amount_minor = figures->discount_minor - decided};
     *exception_count = 1;
     return STATUS_OK;
-}
-
-static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
-{
-    if (size > 0) memcpy(at, bytes, size);
-    return at + size;
-}
-
-static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint32_t count)
-{
-    record_head_t head = {.applied_lsn = lsn, .cell_count = count};
-    return put(put(at, &head, sizeof head), cells, count * sizeof *cells);
-}
-
-static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
-{
-    const basket_t *basket = &session->basket;
-    *count = 0;
-    for (uint32_t i = 0; i < basket->line_count; i++) {
-        const line_t *line = &basket->lines[i];
-        if (line->kind == LINE_KIND_RETURN) continue;
-        sold_line_t sold = {
-            .line_id = line->line_id,
-            .count = line->count,
-            .gross_minor = line->amount_minor,
-            .net_minor = line->amount_minor - session->decision.line_discount_minor[i]};
-        at = put(at, &sold, sizeof sold);
-        ++*count;
-    }
-    return at;
-}
-
-/* All that the decision read, as layout.h draws it. Returns its size. */
-static uint32_t write_facts(session_t *session)
-{
-    const facts_t *facts = &session->facts;
-    facts_header_t header = {.decided_unix_ms = facts->decided_unix_ms,
-                             .member = facts->member,
-                             .account_group = facts->account_group,
-                             .record = facts->record,
-                             .semantics_version = SEMANTICS_VERSION,
-                             .degraded_level = facts->degraded_level,
-                             .group_cells = facts->group_cell_count,
-                             .member_cells = facts->member_cell_count,
-                             .wallet_count = facts->wallet_count,
-                             .stopped_count = facts->stopped_count};
-    memcpy(header.program_hash, session->live->program->hash, 16);
-    memcpy(header.catalogue_hash, session->live->catalogue->hash, 16);
-    uint8_t *at = session->facts_bytes + sizeof header;
-    at = put_record(at, facts->group_lsn, facts->group_cells, facts->group_cell_count);
-    at = put_record(at, facts->member_lsn, facts->member_cells, facts->member_cell_count);
-    at = put(at, facts->wallet, facts->wallet_count * sizeof facts->wallet[0]);
-    at = put(at, facts->stopped, facts->stopped_count * sizeof facts->stopped[0]);
-    at = put_sold(session, at, &header.sold_count);
-    memcpy(session->facts_bytes, &header, sizeof header);
-    INVARIANT(at <= session->facts_bytes + sizeof session->facts_bytes);
-    return (uint32_t)(at - session->facts_bytes);
 }
 
 static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
@@ -335,8 +278,8 @@ static uint32_t balances_after(session_t *session)
     return count;
 }
 
-static status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
-                             uint32_t exception_count)
+status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
+                      uint32_t exception_count)
 {
     const commit_request_t *request = &session->wire.commit;
     commit_answer_t answer = {.decision = decision_answer(session, request->locale),
@@ -362,9 +305,7 @@ static void note_tombstone(session_t *session, const accounts_view_t *view)
                                                   session->change.receipt.hi,
                                                   session->change.receipt.lo));
     session->is_voided_before = record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL;
-    if (!session->is_voided_before) return;
-    session->decision.award_count = 0;
-    session->decision.counted_count = 0;
+    if (session->is_voided_before) give_nothing(&session->decision);
 }
 
 static status_t prepare_commit(void *context, const accounts_view_t *view,

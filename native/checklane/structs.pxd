@@ -520,9 +520,9 @@ cdef extern from "checklane/snapshot.h" nogil:
                           uint32_t zone)
 
 cdef extern from "checklane/rounding.h" nogil:
+    const int64_t FACTOR_SCALE
     enum:
         PARTS_PER_MINOR
-        FACTOR_SCALE
     ctypedef long long int128_t  # wider in C: never held in a Cython temporary
     ctypedef struct civil_t:
         int32_t year

@@ -34,24 +34,18 @@ static status_t copy_original(session_t *session, uint64_t position)
     status_t status = ledger_read(session->reader, position, &entry);
     if (status != STATUS_OK) return status;
     if (entry.header->kind != ENTRY_COMMIT) return STATUS_RECEIPT_UNKNOWN;
-    facts_header_t facts;
-    INVARIANT(entry.header->facts_bytes >= sizeof facts);
-    memcpy(&facts, entry.facts, sizeof facts);
-    INVARIANT(facts.sold_count <= BASKET_LINES_MAX);
+    entry_facts_t facts;
+    bytes_t bytes = {entry.facts, entry.header->facts_bytes};
+    INVARIANT(read_facts(bytes, &facts));
     INVARIANT(entry.header->movement_count <= MOVEMENTS_MAX);
-    const uint8_t *sold = entry.facts + sizeof facts + 2 * sizeof(record_head_t);
-    sold += (size_t)(facts.group_cells + facts.member_cells) * sizeof(cell_t);
-    sold += (size_t)(facts.wallet_count + facts.stopped_count) * sizeof(uint64_t);
-    INVARIANT(sold + facts.sold_count * sizeof(sold_line_t)
-              <= entry.facts + entry.header->facts_bytes);
     original->position = position;
     original->account_group = entry.header->account_group;
     original->member = entry.header->member;
     original->business_date = entry.header->business_date;
     original->movement_count = entry.header->movement_count;
-    original->sold_count = facts.sold_count;
+    original->sold_count = facts.header.sold_count;
     memcpy(original->movements, entry.movements, original->movement_count * sizeof(movement_t));
-    memcpy(original->sold, sold, original->sold_count * sizeof(sold_line_t));
+    memcpy(original->sold, facts.sold, original->sold_count * sizeof(sold_line_t));
     return STATUS_OK;
 }
 

@@ -11,7 +11,7 @@ from tests.oracle.basket import spread
 from tests.oracle.values import scaled
 from tests.semantics.examples import Example
 from tests.support.engine_fixture import EngineFixture
-from tests.support.told import TOTALS_OF_TIES, Told, by_engine
+from tests.support.told import UNSPLIT_TOTALS, Told, by_engine
 
 CASES = int(os.environ.get("CHECKLANE_CASES", "400")) // 4
 SEED = int(os.environ.get("CHECKLANE_SEED", "1"))
@@ -41,7 +41,7 @@ def each_case(engine: EngineFixture, seed: int) -> Iterator[tuple[Cases, dict[st
 def figures(told: Told) -> dict[str, Any]:
     """Return what may not depend on how lines were entered; funders' cents may (S5)."""
     return {
-        "totals": {key: told["totals"][key] for key in TOTALS_OF_TIES},
+        "totals": {key: told["totals"][key] for key in UNSPLIT_TOTALS},
         "points": told["points"],
         "offers": {offer: part["discount"] for offer, part in told["applied"].items()},
     }

@@ -140,6 +140,13 @@ class Contender:
             by_product = tuple(sorted(used.items()))
         yield (count + 1, by_product), value, True
 
+    def worth_of(self, use: Use) -> int:
+        """Return what the units of an offer are worth, in parts."""
+        if self.group:
+            prices = sum(price_of(self.offer, unit) for unit in use.rewarded)
+            return PARTS * (prices - use.times * self.offer.value)
+        return sum(worth(self.offer, unit, self.zone) for unit in use.rewarded)
+
     def count(self, state: State) -> int | None:
         """Return applications (M1, M5: units) of a state; None when one is not complete."""
         if self.by_units:
@@ -169,7 +176,7 @@ def best_deal(offers: list[tuple[Offer, Capacity]], units: list[Unit], zone: str
     contenders = [Contender(offer, capacity, zone) for offer, capacity in offers]
     earliest = _search(contenders, units, 1)
     latest = _search(contenders, units, -1)
-    counts = _choose(earliest)
+    counts = _choose(contenders, earliest, units)
     worth_parts, chosen = earliest[counts]
     uses = _uses(contenders, counts, chosen, units)
     others = _uses(contenders, counts, -latest[counts][1], units)
@@ -211,19 +218,15 @@ def _search(contenders: list[Contender], units: list[Unit], sign: int) -> dict[C
     return best
 
 
-def _choose(best: dict[Counts, Value]) -> Counts:
+def _choose(contenders: list[Contender], best: dict[Counts, Value], units: list[Unit]) -> Counts:
     """Return the counts that win: worth most, no offer in vain, greatest in rank order (D3)."""
     most = max(value[0] for value in best.values())
-
-    def needed(counts: Counts) -> bool:
-        """Tell whether every offer adds something."""
-        for at, count in enumerate(counts):
-            without = (*counts[:at], 0, *counts[at + 1 :])
-            if count > 0 and best[without][0] >= most:
-                return False
-        return True
-
-    return max(counts for counts, value in best.items() if value[0] == most and needed(counts))
+    for counts in sorted((n for n in best if best[n][0] == most), reverse=True):
+        uses = _uses(contenders, counts, best[counts][1], units)
+        pairs = zip(contenders, uses, strict=True)
+        if all(use.times == 0 or contender.worth_of(use) > 0 for contender, use in pairs):
+            return counts
+    raise AssertionError("the best combination has an offer that is worth nothing")
 
 
 def _uses(contenders: list[Contender], counts: Counts, chosen: int, units: list[Unit]) -> list[Use]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.oracle.answer import Applied, OracleDecision
 from tests.oracle.basket import Basket, Unit, canonical, read_basket, read_products, spread
-from tests.oracle.deal import Capacity, Use, best_deal, fits, give, price_of, worth
+from tests.oracle.deal import Capacity, Contender, Use, best_deal, fits, give, price_of, worth
 from tests.oracle.earn import decide_points
 from tests.oracle.eligible import (
     Given,
@@ -279,14 +279,8 @@ class Layers:
     def apply_all(self, uses: list[Use], contested: bool) -> None:
         """Apply the offers that won; no unit is in two of them."""
         for use in uses:
-            self.apply(use, self.worth_of(use), contested)
-
-    def worth_of(self, use: Use) -> int:
-        """Return the worth of an offer's units, in parts."""
-        if use.offer.mechanic != "group_price":
-            return sum(worth(use.offer, unit, self.zone) for unit in use.rewarded)
-        prices = sum(price_of(use.offer, unit) for unit in use.rewarded)
-        return PARTS * (prices - use.times * use.offer.value)
+            parts = Contender(use.offer, Capacity(), self.zone).worth_of(use)
+            self.apply(use, parts, contested)
 
     def apply(self, use: Use, parts: int, contested: bool) -> None:
         """Round, cap and share the discount of an offer, and take it off (S1 to S5, Y4)."""

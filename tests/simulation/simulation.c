@@ -55,6 +55,7 @@ typedef struct world {
     uint64_t seed;
     uint64_t random;
     uint32_t opening;
+    bool is_open;            /* this opening has got through its recovery */
     uint32_t operation_count;
     uint64_t settled_lsn;    /* everything up to here was answered, or read after an opening */
     int64_t post_unix_ms;    /* of the last settled entry */
@@ -169,9 +170,18 @@ static bool is_refusal(status_t status)
     case STATUS_DISK_FULL:
         world->counts.full++;
         return true;
+    case STATUS_IO_FAILED:
+        /* No next segment, because a sync of it failed. */
+        return disk->failed_syncs > 0;
     default:
         return false;
     }
+}
+
+static void refused_oddly(status_t status)
+{
+    fprintf(stderr, "status %d\n", (int)status);
+    CHECK(!"a refusal that nothing explains");
 }
 
 /* An answer leaves: everything that was bound before is known, so it can be told what it must be. */
@@ -191,7 +201,7 @@ static void call_done(change_t *change)
     if (bound == 0) {
         CHECK(!change->is_repeat);
         if (change->status == STATUS_OK) note_entered(operation, call);
-        else CHECK(is_refusal(change->status));
+        else if (!is_refusal(change->status)) refused_oddly(change->status);
     } else if (bound == content) {
         CHECK(change->status == STATUS_OK);
         CHECK(change->is_repeat);
@@ -361,9 +371,6 @@ static void check_entry(const entry_t *entry)
     CHECK(!operation->is_entered);
     operation->is_entered = true;
     operation->position = entry->position;
-    bool is_other_key = entry->movements[operation->prepared_movements].record.hi
-                        == mix64(request.operation + 1u);
-    (void)is_other_key;
 }
 
 /* Finds under which key an unanswered operation was entered: by the bindings in its entry. */
@@ -436,7 +443,7 @@ typedef struct tally {
     int64_t points[GROUPS];
     int64_t net[GROUPS];
     int64_t given;
-    uint64_t members_given;
+    int64_t members_given;
     uint64_t cells;
     uint64_t hash;
 } tally_t;
@@ -463,7 +470,7 @@ static void check_record(void *context, const record_key_t *key, record_t record
             if (cell->kind == CELL_PROGRESS) tally->net[group] += cell->value;
         }
         if (key->family == FAMILY_OFFER) tally->given += cell->value;
-        if (key->family == FAMILY_MEMBER) tally->members_given += (uint64_t)cell->value;
+        if (key->family == FAMILY_MEMBER) tally->members_given += cell->value;
     }
     static const uint64_t hash_key[2] = {3, 4};
     size_t bytes = sizeof *record.head + record.head->cell_count * sizeof(cell_t);
@@ -471,29 +478,284 @@ static void check_record(void *context, const record_key_t *key, record_t record
     tally->hash = mix64(tally->hash ^ siphash128(hash_key, record.head, bytes).lo);
 }
 
+static void check_read(const accounts_view_t *view, record_key_t key)
+{
+    record_t record = accounts_read(view, key);
+    for (uint32_t i = 0; i < record.head->cell_count; i++) {
+        const twin_cell_t *slot = twin_at(&world->twin, &key, &record.cells[i]);
+        CHECK(slot != NULL);
+        CHECK(slot->cell.value == record.cells[i].value);
+        CHECK(slot->cell.other == record.cells[i].other);
+    }
+    uint64_t touched = twin_touched(&world->twin, &key);
+    /* An empty record may have forgotten who emptied it. */
+    if (record.head->cell_count > 0) CHECK(record.head->applied_lsn == touched);
+    else CHECK(record.head->applied_lsn == touched || record.head->applied_lsn == 0);
+}
+
 /* Everything: the journal against what lanes were told, the accounts against the journal, and
- * every sum against every other way to come by it. */
-static void check_all(tally_t *tally)
+ * every sum against every other way to come by it. Returns a hash of all records. */
+static uint64_t check_all(void)
 {
     sums_t sums = {0};
-    memset(tally, 0, sizeof *tally);
+    tally_t tally = {0};
     check_journal(&sums);
-    CHECK(accounts_each(ledger_pin(reader), check_record, tally) == STATUS_OK);
-    for (uint32_t i = 0; i < world->operation_count; i++) {
-        const operation_t *operation = &world->operations[i];
-        record_t record = accounts_read(ledger_pin == NULL ? NULL : NULL, group_key(0));
-        (void)operation;
-        (void)record;
-        break;
+    const accounts_view_t *view = ledger_pin(reader);
+    CHECK(accounts_each(view, check_record, &tally) == STATUS_OK);
+    check_read(view, offer_key());
+    for (uint8_t group = 0; group < GROUPS; group++) {
+        check_read(view, group_key(group));
+        for (uint8_t member = 0; member < MEMBERS; member++) {
+            check_read(view, member_key(group, member));
+        }
+        CHECK(tally.points[group] == sums.points[group]);
+        CHECK(tally.net[group] == sums.points[group]);
     }
     ledger_unpin(reader);
-    CHECK(tally->cells == world->twin.cells);
-    for (int group = 0; group < GROUPS; group++) {
-        CHECK(tally->points[group] == sums.points[group]);
-        CHECK(tally->net[group] == sums.points[group]);
-    }
-    CHECK(tally->given == sums.given);
-    CHECK(tally->members_given == (uint64_t)sums.given);
-    CHECK(tally->given <= BUDGET);
+    CHECK(tally.cells == world->twin.cells);
+    CHECK(tally.given == sums.given);
+    CHECK(tally.members_given == sums.given);
+    CHECK(tally.given <= BUDGET);
     world->counts.checked += sums.entries;
+    return tally.hash;
+}
+
+/* ---------------------------------------------------------------- one opening ------------- */
+
+static void open_ledger(void)
+{
+    uint64_t sizes = mix64(world->seed);
+    ledger_options_t options = {
+        .data_directory = disk_directory,
+        .machine = disk_machine(),
+        .program_key = 77,
+        .node = 1,
+        .partition = PARTITION,
+        .is_threadless = true,
+        .journal = {.segment_bytes = 12288 + sizes % 3 * 4096,
+                    .entry_bytes_max = 4096,
+                    .group_bytes_max = 4096 + sizes / 4 % 2 * 4096,
+                    .salt = 12345},
+        .accounts = {.map_bytes = 16 << 20,
+                     .memtable_bytes = 20480 + sizes / 8 % 3 * 16384,
+                     .memtable_slots = 256,
+                     .checkpoint_records = 2 + (uint32_t)(sizes / 32 % 8),
+                     .checkpoint_pause_ms = 1},
+    };
+    fault_t fault;
+    boot_wall_ms = disk->wall_unix_ms;
+    boot_monotonic_ns = disk->monotonic_ns;
+    uint64_t failed_syncs = disk->failed_syncs;
+    status_t status = ledger_open(&options, &ledger, &fault);
+    if (status == STATUS_IO_FAILED && disk->failed_syncs > failed_syncs) {
+        /* A sync failed before anything could be answered: the service does not start. */
+        _exit(disk->is_cut ? EXIT_POWER_CUT : EXIT_KILLED);
+    }
+    if (status == STATUS_DISK_FULL && disk->is_full) {
+        disk->is_full = false;
+        world->counts.opened_full++;
+        status = ledger_open(&options, &ledger, &fault);
+    }
+    if (status != STATUS_OK) fprintf(stderr, "status %d at %s\n", (int)status, fault.place);
+    CHECK(status == STATUS_OK);
+    CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
+    world->is_open = true;
+}
+
+/* When and how this opening comes to its end. */
+static void plan_end(bool is_undisturbed)
+{
+    disk->is_cut = below(4) != 0;
+    disk->steps_left = -1;
+    disk->syncs_left = -1;
+    if (is_undisturbed) return;
+    uint64_t how = below(8);
+    if (how < 3) disk->steps_left = (int64_t)below(80); /* in the middle of the recovery */
+    else if (how < 6) disk->steps_left = (int64_t)below(800);
+    else if (how < 7) disk->syncs_left = (int64_t)below(60);
+}
+
+static void jump_clock(void)
+{
+    static const int64_t jumps_ms[] = {-HOUR_MS, HOUR_MS / 2, -86400000, 86400000, 31536000000};
+    disk->wall_unix_ms += jumps_ms[below(5)];
+    disk->monotonic_ns += (int64_t)below(5000000000);
+}
+
+static void checkpoint(bool is_whole)
+{
+    may_interleave = true;
+    status_t status = is_whole ? ledger_checkpoint(ledger) : ledger_run_helper(ledger);
+    may_interleave = false;
+    CHECK(status == STATUS_OK || (status == STATUS_DISK_FULL && disk->is_full));
+}
+
+/* One thing that happens while the ledger is open. */
+static void act(void)
+{
+    switch (below(14)) {
+    case 0:
+        checkpoint(true);
+        break;
+    case 1:
+    case 2:
+    case 3:
+        checkpoint(false);
+        break;
+    case 4:
+        jump_clock();
+        break;
+    case 5:
+        disk->is_full = disk->is_full ? below(3) == 0 : below(4) == 0;
+        break;
+    default:
+        run_calls(1 + below(6));
+    }
+}
+
+/* Asks for every operation again, now that nothing stands in the way. */
+static void ask_for_everything(void)
+{
+    disk->is_full = false;
+    disk->monotonic_ns += 5000000000;
+    static call_t call;
+    for (uint32_t i = 0; i < world->operation_count; i++) {
+        call_post(&call, i, 0, false);
+        while (ledger_run_group(ledger)) continue;
+        CHECK(call.is_done);
+        CHECK(call.change.status != STATUS_DISK_FULL);
+        if (i % 8 == 0) checkpoint(false);
+    }
+}
+
+static void live(bool is_last, bool is_rebuilt)
+{
+    plan_end(is_last || is_rebuilt);
+    open_ledger();
+    uint64_t hash = check_all();
+    if (is_rebuilt) {
+        CHECK(hash == world->accounts_hash);
+        world->counts.rebuilt++;
+    }
+    disk_journal_hook = look_during_write;
+    disk_rest_hook = run_during_checkpoint;
+    uint64_t rounds = is_rebuilt || is_last ? 0 : 5 + below(40);
+    for (uint64_t i = 0; i < rounds; i++) act();
+    if (is_last) ask_for_everything();
+    world->accounts_hash = check_all();
+    disk_journal_hook = NULL;
+    disk_rest_hook = NULL;
+    ledger_metrics_t metrics;
+    ledger_measure(ledger, &metrics);
+    world->counts.entries += metrics.entries;
+    world->counts.checkpoints += metrics.accounts.checkpoints;
+    ledger_reader_close(reader);
+    ledger_close(ledger, below(2) == 0);
+    _exit(0);
+}
+
+/* ---------------------------------------------------------------- all seeds --------------- */
+
+/* Runs one opening in a process of its own; false when a check failed there. */
+static bool run_opening(bool is_last, bool is_rebuilt)
+{
+    world->opening++;
+    world->is_open = false;
+    pid_t child = fork();
+    if (child < 0) exit(2);
+    if (child == 0) live(is_last, is_rebuilt);
+    int status;
+    if (waitpid(child, &status, 0) != child) exit(2);
+    world->counts.openings++;
+    if (!world->is_open) world->counts.unfinished++;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code == EXIT_POWER_CUT) world->counts.cuts++;
+    if (code == EXIT_KILLED) world->counts.kills++;
+    bool is_well = code == 0 || code == EXIT_POWER_CUT || code == EXIT_KILLED;
+    if (!is_well) {
+        fprintf(stderr, "failed: seed %llu opening %u step %llu: ended with %s %d\n",
+                (unsigned long long)world->seed, world->opening, (unsigned long long)disk->steps,
+                code < 0 ? "signal" : "status", code < 0 ? WTERMSIG(status) : code);
+        return false;
+    }
+    /* After a kill, or an orderly end, the power may go as well. */
+    if (code == EXIT_POWER_CUT || below(4) == 0) disk_power_cut();
+    return true;
+}
+
+static bool run_seed(uint64_t seed)
+{
+    world->seed = seed;
+    world->random = mix64(seed ^ 0x51ed270b);
+    world->opening = 0;
+    world->operation_count = 0;
+    world->settled_lsn = 0;
+    world->post_unix_ms = 0;
+    disk_reset(mix64(seed + 1));
+    uint64_t openings = 2 + below(OPENINGS_MAX - 2);
+    for (uint64_t i = 0; i < openings; i++) {
+        if (!run_opening(false, false)) return false;
+    }
+    if (!run_opening(true, false)) return false;
+    disk_lose("/accounts/accounts.lmdb");
+    return run_opening(false, true);
+}
+
+static void *shared(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) exit(2);
+    return memory;
+}
+
+static void print_counts(uint64_t seeds)
+{
+    const counts_t *counts = &world->counts;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } lines[] = {
+        {"seeds", seeds},
+        {"openings", counts->openings},
+        {"power_cuts", counts->cuts},
+        {"kills", counts->kills},
+        {"stopped_in_recovery", counts->unfinished},
+        {"failed_syncs", disk->failed_syncs},
+        {"answered", counts->answered},
+        {"repeats", counts->repeats},
+        {"reused", counts->reused},
+        {"refused", counts->refused},
+        {"refused_disk_full", counts->full},
+        {"writes_without_room", disk->full_refusals},
+        {"openings_without_room", counts->opened_full},
+        {"checkpoints", counts->checkpoints},
+        {"groups_during_checkpoints", counts->interleaved},
+        {"rebuilt", counts->rebuilt},
+        {"entries_checked", counts->checked},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        printf("%s %llu\n", lines[i].name, (unsigned long long)lines[i].count);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: simulation DIRECTORY FIRST_SEED SEED_COUNT\n");
+        return 2;
+    }
+    char accounts[PATH_BYTES_MAX];
+    snprintf(accounts, sizeof accounts, "%s/accounts", argv[1]);
+    disk_directory = argv[1];
+    mkdir(accounts, 0700);
+    disk = shared(sizeof *disk);
+    world = shared(sizeof *world);
+    uint64_t first = strtoull(argv[2], NULL, 10);
+    uint64_t count = strtoull(argv[3], NULL, 10);
+    for (uint64_t i = 0; i < count; i++) {
+        if (!run_seed(first + i)) return 1;
+    }
+    print_counts(count);
+    return 0;
 }

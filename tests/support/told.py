@@ -12,7 +12,7 @@ TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount", "price_re
           "third_party", "tender")  # fmt: skip
 SETTLEMENTS = {1: "price_reduction", 2: "third_party", 3: "tender"}
 RETAILER = "retailer"
-TOTALS_OF_TIES = ("gross", "discount", "net", "refund", "due", "pos_discount")
+UNSPLIT_TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount")
 AFTER_ELIGIBLE = ("GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
 
 
@@ -120,19 +120,13 @@ def funding(shares: Any) -> dict[str, int]:
 def differences(oracle: Told, engine: Told) -> list[str]:
     """Return what the engine says otherwise, key by key.
 
-    Near misses are not compared, and of a tie that is open (D3) only totals, points and which
-    offers applied. The reasons that come after eligibility count as one: which of them
+    Near misses are not compared, and where a tie is open (D3) only who is eligible. The reasons that come after eligibility count as one: which of them
     is told of an offer that could not win is shown by examples.
     """
     found = []
     if not oracle["unique"]:
-        # Which units an offer gets is open here (D3); the money and the points are not.
-        oracle = {**oracle, "lines": {}, "nets": {}, "order": engine["order"]}
-        oracle["totals"] = {key: oracle["totals"][key] for key in TOTALS_OF_TIES}
-        engine = {**engine, "totals": {key: engine["totals"][key] for key in TOTALS_OF_TIES}}
-        oracle["applied"] = {**oracle["applied"]}
-        for offer in oracle["applied"].keys() & engine["applied"].keys():
-            oracle["applied"][offer] = engine["applied"][offer]
+        # Which units an offer gets is open (D3), and with it what later steps find.
+        return differences_of_eligibility(oracle, engine)
     for key in ("lines", "nets"):
         for line, wanted in oracle[key].items():
             if engine[key].get(line) != wanted:
@@ -144,13 +138,21 @@ def differences(oracle: Told, engine: Told) -> list[str]:
                 found.append(f"{key}[{name}]: {told}, not {wanted}")
     if oracle["order"] != engine["order"]:
         found.append(f"order: {engine['order']}, not {oracle['order']}")
-    for offer, wanted in oracle["outcomes"].items():
-        told = engine["outcomes"].get(offer)
-        same = told == wanted or (told in AFTER_ELIGIBLE and wanted in AFTER_ELIGIBLE)
-        # An offer without goods is no candidate, so it may go without an explanation.
-        if not same and (told is not None or wanted == "APPLIED"):
-            found.append(f"outcomes[{offer}]: {told}, not {wanted}")
+    found += differences_of_eligibility(oracle, engine)
     # Whether a cap cut off an offer that competed is for the engine to say; see rule D4.
     if oracle["optimality"] == "EXACT" != engine["optimality"]:
         found.append(f"optimality: {engine['optimality']}, not {oracle['optimality']}")
+    return found
+
+
+def differences_of_eligibility(oracle: Told, engine: Told) -> list[str]:
+    """Return which offers the engine finds eligible or applied and the slow twin does not."""
+    found = []
+    for offer, wanted in oracle["outcomes"].items():
+        told = engine["outcomes"].get(offer)
+        open_ones = AFTER_ELIGIBLE if oracle["unique"] else ("APPLIED", *AFTER_ELIGIBLE)
+        same = told == wanted or (told in open_ones and wanted in open_ones)
+        # An offer without goods is no candidate, so it may go without an explanation.
+        if not same and (told is not None or wanted == "APPLIED"):
+            found.append(f"outcomes[{offer}]: {told}, not {wanted}")
     return found

@@ -1,6 +1,6 @@
 """Whole calls in this process: bytes in, bytes out, through the door of the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from checklane._engine import METHODS, Engine
 from checklane.bench.evaluator import QUOTE, answers_of
@@ -22,6 +22,7 @@ from checklane.bench.loop import (
     run_lanes,
     share_goods,
 )
+from checklane.bench.machine import SyncProbe
 from checklane.bench.world import World, make_baskets, opened
 
 SECTION = "in process"
@@ -56,29 +57,41 @@ def sender(engine: Engine, method: int) -> Send:
     return send
 
 
-def measure(world: World, effort: Effort, seed: int, tell: Callable[[str], None]) -> list[Figure]:
-    """Measure quotes by one thread, and durable commits by several numbers of threads."""
+def measure(
+    world: World, syncs: SyncProbe, effort: Effort, seed: int, tell: Callable[[str], None]
+) -> list[Figure]:
+    """Measure quotes by one thread, and durable commits by several numbers of threads.
+
+    Every run begins with one of `syncs`, so that the disk is measured at the same time.
+    """
     most = max(effort.in_flight)
-    figures = []
+    number = 1
     with opened(world, world.usual, sessions=most + 1) as engine:
         quoted, committed = make_sale_goods(engine, most, seed)
-        rows = [("quote", 1, quoted)] + [("commit", lanes, committed) for lanes in effort.in_flight]
-        number = 1
-        for kind, lane_count, goods in rows:
-            versus = SYNC_NAME if kind == "commit" else ""
-            figure = Figure(SECTION, f"{kind}, {lane_count} in flight", versus=versus)
-            tell(f"in process: {figure.name}")
-            answers = [item.answer for item in goods]
-            figure.checksum, figure.exact_share = checksum(answers), exact_share(answers)
-            for _ in range(effort.runs):
+        plan = [("quote", 1, quoted)] + [("commit", n, committed) for n in effort.in_flight]
+        rows = [(_figure(kind, count, goods), kind, count, goods) for kind, count, goods in plan]
+        for run in range(effort.runs):
+            tell(f"in process: run {run + 1} of {effort.runs}")
+            syncs.run()
+            for figure, kind, count, goods in rows:
                 lanes = []
-                for lane in range(lane_count):
-                    share = share_goods(goods, lane, lane_count)
+                for lane in range(count):
+                    share = share_goods(goods, lane, count)
                     lanes.append(Lane(kind, share, number, effort.call_s))
                     number += 1
                 for each in lanes:
                     each.warm(sender(engine, QUOTE))
-                run_lanes(lanes, [sender(engine, METHOD_OF[kind])] * lane_count)
+                run_lanes(lanes, [sender(engine, METHOD_OF[kind])] * count)
                 figure.add(*gather(lanes))
-            figures.append(figure)
-    return figures
+    return [figure for figure, _, _, _ in rows]
+
+
+def _figure(kind: str, count: int, goods: Sequence[Goods]) -> Figure:
+    answers = [item.answer for item in goods]
+    return Figure(
+        SECTION,
+        f"{kind}, {count} in flight",
+        checksum=checksum(answers),
+        exact_share=exact_share(answers),
+        versus=SYNC_NAME if kind == "commit" else "",
+    )

@@ -99,16 +99,29 @@ def answers_of(engine: Engine, quotes: Sequence[bytes]) -> list[bytes]:
     return answers
 
 
-def measure_quotes(engine: Engine, figure: Figure, quotes: Sequence[bytes], effort: Effort) -> None:
-    """Measure decisions of some baskets; their checksum must be the same after as before."""
-    before = answers_of(engine, quotes)
-    for _ in range(effort.runs):
-        times = time_baskets(engine, quotes, effort.decide_s)
+class Row:
+    """One row while it is measured: its figure, and the quotes whose baskets are decided."""
+
+    def __init__(self, figure: Figure, quotes: Sequence[bytes]) -> None:
+        self.figure = figure
+        self._quotes = quotes
+
+    def run(self, engine: Engine, seconds: float) -> None:
+        """Measure one run; its decisions must be those of the run before.
+
+        Raises
+        ------
+        BenchError
+            A basket was refused, or decided differently.
+        """
+        figure = self.figure
+        times = time_baskets(engine, self._quotes, seconds)
         figure.add(times, float(times.sum()) / 1e9)
-    figure.checksum = checksum(before)
-    figure.exact_share = exact_share(before)
-    if checksum(answers_of(engine, quotes)) != figure.checksum:
-        raise BenchError(f"{figure.name}: the decisions changed while they were measured")
+        answers = answers_of(engine, self._quotes)
+        found = checksum(answers)
+        if figure.checksum not in ("", found):
+            raise BenchError(f"{figure.name}: the decisions changed while they were measured")
+        figure.checksum, figure.exact_share = found, exact_share(answers)
 
 
 def measure(
@@ -127,29 +140,35 @@ def measure(
     tell : callable
         Called with what comes next.
     """
-    rows = cases(sorted(world.programs))
-    figures = {row.name: Figure(SECTION, row.name, versus=row.versus) for row in rows}
+    plan = cases(sorted(world.programs))
+    rows = {case.name: _row(case, effort, seed) for case in plan}
     with opened(world, world.usual, sessions=2) as engine:
-        for live, program in sorted(world.programs.items()):
-            engine.activate(str(program), None, None)
-            for row in rows:
-                if row.live != live:
-                    continue
-                tell(f"evaluator: {row.name}")
-                baskets = make_baskets(
-                    # Rows that differ in one number only have the same draws.
-                    SECTION,
-                    effort.baskets,
-                    seed=seed,
-                    lines=row.lines,
-                    block=row.block,
-                    count=row.count,
-                    members=effort.baskets,
-                )
-                quotes = [basket.quote() for basket in baskets]
-                measure_quotes(engine, figures[row.name], quotes, effort)
-    _must_agree([figures[name_of_usual(live)] for live in world.programs])
-    return [*figures.values(), *_measure_examples(folder, effort, seed, tell)]
+        # Runs outermost: what disturbs the machine for a while then touches every row.
+        for run in range(effort.runs):
+            tell(f"evaluator: run {run + 1} of {effort.runs}")
+            for live, program in sorted(world.programs.items()):
+                engine.activate(str(program), None, None)
+                for case in plan:
+                    if case.live == live:
+                        rows[case.name].run(engine, effort.decide_s)
+    _must_agree([rows[name_of_usual(live)].figure for live in world.programs])
+    found = [row.figure for row in rows.values()]
+    return found + _measure_examples(folder, effort, seed, tell)
+
+
+def _row(case: Case, effort: Effort, seed: int) -> Row:
+    baskets = make_baskets(
+        # Rows that differ in one number only have the same draws.
+        SECTION,
+        effort.baskets,
+        seed=seed,
+        lines=case.lines,
+        block=case.block,
+        count=case.count,
+        members=effort.baskets,
+    )
+    figure = Figure(SECTION, case.name, versus=case.versus)
+    return Row(figure, [basket.quote() for basket in baskets])
 
 
 def _must_agree(figures: Sequence[Figure]) -> None:
@@ -168,7 +187,8 @@ def _measure_examples(
     tell("evaluator: examples/")
     shop = make_examples(examples, folder, seed)
     quotes = [basket.quote() for basket in example_baskets(examples, effort.baskets, seed)]
-    figure = Figure(SECTION, "12 lines of examples/")
+    row = Row(Figure(SECTION, "12 lines of examples/"), quotes)
     with opened(shop, shop.usual, sessions=2) as engine:
-        measure_quotes(engine, figure, quotes, effort)
-    return [figure]
+        for _ in range(effort.runs):
+            row.run(engine, effort.decide_s)
+    return [row.figure]

@@ -53,7 +53,7 @@ class Effort:
     connections: int
 
 
-FULL = Effort(5, 32, 0.2, 0.7, 500, (1, 8, 64), 16)
+FULL = Effort(5, 32, 0.2, 0.7, 200, (1, 8, 64), 16)
 QUICK = Effort(2, 4, 0.01, 0.05, 40, (1, 4), 4)
 #: The row of the disk, which every durable change is held against.
 SYNC_NAME = "4 KiB write and fdatasync"

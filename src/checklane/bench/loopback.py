@@ -195,22 +195,23 @@ def measure(
     with opened(world, world.usual, sessions=2) as engine:
         quoted, committed = make_sale_goods(engine, effort.connections, seed)
     world.go_live()
-    figures = []
+    rows = [
+        (_figure(kind, connections, goods), kind, connections, goods)
+        for connections in (1, effort.connections)
+        for kind, goods in (("empty", quoted), ("quote", quoted), ("commit", committed))
+    ]
     number = FIRST_LANE
     with serving(world, folder / "server.log") as address, Workers(address) as workers:
-        for connections in (1, effort.connections):
-            for kind, goods in (("empty", quoted), ("quote", quoted), ("commit", committed)):
-                figure = _figure(kind, connections, goods)
-                tell(f"gRPC: {figure.name}")
-                for _ in range(effort.runs):
-                    lanes = []
-                    for lane in range(connections):
-                        share = share_goods(goods, lane, connections)
-                        lanes.append(Lane(kind, share, number, effort.call_s))
-                        number += 1
-                    figure.add(*gather(workers.run(lanes)))
-                figures.append(figure)
-    return figures
+        for run in range(effort.runs):
+            tell(f"gRPC: run {run + 1} of {effort.runs}")
+            for figure, kind, connections, goods in rows:
+                lanes = []
+                for lane in range(connections):
+                    share = share_goods(goods, lane, connections)
+                    lanes.append(Lane(kind, share, number, effort.call_s))
+                    number += 1
+                figure.add(*gather(workers.run(lanes)))
+    return [figure for figure, _, _, _ in rows]
 
 
 def _figure(kind: str, connections: int, goods: Sequence[Goods]) -> Figure:

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,7 +34,6 @@ def describe_machine(data: Path) -> dict[str, str]:
     return {
         "processor": cpu_model(),
         "cores": f"{cores}, {pinned}; client and server share them",
-        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "file system": file_system(data),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -93,35 +91,43 @@ def commit() -> str:
     return f"commit {head}{' with changes' if ask('status', '--porcelain') else ''}"
 
 
-def measure_syncs(data: Path, count: int, runs: int) -> Figure:
-    """Measure a write of 4 KiB and its fdatasync on the disk of the data directory.
+class SyncProbe:
+    """Times a write of 4 KiB and its fdatasync on the disk of a data directory, run by run.
 
     Parameters
     ----------
     data : Path
     count : int
         Writes of each run.
-    runs : int
     """
-    figure = Figure(SECTION, SYNC_NAME)
-    path = data / "sync-test"
-    block = bytes(WRITE_BYTES)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, block * FILE_WRITES)
-        os.fsync(descriptor)
-        # The contents change, so that no layer below can leave the write out.
-        for run in range(runs):
-            times = np.zeros(count, dtype=np.int64)
-            begin_s = time.monotonic()
-            for number in range(count):
-                words = (run * count + number + 1).to_bytes(8, sys.byteorder)
-                begin_ns = time.perf_counter_ns()
-                os.pwrite(descriptor, words + block[8:], number % FILE_WRITES * WRITE_BYTES)
-                os.fdatasync(descriptor)
-                times[number] = time.perf_counter_ns() - begin_ns
-            figure.add(times, time.monotonic() - begin_s)
-    finally:
-        os.close(descriptor)
-        path.unlink()
-    return figure
+
+    def __init__(self, data: Path, count: int) -> None:
+        self.figure = Figure(SECTION, SYNC_NAME)
+        self._path = data / "sync-test"
+        self._count = count
+        self._written = 0
+
+    def __enter__(self) -> "SyncProbe":
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(self._descriptor, bytes(WRITE_BYTES * FILE_WRITES))
+        os.fsync(self._descriptor)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+        self._path.unlink()
+
+    def run(self) -> None:
+        """Measure one run."""
+        times = np.zeros(self._count, dtype=np.int64)
+        begin_s = time.monotonic()
+        for at in range(self._count):
+            self._written += 1
+            # The contents change, so that no layer below can leave the write out.
+            block = self._written.to_bytes(8, "little") + bytes(WRITE_BYTES - 8)
+            offset = self._written % FILE_WRITES * WRITE_BYTES
+            begin_ns = time.perf_counter_ns()
+            os.pwrite(self._descriptor, block, offset)
+            os.fdatasync(self._descriptor)
+            times[at] = time.perf_counter_ns() - begin_ns
+        self.figure.add(times, time.monotonic() - begin_s)

@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 #: Each verb with its line of help. Listing them imports none: some need extras, all take time.
 VERBS = {
+    "bench": "Measure decisions, quotes and durable commits on this machine.",
     "config": "Show every setting and where it comes from.",
     "demo": "Replay real baskets through a server on this machine and reconcile them.",
     "offers": "Check program files, and say what is wrong with them and what they cost.",

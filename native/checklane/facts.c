@@ -1,0 +1,164 @@
+/* The facts of a decision: written into its entry, and read back to judge a return or to make the
+ * same decision again. An entry that was read from the journal has been checked there, so its facts
+ * are what we wrote; one that comes from outside (a replay) is checked here. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+
+static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
+{
+    if (size > 0) memcpy(at, bytes, size);
+    return at + size;
+}
+
+static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint32_t count)
+{
+    record_head_t head = {.applied_lsn = lsn, .cell_count = count};
+    return put(put(at, &head, sizeof head), cells, count * sizeof *cells);
+}
+
+static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
+{
+    const basket_t *basket = &session->basket;
+    *count = 0;
+    for (uint32_t i = 0; i < basket->line_count; i++) {
+        const line_t *line = &basket->lines[i];
+        if (line->kind == LINE_KIND_RETURN) continue;
+        sold_line_t sold = {
+            .line_id = line->line_id,
+            .count = line->count,
+            .gross_minor = line->amount_minor,
+            .net_minor = line->amount_minor - session->decision.line_discount_minor[i]};
+        at = put(at, &sold, sizeof sold);
+        ++*count;
+    }
+    return at;
+}
+
+static uint8_t *put_found(const session_t *session, uint8_t *at)
+{
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        const found_t *found = &session->found[i];
+        found_record_t record = {.member = found->member,
+                                 .account_group = found->account_group,
+                                 .tier = found->tier,
+                                 .result = found->result,
+                                 .role = found->role};
+        at = put(at, &record, sizeof record);
+    }
+    return at;
+}
+
+/* All that the decision read, as layout.h draws it. Returns its size. */
+uint32_t write_facts(session_t *session)
+{
+    const facts_t *facts = &session->facts;
+    facts_header_t header = {.decided_unix_ms = facts->decided_unix_ms,
+                             .member = facts->member,
+                             .account_group = facts->account_group,
+                             .record = facts->record,
+                             .semantics_version = SEMANTICS_VERSION,
+                             .degraded_level = facts->degraded_level,
+                             .group_cells = facts->group_cell_count,
+                             .member_cells = facts->member_cell_count,
+                             .wallet_count = facts->wallet_count,
+                             .stopped_count = facts->stopped_count,
+                             .found_count = session->found_count,
+                             .flags = session->is_voided_before ? FACTS_FLAG_VOIDED_BEFORE : 0};
+    memcpy(header.program_hash, session->live->program->hash, 16);
+    memcpy(header.catalogue_hash, session->live->catalogue->hash, 16);
+    uint8_t *at = session->facts_bytes + sizeof header;
+    at = put_record(at, facts->group_lsn, facts->group_cells, facts->group_cell_count);
+    at = put_record(at, facts->member_lsn, facts->member_cells, facts->member_cell_count);
+    at = put(at, facts->wallet, facts->wallet_count * sizeof facts->wallet[0]);
+    at = put(at, facts->stopped, facts->stopped_count * sizeof facts->stopped[0]);
+    at = put_sold(session, at, &header.sold_count);
+    at = put_found(session, at);
+    memcpy(session->facts_bytes, &header, sizeof header);
+    INVARIANT(at <= session->facts_bytes + sizeof session->facts_bytes);
+    return (uint32_t)(at - session->facts_bytes);
+}
+
+/* ------------------------------------------------------------------ read back ---- */
+
+/* Takes `count` records of `bytes` each off the front of what is left; false: there are fewer. */
+static bool take(bytes_t *left, const void **at, size_t count, size_t bytes)
+{
+    if (left->size / bytes < count) return false;
+    *at = left->at;
+    left->at += count * bytes;
+    left->size -= (uint32_t)(count * bytes);
+    return true;
+}
+
+bool read_facts(bytes_t bytes, entry_facts_t *facts)
+{
+    const void *at;
+    if (bytes.size < sizeof facts->header) return false;
+    memcpy(&facts->header, bytes.at, sizeof facts->header);
+    const facts_header_t *header = &facts->header;
+    bytes.at += sizeof *header;
+    bytes.size -= (uint32_t)sizeof *header;
+    if (header->wallet_count > WALLET_MAX || header->stopped_count > STOPPED_MAX) return false;
+    if (header->sold_count > BASKET_LINES_MAX || header->found_count > IDENTIFIERS_MAX) return false;
+    if (!take(&bytes, &at, 1, sizeof(record_head_t))) return false;
+    facts->group_lsn = ((const record_head_t *)at)->applied_lsn;
+    if (!take(&bytes, (const void **)&facts->group_cells, header->group_cells, sizeof(cell_t))) {
+        return false;
+    }
+    if (!take(&bytes, &at, 1, sizeof(record_head_t))) return false;
+    facts->member_lsn = ((const record_head_t *)at)->applied_lsn;
+    if (!take(&bytes, (const void **)&facts->member_cells, header->member_cells, sizeof(cell_t))) {
+        return false;
+    }
+    return take(&bytes, (const void **)&facts->wallet, header->wallet_count, 8)
+           && take(&bytes, (const void **)&facts->stopped, header->stopped_count, 8)
+           && take(&bytes, (const void **)&facts->sold, header->sold_count, sizeof(sold_line_t))
+           && take(&bytes, (const void **)&facts->found, header->found_count,
+                   sizeof(found_record_t));
+}
+
+static void restore_facts(session_t *session, const entry_facts_t *from)
+{
+    facts_t *facts = &session->facts;
+    const facts_header_t *header = &from->header;
+    facts->decided_unix_ms = header->decided_unix_ms;
+    facts->degraded_level = header->degraded_level;
+    facts->member = header->member;
+    facts->account_group = header->account_group;
+    facts->record = header->record;
+    facts->group_cells = from->group_cells;
+    facts->group_cell_count = header->group_cells;
+    facts->member_cells = from->member_cells;
+    facts->member_cell_count = header->member_cells;
+    facts->wallet = from->wallet;
+    facts->wallet_count = header->wallet_count;
+    facts->stopped = from->stopped;
+    facts->stopped_count = header->stopped_count;
+    facts->group_lsn = from->group_lsn;
+    facts->member_lsn = from->member_lsn;
+    session->found_count = header->found_count;
+    for (uint32_t i = 0; i < header->found_count; i++) {
+        const found_record_t *found = &from->found[i];
+        session->found[i] = (found_t){.member = found->member,
+                                      .account_group = found->account_group,
+                                      .tier = found->tier,
+                                      .result = found->result,
+                                      .role = found->role};
+    }
+    session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
+}
+
+status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from)
+{
+    uint32_t exception_count;
+    status_t status = resolve_basket(session, session->wire.commit.paid);
+    if (status != STATUS_OK) return status;
+    restore_facts(session, from);
+    status = decide(session);
+    if (status == STATUS_OK) status = compare_figures(session, &exception_count);
+    if (status != STATUS_OK) return status;
+    if (session->is_voided_before) give_nothing(&session->decision);
+    return write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
+}
