@@ -145,7 +145,11 @@ def test_the_verb_names_the_parts():
 def test_the_verb_measures_everything_and_writes_its_report(tmp_path):
     done = CliRunner().invoke(bench, ["--quick", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.html", "bench.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "bench.html",
+        "bench.json",
+        "bench.md",
+    ]
     found = json.loads((tmp_path / "bench.json").read_text())
     assert {"processor", "cores", "kernel", "load", "python", "checklane"} <= set(found["machine"])
     figures = {figure["name"]: figure for figure in found["figures"]}
@@ -166,7 +170,10 @@ def test_the_verb_measures_everything_and_writes_its_report(tmp_path):
     # The same baskets through the port were decided as in this process.
     assert figures["quote, 1 in flight"]["checksum"] == figures["quote, 1 connection"]["checksum"]
     page = (tmp_path / "bench.html").read_text()
-    assert all(figure["checksum"] in page for figure in figures.values())
+    table = (tmp_path / "bench.md").read_text()
+    for figure in figures.values():
+        assert figure["checksum"] in page
+        assert f"| {figure['name']} |" in table
     assert "http" not in page
 
 

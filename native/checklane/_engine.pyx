@@ -5,6 +5,7 @@ answers bytes and plain numbers. What a call means is said in engine.h.
 """
 
 import os
+import threading
 
 import numpy as np
 
@@ -163,6 +164,7 @@ cdef extern from "checklane/engine.h" nogil:
     const int METHOD_NUMBERS
     const char *method_name(uint32_t method)
     status_t engine_open(const engine_options_t *options, engine_t **engine, fault_t *fault)
+    void engine_drain(engine_t *engine)
     void engine_close(engine_t *engine)
     status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
                          size_t request_size, reply_t *reply, fault_t *fault)
@@ -182,6 +184,46 @@ cdef extern from "checklane/engine.h" nogil:
     status_t ledger_seek(ledger_reader_t *reader, uint64_t lsn)
     status_t ledger_next(ledger_reader_t *reader, entry_t *entry)
     status_t engine_checkpoint(engine_t *engine)
+
+
+cdef extern from "checklane/audit.h" nogil:
+    ctypedef struct journal_reader_t:
+        pass
+    ctypedef struct audit_t:
+        pass
+    ctypedef struct audit_options_t:
+        const char *journal_directory
+        const char *accounts_directory
+        const char *scratch_directory
+        uint32_t retention_days
+    ctypedef struct audit_report_t:
+        uint64_t program_key
+        uint64_t salt
+        uint32_t node
+        uint32_t partition
+        uint64_t first_lsn
+        uint64_t first_segment
+        uint64_t last_lsn
+        uint64_t last_position
+        uint64_t end_position
+        uint32_t last_crc
+        uint64_t begun_lsn
+        uint64_t replayed_lsn
+        uint64_t covered_lsn
+        bint is_compared
+        bint is_done
+        uint64_t records
+        uint64_t records_ahead
+        uint64_t differences
+        char difference[400]
+    status_t audit_open(const audit_options_t *options, audit_t **audit, fault_t *fault)
+    void audit_close(audit_t *audit)
+    status_t audit_step(audit_t *audit, uint64_t entries, fault_t *fault)
+    status_t audit_finish(audit_t *audit, fault_t *fault)
+    void audit_tell(const audit_t *audit, audit_report_t *report)
+    journal_reader_t *audit_reader(audit_t *audit)
+    status_t journal_seek(journal_reader_t *reader, uint64_t lsn)
+    status_t journal_next(journal_reader_t *reader, entry_t *entry)
 
 
 METHODS = {
@@ -210,17 +252,28 @@ cdef raise_fault(status_t status, fault_t *fault):
 
 cdef bytes hash_of(path):
     """The content hash in a snapshot's file name: ``<kind>-<32 hex>.lmdb``."""
-    return bytes.fromhex(path.rsplit("-", 1)[1].removesuffix(".lmdb"))
+    content = bytes.fromhex(path.rpartition("-")[2].removesuffix(".lmdb"))
+    if len(content) != 16:
+        raise ValueError(f"{path}: a snapshot is named by the 32 digits of its hash")
+    return content
 
 
 cdef const char *text_or_null(bytes text):
-    return NULL if text is None else <const char *>text
+    cdef const char *at = NULL
+    if text is not None:
+        at = text
+    return at
 
 
 cdef class Engine:
     """One open data directory; see _engine.pyi."""
 
+    # A call holds the engine from the moment it has the pointer, and `close` waits for the last:
+    # else it could free the engine between a call's look at the pointer and its entry. Both sides
+    # run under the interpreter's lock.
     cdef engine_t *engine
+    cdef Py_ssize_t holders
+    cdef object released
 
     def __cinit__(self, str data_directory not None, *, int sessions, int checkpoint_pause_ms,
                   int node, int partition, bytes identity_key not None,
@@ -249,16 +302,22 @@ cdef class Engine:
         if self.engine != NULL:
             engine_close(self.engine)
 
-    cdef engine_t *opened(self) except NULL:
+    cdef engine_t *hold(self) except NULL:
         if self.engine == NULL:
             raise EngineError(3, "engine")
+        self.holders += 1
         return self.engine
+
+    cdef void release(self) noexcept:
+        self.holders -= 1
+        if self.holders == 0 and self.released is not None:
+            self.released.set()
 
     def call(self, unsigned int method, bytes request not None):
         """Answer one request: (0, response) or (status, place)."""
-        cdef engine_t *engine = self.opened()
         cdef const uint8_t *at = request
         cdef size_t size = len(request)
+        cdef engine_t *engine
         cdef fault_t fault
         cdef reply_t reply
         cdef status_t status
@@ -268,8 +327,10 @@ cdef class Engine:
         if reply.at == NULL:
             raise MemoryError
         try:
+            engine = self.hold()
             with nogil:
                 status = engine_call(engine, method, at, size, &reply, &fault)
+            self.release()
             if status != 0:
                 return status, fault.place.decode("utf-8", "replace")
             return 0, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
@@ -278,7 +339,6 @@ cdef class Engine:
 
     def activate(self, program, catalogue, members, *, bint is_recorded=True):
         """Make snapshot files live in one swap; None keeps what is live."""
-        cdef engine_t *engine = self.opened()
         cdef fault_t fault
         cdef status_t status
         cdef list files = [None if path is None else os.fspath(path).encode()
@@ -291,26 +351,28 @@ cdef class Engine:
         cdef const char *members_hash = text_or_null(hashes[0])
         cdef const char *catalogue_hash = text_or_null(hashes[1])
         cdef const char *program_hash = text_or_null(hashes[2])
+        cdef engine_t *engine = self.hold()
         with nogil:
             status = engine_activate(engine, members_path, <const uint8_t *>members_hash,
                                      catalogue_path, <const uint8_t *>catalogue_hash,
                                      program_path, <const uint8_t *>program_hash, is_recorded,
                                      &fault)
+        self.release()
         if status != 0:
             raise_fault(status, &fault)
 
     def read_entries(self, uint64_t from_lsn, int limit, size_t max_bytes):
         """Return durable entries from a sequence number on, whole, as they lie in the journal."""
-        cdef engine_t *engine = self.opened()
         cdef ledger_reader_t *reader = NULL
         cdef entry_t entry
         cdef status_t status
         cdef size_t size = 0
+        cdef engine_t *engine = self.hold()
         found = []
-        status = engine_reader_open(engine, &reader)
-        if status != 0:
-            raise EngineError(status, "reader")
         try:
+            status = engine_reader_open(engine, &reader)
+            if status != 0:
+                raise EngineError(status, "reader")
             with nogil:
                 status = ledger_seek(reader, from_lsn)
             while status == 0 and len(found) < limit:
@@ -326,31 +388,33 @@ cdef class Engine:
                 raise EngineError(status, f"lsn {from_lsn}")
         finally:
             ledger_reader_close(reader)
+            self.release()
         return found
 
     def time_decisions(self, bytes request not None, uint32_t count):
         """Decide the basket of a quote again and again; return each time in ns, and the steps."""
-        cdef engine_t *engine = self.opened()
         cdef const uint8_t *at = request
         cdef size_t size = len(request)
-        cdef uint32_t[::1] nanoseconds
+        cdef uint32_t[::1] times_view
+        cdef uint32_t *nanoseconds
         cdef uint64_t steps = 0
         cdef fault_t fault
         cdef status_t status
         if count == 0:
             raise ValueError("time at least one decision")
         times = np.zeros(count, dtype=np.uint32)
-        nanoseconds = times
+        times_view = times
+        nanoseconds = &times_view[0]
+        cdef engine_t *engine = self.hold()
         with nogil:
-            status = engine_time_decisions(engine, at, size, count, &nanoseconds[0], &steps,
-                                           &fault)
+            status = engine_time_decisions(engine, at, size, count, nanoseconds, &steps, &fault)
+        self.release()
         if status != 0:
             raise_fault(status, &fault)
         return times, steps
 
     def replay(self, bytes entry not None, program, catalogue):
         """Decide a committed sale again from its entry; return (status, answer or place)."""
-        cdef engine_t *engine = self.opened()
         cdef bytes program_path = os.fspath(program).encode()
         cdef bytes catalogue_path = os.fspath(catalogue).encode()
         cdef bytes program_hash = hash_of(os.fspath(program))
@@ -372,14 +436,17 @@ cdef class Engine:
         reply.size = 0
         # One block: the reply, and behind it the entry, aligned as malloc aligns.
         cdef uint8_t *block = <uint8_t *>malloc(REPLY_BYTES_MAX + size)
+        cdef engine_t *engine
         try:
             if block == NULL:
                 raise MemoryError
+            engine = self.hold()
             reply.at = block
             memcpy(block + REPLY_BYTES_MAX, <const char *>entry, size)
             with nogil:
                 status = engine_replay(engine, block + REPLY_BYTES_MAX, size, &then_program,
                                        &then_catalogue, &reply, &fault)
+            self.release()
             if status != 0:
                 return status, fault.place.decode("utf-8", "replace")
             return 0, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
@@ -390,17 +457,23 @@ cdef class Engine:
 
     def checkpoint(self):
         """Write every durable change to the accounts; the next start replays nothing older."""
-        cdef engine_t *engine = self.opened()
+        cdef engine_t *engine = self.hold()
         cdef status_t status
         with nogil:
             status = engine_checkpoint(engine)
+        self.release()
         if status != 0:
             raise EngineError(status, "checkpoint")
 
     def stats(self):
         """Return counters and gauges by name; empty until a program is live."""
         cdef ledger_metrics_t metrics
-        if not engine_measure(self.opened(), &metrics):
+        cdef engine_t *engine = self.hold()
+        cdef bint is_open
+        with nogil:
+            is_open = engine_measure(engine, &metrics)
+        self.release()
+        if not is_open:
             return {}
         return {
             "entries": metrics.entries,
@@ -427,9 +500,121 @@ cdef class Engine:
         """Wait for calls under way, write out what waits, checkpoint, free everything."""
         cdef engine_t *engine = self.engine
         self.engine = NULL
-        if engine != NULL:
+        if engine == NULL:
+            return
+        if self.holders > 0:
+            self.released = threading.Event()
             with nogil:
-                engine_close(engine)
+                engine_drain(engine)
+            self.released.wait()
+        with nogil:
+            engine_close(engine)
+
+
+cdef class LedgerAudit:
+    """A journal, and the accounts derived from it, looked at from outside; see _engine.pyi."""
+
+    cdef audit_t *audit
+
+    def __cinit__(self, str journal not None, *, str accounts=None, str scratch=None,
+                  uint32_t retention_days=0):
+        cdef audit_options_t options
+        cdef fault_t fault
+        cdef status_t status
+        cdef list paths = [None if path is None else os.fsencode(path)
+                           for path in (journal, accounts, scratch)]
+        memset(&options, 0, sizeof(options))
+        memset(&fault, 0, sizeof(fault))
+        options.journal_directory = text_or_null(paths[0])
+        options.accounts_directory = text_or_null(paths[1])
+        options.scratch_directory = text_or_null(paths[2])
+        options.retention_days = retention_days
+        with nogil:
+            status = audit_open(&options, &self.audit, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def __dealloc__(self):
+        audit_close(self.audit)
+
+    cdef audit_t *opened(self) except NULL:
+        if self.audit == NULL:
+            raise EngineError(3, "audit")
+        return self.audit
+
+    def step(self, uint64_t entries):
+        """Replay up to so many entries; return the report."""
+        cdef audit_t *audit = self.opened()
+        cdef fault_t fault
+        cdef status_t status
+        with nogil:
+            status = audit_step(audit, entries, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+        return self.report()
+
+    def finish(self):
+        """Write the rebuilt accounts into the scratch directory."""
+        cdef audit_t *audit = self.opened()
+        cdef fault_t fault
+        cdef status_t status
+        with nogil:
+            status = audit_finish(audit, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def report(self):
+        """Return what is known so far, by name."""
+        cdef audit_report_t report
+        audit_tell(self.opened(), &report)
+        return {
+            "program_key": report.program_key,
+            "salt": report.salt,
+            "node": report.node,
+            "partition": report.partition,
+            "first_lsn": report.first_lsn,
+            "first_segment": report.first_segment,
+            "last_lsn": report.last_lsn,
+            "last_position": report.last_position,
+            "end_position": report.end_position,
+            "last_crc": report.last_crc,
+            "begun_lsn": report.begun_lsn,
+            "replayed_lsn": report.replayed_lsn,
+            "covered_lsn": report.covered_lsn,
+            "is_compared": bool(report.is_compared),
+            "is_done": bool(report.is_done),
+            "records": report.records,
+            "records_ahead": report.records_ahead,
+            "differences": report.differences,
+            "difference": report.difference.decode("utf-8", "replace"),
+        }
+
+    def read_entries(self, uint64_t from_lsn, int limit, size_t max_bytes):
+        """Return entries from a sequence number on, whole, as they lie in the journal."""
+        cdef journal_reader_t *reader = audit_reader(self.opened())
+        cdef entry_t entry
+        cdef status_t status
+        cdef size_t size = 0
+        found = []
+        with nogil:
+            status = journal_seek(reader, from_lsn)
+        while status == 0 and len(found) < limit and size < max_bytes:
+            with nogil:
+                status = journal_next(reader, &entry)
+            if status != 0 or entry.header == NULL:
+                break
+            size += entry.header.length
+            found.append(PyBytes_FromStringAndSize(<char *>entry.header, entry.header.length))
+        if status != 0:
+            raise EngineError(status, f"lsn {from_lsn}")
+        return found
+
+    def close(self):
+        """Free everything; nothing of it is needed any more."""
+        cdef audit_t *audit = self.audit
+        self.audit = NULL
+        with nogil:
+            audit_close(audit)
 
 
 def struct_sizes():

@@ -54,6 +54,25 @@
 
 #define FAMILIES 8
 #define COVERED_KEY "covered"
+/* Receipts and keys lie in a ring of sub-databases, one a month of post time. Two more than are
+ * visible at most: the ring's next slot is dropped long before it is due. */
+#define MONTHLY_FAMILIES 2
+#define MONTH_SLOTS 32
+#define MONTHS_KEY "months"
+_Static_assert(FAMILY_KEY == FAMILY_RECEIPT + 1, "the monthly families stand side by side");
+_Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and two more");
+/* Words of the smallest filter; it grows fourfold when it holds half as many records. */
+#define FILTER_WORDS_MIN (64 * 1024)
+/* A replay in place, for entries of so many movements; longer ones take the way of a group. */
+#define REPLAY_MOVEMENTS_MAX 64
+/* A long replay gets a memtable of this many times the arena and the slots, so that a million
+ * entries of 250 B in memory fit without a checkpoint in between. */
+#define REPLAY_ARENA_TIMES 2
+#define REPLAY_SLOTS_TIMES 4
+/* Records in one transaction, against those of a paced one, when nobody waits for the disk. */
+#define HURRY_TIMES 16
+/* The first two pages of the environment's file, of 64 KiB at most. */
+#define METAS_BYTES_MAX (2 * 64 * 1024)
 /* Records that one group may touch. 512 entries * 8 records = 4,096, and room for one largest
  * entry on top; twice as many slots keep probes short: 16,384 * 32 B = 512 KiB. */
 #define DRAFTS_MAX 8192
@@ -66,14 +85,25 @@ _Static_assert(DRAFTS_MAX >= 2 * MOVEMENTS_MAX, "one largest entry must always f
 #define DRAFT_BYTES (2 * ENTRY_DRAFT_BYTES_MAX)
 #define DRAFT_KEEP_BYTES (16 * 1024 * 1024)
 #define DRAFT_ROOM_CELLS 8
+#define DAY_MS 86400000
 
 /* A record with its key: in a memtable's arena, or a draft. */
 typedef struct stored {
+    uint32_t room_cells; /* that fit behind the head */
+    uint32_t reserved;
     record_key_t key;
     record_head_t head;
     cell_t cells[];
 } stored_t;
-_Static_assert(sizeof(stored_t) == 40, "cells stay 8-byte aligned");
+_Static_assert(sizeof(stored_t) == 48, "cells stay 16-byte aligned");
+
+/* In which month's sub-databases a record of a monthly family may be: bit n of a word stands for
+ * slot n of the ring. A key has two words, and is in none but the slots that both name. */
+typedef struct filter {
+    uint64_t mask;
+    uint64_t count; /* records noted; the checkpointer's */
+    _Atomic uint32_t words[];
+} filter_t;
 
 typedef struct memtable_slot {
     uint64_t hash; /* written once, before the first pointer */
@@ -101,14 +131,12 @@ typedef struct draft_slot {
     record_key_t key;
     stored_t *draft;      /* newest version in this group; NULL: none (yet) */
     uint64_t entry_lsn;   /* entry that made it, or looked at it and had nothing to do */
-    uint32_t room_cells;  /* of the draft */
     uint32_t group_number; /* the slot is empty when this is not the open group's */
 } draft_slot_t;
 
 /* What an entry's first touch of a record replaced. */
 typedef struct undo {
     uint32_t slot;
-    uint32_t room_cells;
     stored_t *draft;
     uint64_t entry_lsn;
 } undo_t;
@@ -144,8 +172,19 @@ struct accounts {
     accounts_options_t options;
     const machine_t *machine;
     MDB_env *environment;
-    MDB_dbi families[FAMILIES + 1];
+    MDB_dbi families[FAMILIES + 1]; /* the monthly ones have none */
+    MDB_dbi months[MONTHLY_FAMILIES][MONTH_SLOTS];
     MDB_dbi meta;
+    /* Which month's records a slot of the ring holds; 0 none. The checkpointer stores it before it
+     * commits the month's first record; a reader looks for that only when the memtable is gone. */
+    _Atomic uint32_t slot_months[MONTHLY_FAMILIES][MONTH_SLOTS];
+    bool is_months_dirty;
+    /* Post time as the writer knows it: months since 1970, and the oldest that is visible. */
+    int64_t post_day;
+    _Atomic uint32_t newest_month;
+    _Atomic uint32_t oldest_month;
+    _Atomic(filter_t *) filter; /* NULL: not built yet, or no memory for it */
+    filter_t *retired_filter;   /* readers may hold it until the next retirement */
     _Atomic(tables_t *) tables;
     _Atomic uint64_t epoch;
     atomic_bool has_frozen;
@@ -187,17 +226,22 @@ static bool key_equal(const record_key_t *left, const record_key_t *right)
     return memcmp(left, right, sizeof *left) == 0;
 }
 
+static bool is_monthly(uint8_t family)
+{
+    return family == FAMILY_RECEIPT || family == FAMILY_KEY;
+}
+
 static uint64_t stored_bytes(uint32_t cell_count)
 {
     return sizeof(stored_t) + (uint64_t)cell_count * sizeof(cell_t);
 }
 
-static memtable_t *memtable_new(const accounts_options_t *options)
+static memtable_t *memtable_new(uint64_t slot_count, uint64_t arena_bytes)
 {
     memtable_t *table = calloc(1, sizeof *table);
     if (table == NULL) return NULL;
-    size_t slot_bytes = options->memtable_slots * sizeof(memtable_slot_t);
-    table->mapped_bytes = slot_bytes + options->memtable_bytes;
+    size_t slot_bytes = slot_count * sizeof(memtable_slot_t);
+    table->mapped_bytes = slot_bytes + arena_bytes;
     /* Zero pages appear as they are touched: an idle memtable costs next to nothing. */
     void *memory = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -206,9 +250,9 @@ static memtable_t *memtable_new(const accounts_options_t *options)
         return NULL;
     }
     table->slots = memory;
-    table->mask = options->memtable_slots - 1;
+    table->mask = slot_count - 1;
     table->arena = (uint8_t *)memory + slot_bytes;
-    table->arena_bytes = options->memtable_bytes;
+    table->arena_bytes = arena_bytes;
     return table;
 }
 
@@ -238,6 +282,7 @@ static void memtable_put(memtable_t *table, uint64_t hash, const stored_t *draft
     INVARIANT(used + bytes <= table->arena_bytes);
     stored_t *record = (stored_t *)(void *)(table->arena + used);
     memcpy(record, draft, bytes);
+    record->room_cells = draft->head.cell_count;
     atomic_store_explicit(&table->used, used + bytes, memory_order_relaxed);
     for (uint64_t at = hash & table->mask;; at = (at + 1) & table->mask) {
         memtable_slot_t *slot = &table->slots[at];
@@ -253,6 +298,52 @@ static void memtable_put(memtable_t *table, uint64_t hash, const stored_t *draft
         atomic_store_explicit(&slot->record, record, memory_order_release);
         return;
     }
+}
+
+/* ---------------------------------------------------------------- months ------------------ */
+
+/* The month of a day since 1970: January 1970 is 1, so that 0 says "none". */
+static uint32_t month_of_day(int64_t day)
+{
+    /* Years that begin in March put the leap day last; 400 of them have 146,097 days. */
+    int64_t shifted = day + 719468;
+    int64_t era = shifted / 146097;
+    int64_t in_era = shifted % 146097;
+    int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+    int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+    int64_t march_month = (5 * in_year + 2) / 153;
+    return (uint32_t)(12 * (400 * era + year - 1970) + march_month + 3);
+}
+
+void accounts_advance(accounts_t *accounts, int64_t post_unix_ms)
+{
+    int64_t day = post_unix_ms / DAY_MS;
+    if (day <= accounts->post_day) return;
+    accounts->post_day = day;
+    uint32_t month = month_of_day(day);
+    uint32_t kept = (accounts->options.retention_days + 27) / 28;
+    atomic_store_explicit(&accounts->newest_month, month, memory_order_relaxed);
+    uint32_t oldest = month > kept ? month - kept : 0;
+    atomic_store_explicit(&accounts->oldest_month, oldest, memory_order_relaxed);
+}
+
+/* The slots in which a key may be; without a filter, all. */
+static uint32_t filter_slots(const filter_t *filter, uint64_t hash)
+{
+    if (filter == NULL) return UINT32_MAX;
+    uint32_t first =
+        atomic_load_explicit(&filter->words[hash & filter->mask], memory_order_relaxed);
+    if (first == 0) return 0;
+    return first & atomic_load_explicit(&filter->words[hash >> 32 & filter->mask],
+                                        memory_order_relaxed);
+}
+
+static void filter_note(filter_t *filter, uint64_t hash, uint32_t month)
+{
+    uint32_t bit = 1u << month % MONTH_SLOTS;
+    atomic_fetch_or_explicit(&filter->words[hash & filter->mask], bit, memory_order_relaxed);
+    atomic_fetch_or_explicit(&filter->words[hash >> 32 & filter->mask], bit, memory_order_relaxed);
+    filter->count++;
 }
 
 /* ---------------------------------------------------------------- reading ----------------- */
@@ -343,30 +434,73 @@ static record_t record_of_stored(const stored_t *stored)
 
 static draft_slot_t *group_find(const group_t *group, uint64_t hash, const record_key_t *key);
 
+/* A record that nothing newer hides, unless its month is out of retention. */
+static record_t visible(const accounts_t *accounts, uint8_t family, record_t record)
+{
+    uint32_t oldest = atomic_load_explicit(&accounts->oldest_month, memory_order_relaxed);
+    if (!is_monthly(family) || record.head->month >= oldest) return record;
+    record_t absent = {&absent_head, NULL};
+    return absent;
+}
+
+/* The record of a key in one sub-database of the view; the absent one when it is not there. */
+static record_t read_table(const accounts_view_t *view, MDB_dbi table, record_key_t *key)
+{
+    MDB_val name = {sizeof *key, key};
+    MDB_val value;
+    int error = mdb_get(view_transaction(view), table, &name, &value);
+    if (error == 0) return record_of_value(&value);
+    if (error != MDB_NOTFOUND) {
+        accounts_fatal(view->reader->accounts, "reading the accounts failed", error);
+    }
+    record_t absent = {&absent_head, NULL};
+    return absent;
+}
+
+/* Looks through the months in which the key may be, the newest first. */
+static record_t read_months(const accounts_view_t *view, record_key_t *key, uint64_t hash)
+{
+    accounts_t *accounts = view->reader->accounts;
+    uint32_t month = atomic_load_explicit(&accounts->newest_month, memory_order_relaxed);
+    uint32_t oldest = atomic_load_explicit(&accounts->oldest_month, memory_order_relaxed);
+    uint32_t family = key->family - FAMILY_RECEIPT;
+    uint32_t slots = filter_slots(atomic_load(&accounts->filter), hash);
+    for (; month >= oldest && month > 0 && slots != 0; month--) {
+        uint32_t slot = month % MONTH_SLOTS;
+        if ((slots >> slot & 1) == 0) continue;
+        slots &= ~(1u << slot);
+        if (atomic_load(&accounts->slot_months[family][slot]) != month) continue;
+        record_t record = read_table(view, accounts->months[family][slot], key);
+        if (record.head->month == month) return record;
+    }
+    record_t absent = {&absent_head, NULL};
+    return absent;
+}
+
+static record_t read_environment(const accounts_view_t *view, record_key_t *key, uint64_t hash)
+{
+    if (is_monthly(key->family)) return read_months(view, key, hash);
+    return read_table(view, view->reader->accounts->families[key->family], key);
+}
+
 record_t accounts_read(const accounts_view_t *view, record_key_t key)
 {
     INVARIANT(key.family >= 1);
     INVARIANT(key.family <= FAMILIES);
+    const accounts_t *accounts = view->reader->accounts;
     uint64_t hash = key_hash(&key);
     if (view->group != NULL) {
         const draft_slot_t *slot = group_find(view->group, hash, &key);
         if (slot->group_number == view->group->number && slot->draft != NULL) {
-            return record_of_stored(slot->draft);
+            return visible(accounts, key.family, record_of_stored(slot->draft));
         }
     }
     const stored_t *stored = memtable_find(view->tables->active, hash, &key);
     if (stored == NULL && view->tables->frozen != NULL) {
         stored = memtable_find(view->tables->frozen, hash, &key);
     }
-    if (stored != NULL) return record_of_stored(stored);
-    accounts_t *accounts = view->reader->accounts;
-    MDB_val name = {sizeof key, &key};
-    MDB_val value;
-    int error = mdb_get(view_transaction(view), accounts->families[key.family], &name, &value);
-    if (error == 0) return record_of_value(&value);
-    if (error != MDB_NOTFOUND) accounts_fatal(accounts, "reading the accounts failed", error);
-    record_t absent = {&absent_head, NULL};
-    return absent;
+    if (stored != NULL) return visible(accounts, key.family, record_of_stored(stored));
+    return read_environment(view, &key, hash);
 }
 
 /* ---------------------------------------------------------------- walking over all -------- */
@@ -413,6 +547,7 @@ static size_t memtable_collect(const memtable_t *table, uint64_t rank, found_t *
 }
 
 typedef struct walk {
+    const accounts_t *accounts;
     void (*each)(void *context, const record_key_t *key, record_t record);
     void *context;
     const found_t *found;
@@ -422,6 +557,7 @@ typedef struct walk {
 
 static void walk_emit(const walk_t *walk, const record_key_t *key, record_t record)
 {
+    record = visible(walk->accounts, key->family, record);
     if (record.head->cell_count > 0) walk->each(walk->context, key, record);
 }
 
@@ -444,23 +580,75 @@ static bool walk_memtables(walk_t *walk, uint8_t family, const record_key_t *unt
     return is_met;
 }
 
-static int walk_family(walk_t *walk, MDB_txn *transaction, MDB_dbi family_table, uint8_t family)
-{
+/* One sub-database on its way through the merge. */
+typedef struct lane {
     MDB_cursor *cursor;
-    int error = mdb_cursor_open(transaction, family_table, &cursor);
-    if (error != 0) return error;
     MDB_val name;
     MDB_val value;
-    while ((error = mdb_cursor_get(cursor, &name, &value, MDB_NEXT)) == 0) {
-        record_key_t key;
-        INVARIANT(name.mv_size == sizeof key);
-        memcpy(&key, name.mv_data, sizeof key);
-        if (!walk_memtables(walk, family, &key)) walk_emit(walk, &key, record_of_value(&value));
+} lane_t;
+
+/* Moves a lane to its next record; false at its end. */
+static bool lane_next(lane_t *lane, int *error)
+{
+    int moved = mdb_cursor_get(lane->cursor, &lane->name, &lane->value, MDB_NEXT);
+    if (moved != 0 && moved != MDB_NOTFOUND) *error = moved;
+    return moved == 0;
+}
+
+/* Merges lanes in order of their keys with the memtables. Two lanes may hold one key, of which at
+ * most one is visible. */
+static int walk_lanes(walk_t *walk, lane_t *lanes, uint32_t lane_count, uint8_t family)
+{
+    int error = 0;
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < lane_count; i++) {
+        lanes[left] = lanes[i];
+        if (lane_next(&lanes[left], &error)) left++;
+        else mdb_cursor_close(lanes[i].cursor);
     }
-    mdb_cursor_close(cursor);
-    if (error != MDB_NOTFOUND) return error;
-    walk_memtables(walk, family, NULL);
-    return 0;
+    while (left > 0 && error == 0) {
+        uint32_t least = 0;
+        for (uint32_t i = 1; i < left; i++) {
+            INVARIANT(lanes[i].name.mv_size == sizeof(record_key_t));
+            const void *name = lanes[i].name.mv_data;
+            if (memcmp(name, lanes[least].name.mv_data, sizeof(record_key_t)) < 0) least = i;
+        }
+        record_key_t key;
+        INVARIANT(lanes[least].name.mv_size == sizeof key);
+        memcpy(&key, lanes[least].name.mv_data, sizeof key);
+        if (!walk_memtables(walk, family, &key)) {
+            walk_emit(walk, &key, record_of_value(&lanes[least].value));
+        }
+        if (lane_next(&lanes[least], &error)) continue;
+        mdb_cursor_close(lanes[least].cursor);
+        lanes[least] = lanes[--left];
+    }
+    while (left > 0) mdb_cursor_close(lanes[--left].cursor);
+    if (error == 0) walk_memtables(walk, family, NULL);
+    return error;
+}
+
+static int walk_family(walk_t *walk, MDB_txn *transaction, uint8_t family)
+{
+    const accounts_t *accounts = walk->accounts;
+    lane_t lanes[MONTH_SLOTS];
+    uint32_t lane_count = 0;
+    int error = 0;
+    for (uint32_t slot = 0; slot < MONTH_SLOTS && error == 0; slot++) {
+        MDB_dbi table = accounts->families[family];
+        if (is_monthly(family)) {
+            uint32_t ring = family - FAMILY_RECEIPT;
+            if (atomic_load(&accounts->slot_months[ring][slot]) == 0) continue;
+            table = accounts->months[ring][slot];
+        } else if (slot > 0) {
+            break;
+        }
+        error = mdb_cursor_open(transaction, table, &lanes[lane_count].cursor);
+        if (error == 0) lane_count++;
+    }
+    if (error == 0) return walk_lanes(walk, lanes, lane_count, family);
+    while (lane_count > 0) mdb_cursor_close(lanes[--lane_count].cursor);
+    return error;
 }
 
 status_t accounts_each(const accounts_view_t *view,
@@ -479,11 +667,15 @@ status_t accounts_each(const accounts_view_t *view,
     if (tables->frozen != NULL) count = memtable_collect(tables->frozen, 1, found, count, room);
     count = memtable_collect(tables->active, 0, found, count, room);
     qsort(found, count, sizeof *found, found_compare);
-    walk_t walk = {.each = each, .context = context, .found = found, .count = count};
+    walk_t walk = {.accounts = accounts,
+                   .each = each,
+                   .context = context,
+                   .found = found,
+                   .count = count};
     MDB_txn *transaction = view_transaction(view);
     int error = 0;
     for (uint8_t family = 1; family <= FAMILIES && error == 0; family++) {
-        error = walk_family(&walk, transaction, accounts->families[family], family);
+        error = walk_family(&walk, transaction, family);
     }
     free(found);
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
@@ -509,6 +701,8 @@ static stored_t *draft_new(group_t *group, const record_key_t *key, record_t bas
     INVARIANT(group->used + bytes <= DRAFT_BYTES);
     stored_t *draft = (stored_t *)(void *)(group->arena + group->used);
     group->used += bytes;
+    draft->room_cells = room_cells;
+    draft->reserved = 0;
     draft->key = *key;
     draft->head = *base.head;
     if (base.head->cell_count > 0) {
@@ -525,14 +719,17 @@ static bool group_touch(accounts_t *accounts, draft_slot_t *slot, uint64_t lsn)
     record_t base = accounts_read(&accounts->writer->view, slot->key);
     if (base.head->applied_lsn >= lsn) return false;
     undo_t undo = {.slot = (uint32_t)(slot - group->slots),
-                   .room_cells = slot->room_cells,
                    .draft = slot->draft,
                    .entry_lsn = slot->entry_lsn};
     group->undo[group->undo_count++] = undo;
     if (slot->draft != NULL) group->publish_bytes -= stored_bytes(slot->draft->head.cell_count);
-    slot->room_cells = base.head->cell_count + DRAFT_ROOM_CELLS;
-    slot->draft = draft_new(group, &slot->key, base, slot->room_cells);
+    uint32_t room_cells = base.head->cell_count + DRAFT_ROOM_CELLS;
+    slot->draft = draft_new(group, &slot->key, base, room_cells);
     slot->draft->head.applied_lsn = lsn;
+    if (is_monthly(slot->key.family) && slot->draft->head.month == 0) {
+        INVARIANT(accounts->newest_month > 0);
+        slot->draft->head.month = accounts->newest_month;
+    }
     group->publish_bytes += stored_bytes(slot->draft->head.cell_count);
     return true;
 }
@@ -552,40 +749,47 @@ static status_t cell_change(cell_t *cell, const movement_t *movement)
     return STATUS_OK;
 }
 
-/* Applies one movement to the newest draft of its record. */
-static status_t draft_move(group_t *group, draft_slot_t *slot, const movement_t *movement)
+/* Applies one movement to a record that has room for one cell more, or RECORD_CELLS_MAX. */
+static status_t stored_move(stored_t *record, const movement_t *movement)
 {
-    stored_t *draft = slot->draft;
-    uint32_t count = draft->head.cell_count;
-    uint32_t at = record_lower_bound(record_of_stored(draft), &movement->cell);
-    bool is_there = at < count && cell_compare(&draft->cells[at], &movement->cell) == 0;
+    uint32_t count = record->head.cell_count;
+    uint32_t at = record_lower_bound(record_of_stored(record), &movement->cell);
+    bool is_there = at < count && cell_compare(&record->cells[at], &movement->cell) == 0;
     cell_t cell = movement->cell;
     cell.reserved = 0;
-    cell.value = is_there ? draft->cells[at].value : 0;
-    cell.other = is_there ? draft->cells[at].other : 0;
+    cell.value = is_there ? record->cells[at].value : 0;
+    cell.other = is_there ? record->cells[at].other : 0;
     status_t status = cell_change(&cell, movement);
     if (status != STATUS_OK) return status;
     bool is_empty = cell.value == 0 && cell.other == 0;
     size_t behind = count - at;
     if (is_there && !is_empty) {
-        draft->cells[at] = cell;
+        record->cells[at] = cell;
     } else if (is_there) {
-        memmove(&draft->cells[at], &draft->cells[at + 1], (behind - 1) * sizeof cell);
-        draft->head.cell_count--;
+        memmove(&record->cells[at], &record->cells[at + 1], (behind - 1) * sizeof cell);
+        record->head.cell_count--;
     } else if (!is_empty) {
         if (count == RECORD_CELLS_MAX) return STATUS_RECORD_CEILING;
-        if (count == slot->room_cells) {
-            slot->room_cells = 2 * count < RECORD_CELLS_MAX ? 2 * count : RECORD_CELLS_MAX;
-            slot->draft = draft_new(group, &slot->key, record_of_stored(draft), slot->room_cells);
-            draft = slot->draft;
-        }
-        memmove(&draft->cells[at + 1], &draft->cells[at], behind * sizeof cell);
-        draft->cells[at] = cell;
-        draft->head.cell_count++;
+        INVARIANT(count < record->room_cells);
+        memmove(&record->cells[at + 1], &record->cells[at], behind * sizeof cell);
+        record->cells[at] = cell;
+        record->head.cell_count++;
     }
-    group->publish_bytes += draft->head.cell_count * sizeof cell;
-    group->publish_bytes -= count * sizeof cell;
     return STATUS_OK;
+}
+
+/* Applies one movement to the newest draft of its record. */
+static status_t draft_move(group_t *group, draft_slot_t *slot, const movement_t *movement)
+{
+    uint32_t count = slot->draft->head.cell_count;
+    if (count == slot->draft->room_cells && count < RECORD_CELLS_MAX) {
+        uint32_t room_cells = 2 * count < RECORD_CELLS_MAX ? 2 * count : RECORD_CELLS_MAX;
+        slot->draft = draft_new(group, &slot->key, record_of_stored(slot->draft), room_cells);
+    }
+    status_t status = stored_move(slot->draft, movement);
+    group->publish_bytes += slot->draft->head.cell_count * sizeof(cell_t);
+    group->publish_bytes -= count * sizeof(cell_t);
+    return status;
 }
 
 static status_t group_move(accounts_t *accounts, uint64_t lsn, const movement_t *movement)
@@ -617,7 +821,6 @@ static void group_undo(group_t *group)
         draft_slot_t *slot = &group->slots[undo.slot];
         group->publish_bytes -= stored_bytes(slot->draft->head.cell_count);
         slot->draft = undo.draft;
-        slot->room_cells = undo.room_cells;
         slot->entry_lsn = undo.entry_lsn;
         if (slot->draft != NULL) {
             group->publish_bytes += stored_bytes(slot->draft->head.cell_count);
@@ -700,6 +903,187 @@ void accounts_group_publish(accounts_t *accounts)
     accounts_unpin(accounts->writer);
 }
 
+/* ---------------------------------------------------------------- replay ------------------ */
+
+/* Cells for which a record that is changed in place gets room. */
+static uint32_t room_for(uint32_t cell_count)
+{
+    if (cell_count <= 2) return cell_count;
+    uint32_t step = cell_count < 16 ? 4 : 16;
+    uint32_t room = (cell_count + step - 1) / step * step;
+    return room < RECORD_CELLS_MAX ? room : RECORD_CELLS_MAX;
+}
+
+/* A copy of a record with another room, in the arena; NULL when that is used up. */
+static stored_t *arena_copy(memtable_t *table, const record_key_t *key, record_t base,
+                            uint32_t room_cells)
+{
+    uint64_t bytes = stored_bytes(room_cells);
+    uint64_t used = atomic_load_explicit(&table->used, memory_order_relaxed);
+    if (used + bytes > table->arena_bytes) return NULL;
+    atomic_store_explicit(&table->used, used + bytes, memory_order_relaxed);
+    stored_t *copy = (stored_t *)(void *)(table->arena + used);
+    copy->room_cells = room_cells;
+    copy->reserved = 0;
+    copy->key = *key;
+    copy->head = *base.head;
+    if (base.head->cell_count > 0) {
+        memcpy(copy->cells, base.cells, base.head->cell_count * sizeof(cell_t));
+    }
+    return copy;
+}
+
+/* The slot of a key in the active memtable: its own, or the empty one where it belongs. */
+static memtable_slot_t *replay_slot(memtable_t *table, uint64_t hash, const record_key_t *key)
+{
+    for (uint64_t at = hash & table->mask;; at = (at + 1) & table->mask) {
+        memtable_slot_t *slot = &table->slots[at];
+        const stored_t *record = atomic_load_explicit(&slot->record, memory_order_relaxed);
+        if (record == NULL) return slot;
+        if (slot->hash == hash && key_equal(&record->key, key)) return slot;
+    }
+}
+
+/* Nobody reads while a replay changes records in place. */
+static stored_t *slot_record(const memtable_slot_t *slot)
+{
+    return (stored_t *)(uintptr_t)atomic_load_explicit(&slot->record, memory_order_relaxed);
+}
+
+/* Puts what is known of a record into the empty slot; false without room. `is_bound`: this entry
+ * binds it and says that there was no record before, so there is nothing to look for. */
+static bool replay_fetch(accounts_t *accounts, memtable_t *table, memtable_slot_t *slot,
+                         uint64_t hash, record_key_t key, bool is_bound)
+{
+    record_t base = {&absent_head, NULL};
+    if (!is_bound) base = read_environment(&accounts->writer->view, &key, hash);
+    stored_t *record = arena_copy(table, &key, base, room_for(base.head->cell_count + 1));
+    if (record == NULL) return false;
+    if (is_monthly(key.family) && record->head.month == 0) {
+        record->head.month = accounts->newest_month;
+    }
+    slot->hash = hash;
+    atomic_store_explicit(&slot->record, record, memory_order_relaxed);
+    atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+    return true;
+}
+
+/* True when one of the entry's last two movements, where ledger.c puts them, binds the record. */
+static bool is_bound_by(const movement_t *movements, uint32_t count, const record_key_t *key)
+{
+    for (uint32_t i = count < 2 ? 0 : count - 2; i < count; i++) {
+        if (movements[i].cell.kind != CELL_ENTRY || movements[i].reason != REASON_BIND) continue;
+        if (key_equal(&movements[i].record, key)) return true;
+    }
+    return false;
+}
+
+/* Finds or fetches the records of an entry and makes sure of room for all its movements; false
+ * when the memtable is short of it. Nothing that anybody could tell has changed then. */
+static bool replay_prepare(accounts_t *accounts, memtable_t *table, const movement_t *movements,
+                           uint32_t count, memtable_slot_t **slots)
+{
+    uint64_t hashes[REPLAY_MOVEMENTS_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = key_hash(&movements[i].record);
+        __builtin_prefetch(&table->slots[hashes[i] & table->mask]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(slot_record(&table->slots[hashes[i] & table->mask]));
+    }
+    uint64_t records = atomic_load_explicit(&table->count, memory_order_relaxed);
+    if (records + count > (table->mask + 1) / 8 * 7) return false;
+    uint64_t growth = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const record_key_t *key = &movements[i].record;
+        slots[i] = replay_slot(table, hashes[i], key);
+        if (slot_record(slots[i]) == NULL) {
+            bool is_bound = is_monthly(key->family) && is_bound_by(movements, count, key);
+            if (!replay_fetch(accounts, table, slots[i], hashes[i], *key, is_bound)) return false;
+        }
+        const stored_t *record = slot_record(slots[i]);
+        uint32_t most = record->head.cell_count + count;
+        if (most > record->room_cells) growth += stored_bytes(room_for(most));
+    }
+    return atomic_load_explicit(&table->used, memory_order_relaxed) + growth <= table->arena_bytes;
+}
+
+/* The slot's record with room for one cell more. */
+static stored_t *replay_room(memtable_t *table, memtable_slot_t *slot)
+{
+    stored_t *record = slot_record(slot);
+    uint32_t count = record->head.cell_count;
+    if (count < record->room_cells || count == RECORD_CELLS_MAX) return record;
+    record = arena_copy(table, &record->key, record_of_stored(record), room_for(count + 1));
+    INVARIANT(record != NULL);
+    atomic_store_explicit(&slot->record, record, memory_order_relaxed);
+    return record;
+}
+
+static status_t replay_in_place(memtable_t *table, uint64_t lsn, const movement_t *movements,
+                                uint32_t count, memtable_slot_t **slots)
+{
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (slot_record(slots[i])->head.applied_lsn >= lsn) seen |= 1ull << i;
+    }
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        if ((seen >> i & 1) != 0) continue;
+        stored_t *record = replay_room(table, slots[i]);
+        record->head.applied_lsn = lsn;
+        status = stored_move(record, &movements[i]);
+    }
+    return status;
+}
+
+void accounts_replay_begin(accounts_t *accounts, uint64_t journal_bytes)
+{
+    tables_t *tables = atomic_load(&accounts->tables);
+    const accounts_options_t *options = &accounts->options;
+    bool is_unused = atomic_load_explicit(&tables->active->count, memory_order_relaxed) == 0;
+    if (is_unused && 2 * journal_bytes > options->memtable_bytes) {
+        memtable_t *large = memtable_new(REPLAY_SLOTS_TIMES * (uint64_t)options->memtable_slots,
+                                         REPLAY_ARENA_TIMES * options->memtable_bytes);
+        if (large != NULL) {
+            /* Every page of it is about to be touched, in no order. A refusal costs only time. */
+            madvise(large->slots, large->mapped_bytes, MADV_HUGEPAGE);
+            memtable_free(tables->active);
+            tables->active = large;
+        }
+    }
+    accounts_pin(accounts->writer);
+}
+
+status_t accounts_replay(accounts_t *accounts, uint64_t lsn, int64_t post_unix_ms,
+                         const movement_t *movements, uint32_t count)
+{
+    memtable_slot_t *slots[REPLAY_MOVEMENTS_MAX];
+    memtable_t *active = accounts->writer->view.tables->active;
+    accounts_advance(accounts, post_unix_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        /* Checksums agree, so these would be faults of whoever wrote the entry. */
+        INVARIANT(movements[i].record.family >= 1);
+        INVARIANT(movements[i].record.family <= FAMILIES);
+    }
+    if (count <= REPLAY_MOVEMENTS_MAX
+        && replay_prepare(accounts, active, movements, count, slots)) {
+        return replay_in_place(active, lsn, movements, count, slots);
+    }
+    accounts_unpin(accounts->writer);
+    accounts_group_begin(accounts);
+    status_t status = accounts_apply(accounts, lsn, movements, count);
+    accounts_group_publish(accounts);
+    accounts_pin(accounts->writer);
+    return status;
+}
+
+void accounts_replay_end(accounts_t *accounts)
+{
+    note_active(accounts, accounts->writer->view.tables->active);
+    accounts_unpin(accounts->writer);
+}
+
 /* ---------------------------------------------------------------- freeze ------------------ */
 
 bool accounts_has_frozen(const accounts_t *accounts)
@@ -714,7 +1098,8 @@ bool accounts_wants_freeze(const accounts_t *accounts)
     const memtable_t *active = atomic_load(&accounts->tables)->active;
     uint64_t used = atomic_load_explicit(&active->used, memory_order_relaxed);
     uint64_t count = atomic_load_explicit(&active->count, memory_order_relaxed);
-    return 2 * used >= active->arena_bytes || 2 * count >= active->mask + 1;
+    return 2 * used >= accounts->options.memtable_bytes
+           || 2 * count >= accounts->options.memtable_slots;
 }
 
 bool accounts_freeze(accounts_t *accounts, covered_t covered)
@@ -722,7 +1107,8 @@ bool accounts_freeze(accounts_t *accounts, covered_t covered)
     INVARIANT(atomic_load(&accounts->writer->epoch) == 0);
     if (accounts_has_frozen(accounts)) return false;
     tables_t *tables = malloc(sizeof *tables);
-    memtable_t *fresh = memtable_new(&accounts->options);
+    const accounts_options_t *options = &accounts->options;
+    memtable_t *fresh = memtable_new(options->memtable_slots, options->memtable_bytes);
     if (tables == NULL || fresh == NULL) {
         free(tables);
         memtable_free(fresh);
@@ -748,6 +1134,62 @@ static bool is_full(int error)
     return error == MDB_MAP_FULL || error == ENOSPC || error == EDQUOT;
 }
 
+/* Notes which month each slot of the ring holds, within a transaction. */
+static int write_slot_months(accounts_t *accounts, MDB_txn *transaction)
+{
+    uint32_t months[MONTHLY_FAMILIES][MONTH_SLOTS];
+    for (int family = 0; family < MONTHLY_FAMILIES; family++) {
+        for (int slot = 0; slot < MONTH_SLOTS; slot++) {
+            months[family][slot] = atomic_load(&accounts->slot_months[family][slot]);
+        }
+    }
+    MDB_val name = {sizeof MONTHS_KEY - 1, (void *)(uintptr_t)MONTHS_KEY};
+    MDB_val value = {sizeof months, months};
+    return mdb_put(transaction, accounts->meta, &name, &value, 0);
+}
+
+/* The sub-database of a record; *error when a slot of the ring could not be cleared for it. */
+static MDB_dbi table_of(accounts_t *accounts, MDB_txn *transaction, const stored_t *record,
+                        int *error)
+{
+    if (!is_monthly(record->key.family)) return accounts->families[record->key.family];
+    uint32_t family = record->key.family - FAMILY_RECEIPT;
+    uint32_t slot = record->head.month % MONTH_SLOTS;
+    MDB_dbi table = accounts->months[family][slot];
+    uint32_t held = atomic_load(&accounts->slot_months[family][slot]);
+    if (held == record->head.month) return table;
+    if (held != 0) *error = mdb_drop(transaction, table, 0);
+    atomic_store(&accounts->slot_months[family][slot], record->head.month);
+    accounts->is_months_dirty = true;
+    return table;
+}
+
+/* Writes a record, or, when `is_sweep`, deletes it if it is empty. */
+static int write_record(accounts_t *accounts, MDB_txn *transaction, const stored_t *record,
+                        bool is_sweep)
+{
+    if (is_sweep && record->head.cell_count > 0) return 0;
+    record_t stays = visible(accounts, record->key.family, record_of_stored(record));
+    if (stays.head != &record->head) return 0;
+    int error = 0;
+    record_key_t key = record->key;
+    MDB_dbi table = table_of(accounts, transaction, record, &error);
+    MDB_val name = {sizeof key, &key};
+    if (error != 0) return error;
+    if (is_sweep) {
+        error = mdb_del(transaction, table, &name, NULL);
+        return error == MDB_NOTFOUND ? 0 : error;
+    }
+    MDB_val value = {sizeof record->head + record->head.cell_count * sizeof(cell_t), NULL};
+    error = mdb_put(transaction, table, &name, &value, MDB_RESERVE);
+    if (error == 0) memcpy(value.mv_data, &record->head, value.mv_size);
+    filter_t *filter = atomic_load(&accounts->filter);
+    if (is_monthly(key.family) && filter != NULL) {
+        filter_note(filter, key_hash(&key), record->head.month);
+    }
+    return error;
+}
+
 /* One transaction over found[0 .. count): writes each record, or, when `is_sweep`, deletes the
  * empty ones. */
 static int write_batch(accounts_t *accounts, const found_t *found, size_t count, bool is_sweep)
@@ -756,26 +1198,103 @@ static int write_batch(accounts_t *accounts, const found_t *found, size_t count,
     int error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
     if (error != 0) return error;
     for (size_t i = 0; i < count && error == 0; i++) {
-        const stored_t *record = found[i].record;
-        record_key_t key = record->key;
-        MDB_dbi family = accounts->families[key.family];
-        MDB_val name = {sizeof key, &key};
-        if (is_sweep) {
-            if (record->head.cell_count == 0) error = mdb_del(transaction, family, &name, NULL);
-            if (error == MDB_NOTFOUND) error = 0;
-            continue;
-        }
-        MDB_val value = {stored_bytes(record->head.cell_count) - sizeof key, NULL};
-        error = mdb_put(transaction, family, &name, &value, MDB_RESERVE);
-        if (error == 0) {
-            memcpy(value.mv_data, (const uint8_t *)record + sizeof key, value.mv_size);
-        }
+        error = write_record(accounts, transaction, found[i].record, is_sweep);
     }
+    if (error == 0 && accounts->is_months_dirty) error = write_slot_months(accounts, transaction);
     if (error != 0) {
         mdb_txn_abort(transaction);
         return error;
     }
-    return mdb_txn_commit(transaction);
+    error = mdb_txn_commit(transaction);
+    if (error == 0) accounts->is_months_dirty = false;
+    return error;
+}
+
+/* Drops the months that are out of retention, each whole and in a transaction of its own. What a
+ * failure leaves is invisible and goes the next time. */
+static int drop_old_months(accounts_t *accounts)
+{
+    uint32_t oldest = atomic_load(&accounts->oldest_month);
+    int error = 0;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
+        int family = at / MONTH_SLOTS;
+        int slot = at % MONTH_SLOTS;
+        uint32_t held = atomic_load(&accounts->slot_months[family][slot]);
+        if (held == 0 || held >= oldest) continue;
+        MDB_txn *transaction;
+        error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
+        if (error != 0) break;
+        atomic_store(&accounts->slot_months[family][slot], 0);
+        error = mdb_drop(transaction, accounts->months[family][slot], 0);
+        if (error == 0) error = write_slot_months(accounts, transaction);
+        if (error == 0) error = mdb_txn_commit(transaction);
+        else mdb_txn_abort(transaction);
+        if (error != 0) atomic_store(&accounts->slot_months[family][slot], held);
+    }
+    return error;
+}
+
+/* Notes every record of one slot of the ring. */
+static int filter_fill(filter_t *filter, MDB_txn *transaction, MDB_dbi table, uint32_t month)
+{
+    MDB_cursor *cursor;
+    int error = mdb_cursor_open(transaction, table, &cursor);
+    if (error != 0) return error;
+    MDB_val name;
+    while ((error = mdb_cursor_get(cursor, &name, NULL, MDB_NEXT)) == 0) {
+        record_key_t key;
+        INVARIANT(name.mv_size == sizeof key);
+        memcpy(&key, name.mv_data, sizeof key);
+        filter_note(filter, key_hash(&key), month);
+    }
+    mdb_cursor_close(cursor);
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
+/* Builds the filter from what the environment holds, with room for `more` records. */
+static int filter_build(accounts_t *accounts, MDB_txn *transaction, uint64_t more)
+{
+    uint64_t count = more;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
+        MDB_stat stat;
+        MDB_dbi table = accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS];
+        int error = mdb_stat(transaction, table, &stat);
+        if (error != 0) return error;
+        count += stat.ms_entries;
+    }
+    uint64_t words = FILTER_WORDS_MIN;
+    while (words < 4 * count && words < 1ull << 31) words *= 2;
+    filter_t *filter = calloc(1, sizeof *filter + words * sizeof filter->words[0]);
+    if (filter == NULL) return 0;
+    filter->mask = words - 1;
+    int error = 0;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
+        uint32_t month = atomic_load(&accounts->slot_months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
+        MDB_dbi table = accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS];
+        if (month != 0) error = filter_fill(filter, transaction, table, month);
+    }
+    if (error != 0) {
+        free(filter);
+        return error;
+    }
+    accounts->retired_filter = atomic_load(&accounts->filter);
+    atomic_store(&accounts->filter, filter);
+    return 0;
+}
+
+status_t accounts_prepare_filter(accounts_t *accounts, uint64_t more)
+{
+    const filter_t *filter = atomic_load(&accounts->filter);
+    if (filter != NULL && 2 * (filter->count + more) <= filter->mask + 1) return STATUS_OK;
+    /* One that readers may still hold goes with the next retirement; until then this one does. */
+    if (accounts->retired_filter != NULL) return STATUS_OK;
+    MDB_txn *transaction;
+    int error = mdb_txn_begin(accounts->environment, NULL, MDB_RDONLY, &transaction);
+    if (error == 0) {
+        error = filter_build(accounts, transaction, more);
+        mdb_txn_abort(transaction);
+    }
+    return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
 }
 
 /* Rests between two transactions: less the fuller the active memtable is, since a checkpoint that
@@ -798,6 +1317,7 @@ static int write_all(accounts_t *accounts, const found_t *found, size_t count, b
                      pace_t (*between)(void *context), void *context, bool *is_stopped)
 {
     size_t batch = accounts->options.checkpoint_records;
+    if (between == NULL) batch *= HURRY_TIMES;
     for (size_t at = 0; at < count; at += batch) {
         size_t size = count - at < batch ? count - at : batch;
         int error = write_batch(accounts, &found[at], size, is_sweep);
@@ -850,6 +1370,8 @@ static void retire(accounts_t *accounts, tables_t *fresh, pace_t (*between)(void
         }
     }
     memtable_free(old->frozen);
+    free(accounts->retired_filter);
+    accounts->retired_filter = NULL;
     free(old);
     free(accounts->before_freeze);
     accounts->before_freeze = NULL;
@@ -876,7 +1398,9 @@ status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *conte
     /* Neighbours in key order share pages: fewer pages a transaction. */
     qsort(found, count, sizeof *found, found_compare);
     bool is_stopped = false;
-    int error = write_all(accounts, found, count, false, between, context, &is_stopped);
+    accounts_prepare_filter(accounts, count);
+    int error = drop_old_months(accounts);
+    if (error == 0) error = write_all(accounts, found, count, false, between, context, &is_stopped);
     if (error == 0 && !is_stopped) error = write_covered(accounts);
     if (error == 0 && !is_stopped) {
         pthread_mutex_lock(&accounts->lock);
@@ -925,25 +1449,66 @@ void accounts_measure(accounts_t *accounts, accounts_metrics_t *metrics)
     metrics->covered_lsn = accounts_covered(accounts).lsn;
 }
 
+static int open_table(const accounts_t *accounts, MDB_txn *transaction, const char *name,
+                      MDB_dbi *table)
+{
+    return mdb_dbi_open(transaction, name, accounts->options.is_read_only ? 0 : MDB_CREATE, table);
+}
+
+/* Opens the sub-databases of the monthly families. */
+static int open_months(accounts_t *accounts, MDB_txn *transaction)
+{
+    static const char *const names[MONTHLY_FAMILIES] = {"receipt", "key"};
+    int error = 0;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
+        char name[24];
+        snprintf(name, sizeof name, "%s-%02d", names[at / MONTH_SLOTS], at % MONTH_SLOTS);
+        error = open_table(accounts, transaction, name,
+                           &accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
+    }
+    return error;
+}
+
+/* Reads what the environment covers, and which month each slot of the ring holds. */
+static int read_meta(accounts_t *accounts, MDB_txn *transaction, covered_t *covered)
+{
+    memset(covered, 0, sizeof *covered);
+    MDB_val name = {sizeof COVERED_KEY - 1, (void *)(uintptr_t)COVERED_KEY};
+    MDB_val value;
+    int error = mdb_get(transaction, accounts->meta, &name, &value);
+    if (error == 0 && value.mv_size == sizeof *covered) {
+        memcpy(covered, value.mv_data, sizeof *covered);
+    }
+    if (error != 0 && error != MDB_NOTFOUND) return error;
+    MDB_val months_name = {sizeof MONTHS_KEY - 1, (void *)(uintptr_t)MONTHS_KEY};
+    error = mdb_get(transaction, accounts->meta, &months_name, &value);
+    uint32_t months[MONTHLY_FAMILIES][MONTH_SLOTS] = {{0}};
+    if (error == 0 && value.mv_size == sizeof months) {
+        memcpy(months, value.mv_data, sizeof months);
+    }
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
+        atomic_store(&accounts->slot_months[at / MONTH_SLOTS][at % MONTH_SLOTS],
+                     months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
+    }
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
 /* Opens the sub-databases and reads the covered LSN. */
 static int open_tables(accounts_t *accounts)
 {
     MDB_txn *transaction;
-    int error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
+    unsigned flags = accounts->options.is_read_only ? MDB_RDONLY : 0;
+    int error = mdb_txn_begin(accounts->environment, NULL, flags, &transaction);
     if (error != 0) return error;
-    static const char names[FAMILIES + 1][12] = {
-        "meta", "group", "member", "identity", "place", "offer", "receipt", "key", "basket"};
+    static const char *const names[FAMILIES + 1] = {
+        "meta", "group", "member", "identity", "place", "offer", NULL, NULL, "basket"};
     for (int family = 0; family <= FAMILIES && error == 0; family++) {
-        error = mdb_dbi_open(transaction, names[family], MDB_CREATE, &accounts->families[family]);
+        if (names[family] == NULL) continue;
+        error = open_table(accounts, transaction, names[family], &accounts->families[family]);
     }
     accounts->meta = accounts->families[0];
-    MDB_val name = {sizeof COVERED_KEY - 1, (void *)(uintptr_t)COVERED_KEY};
-    MDB_val value;
-    if (error == 0) error = mdb_get(transaction, accounts->meta, &name, &value);
-    if (error == 0 && value.mv_size == sizeof accounts->covered) {
-        memcpy(&accounts->covered, value.mv_data, sizeof accounts->covered);
-    }
-    if (error == MDB_NOTFOUND) error = 0;
+    if (error == 0) error = open_months(accounts, transaction);
+    if (error == 0) error = read_meta(accounts, transaction, &accounts->covered);
     if (error != 0) {
         mdb_txn_abort(transaction);
         return error;
@@ -951,16 +1516,27 @@ static int open_tables(accounts_t *accounts)
     return mdb_txn_commit(transaction);
 }
 
+covered_t accounts_view_covered(const accounts_view_t *view)
+{
+    covered_t covered;
+    accounts_t *accounts = view->reader->accounts;
+    int error = read_meta(accounts, view_transaction(view), &covered);
+    if (error != 0) accounts_fatal(accounts, "reading the accounts failed", error);
+    return covered;
+}
+
 static int open_environment_at(accounts_t *accounts, const char *path)
 {
     int error = mdb_env_create(&accounts->environment);
     if (error != 0) return error;
-    error = mdb_env_set_maxdbs(accounts->environment, FAMILIES + 1);
+    error = mdb_env_set_maxdbs(accounts->environment,
+                               FAMILIES + 1 + MONTHLY_FAMILIES * MONTH_SLOTS);
     if (error == 0) error = mdb_env_set_maxreaders(accounts->environment, READERS_MAX + 8);
     if (error == 0) {
         error = mdb_env_set_mapsize(accounts->environment, accounts->options.map_bytes);
     }
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD;
+    if (accounts->options.is_read_only) flags |= MDB_RDONLY;
     if (error == 0) error = mdb_env_open(accounts->environment, path, flags, 0600);
     if (error == 0) error = open_tables(accounts);
     return error;
@@ -987,17 +1563,37 @@ static int make_environment(accounts_t *accounts, const char *path)
     return error;
 }
 
+/* Writes the environment's two meta pages again, as they are read, and syncs them: the page cache
+ * is not the disk. A sync that failed may have left a meta page in the cache that never reached
+ * the disk and is not dirty any more. LMDB would go on from it and soon reuse pages that the
+ * older one, still on the disk, needs after a power cut. */
+static int rewrite_metas(const machine_t *machine, const char *path)
+{
+    int64_t file;
+    uint64_t size = 0;
+    int error = machine->open(machine->context, path, FILE_WRITE, &file);
+    if (error != 0) return error;
+    uint8_t *bytes = malloc(METAS_BYTES_MAX);
+    error = bytes == NULL ? ENOMEM : machine->size(machine->context, file, &size);
+    if (size > METAS_BYTES_MAX) size = METAS_BYTES_MAX;
+    if (error == 0) error = machine->read_at(machine->context, file, bytes, size, 0);
+    if (error == 0) error = machine->write_at(machine->context, file, bytes, size, 0);
+    if (error == 0) error = machine->sync(machine->context, file);
+    machine->close(machine->context, file);
+    free(bytes);
+    return error;
+}
+
 static int open_environment(accounts_t *accounts)
 {
     char path[PATH_BYTES_MAX];
     int length = snprintf(path, sizeof path, "%s/accounts.lmdb", accounts->options.directory);
     if (length < 0 || (size_t)length + 16 >= sizeof path) return ENAMETOOLONG;
+    if (accounts->options.is_read_only) return open_environment_at(accounts, path);
     const machine_t *machine = accounts->machine;
     int error = machine->make_directory(machine->context, accounts->options.directory);
     if (error != 0 && error != EEXIST) return error;
-    int64_t file;
-    error = machine->open(machine->context, path, FILE_READ, &file);
-    if (error == 0) machine->close(machine->context, file);
+    error = rewrite_metas(machine, path);
     if (error == ENOENT) error = make_environment(accounts, path);
     if (error == 0) error = machine->sync_directory(machine->context, accounts->options.directory);
     if (error == 0) error = open_environment_at(accounts, path);
@@ -1010,7 +1606,8 @@ static bool allocate(accounts_t *accounts)
     tables_t *tables = calloc(1, sizeof *tables);
     if (tables == NULL) return false;
     atomic_store(&accounts->tables, tables);
-    tables->active = memtable_new(&accounts->options);
+    const accounts_options_t *options = &accounts->options;
+    tables->active = memtable_new(options->memtable_slots, options->memtable_bytes);
     group->slots = calloc(DRAFT_SLOTS, sizeof *group->slots);
     group->touched = calloc(DRAFTS_MAX, sizeof *group->touched);
     group->undo = calloc(MOVEMENTS_MAX, sizeof *group->undo);
@@ -1032,6 +1629,9 @@ status_t accounts_open(const accounts_options_t *options, accounts_t **opened, f
     if (used->map_bytes == 0) used->map_bytes = ACCOUNTS_MAP_BYTES;
     if (used->memtable_bytes == 0) used->memtable_bytes = MEMTABLE_BYTES;
     if (used->memtable_slots == 0) used->memtable_slots = MEMTABLE_SLOTS;
+    if (used->retention_days == 0) used->retention_days = RETENTION_DAYS;
+    INVARIANT(used->retention_days <= RETENTION_DAYS_MAX);
+    accounts->post_day = -1;
     if (used->checkpoint_records == 0) used->checkpoint_records = CHECKPOINT_RECORDS_DEFAULT;
     if (used->checkpoint_pause_ms == 0) used->checkpoint_pause_ms = CHECKPOINT_PAUSE_MS_DEFAULT;
     INVARIANT((used->memtable_slots & (used->memtable_slots - 1)) == 0);
@@ -1071,6 +1671,8 @@ void accounts_close(accounts_t *accounts)
     }
     free(tables);
     free(accounts->before_freeze);
+    free(atomic_load(&accounts->filter));
+    free(accounts->retired_filter);
     if (accounts->environment != NULL) mdb_env_close(accounts->environment);
     group_t *group = &accounts->group;
     if (group->arena != NULL) munmap(group->arena, DRAFT_BYTES);

@@ -11,7 +11,7 @@ from checklane.structs cimport (
 # STEP_BUDGET_DEFAULT when 0), never in time. Reads the inputs, writes scratch and decision, nothing
 # else; no allocation; any thread, one call at a time for a scratch.
 #
-# STATUS_CANDIDATES_CEILING: more than CANDIDATES_MAX eligible offers touch the basket, or its prices
+# STATUS_CANDIDATES_CEILING: more than CANDIDATES_MAX eligible offers touch the basket, or prices
 # split into more pieces than the scratch holds. The decision is void then.
 cdef status_t decide_basket(const program_t *program, const catalogue_t *catalogue,
                             const basket_t *basket, const facts_t *facts, scratch_t *scratch,

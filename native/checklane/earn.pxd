@@ -1,4 +1,4 @@
-"""Points: base rates, bonuses, multipliers, and the dates on which they become active and expire."""
+"""Points: base rates, bonuses, multipliers, and the dates when they become active and expire."""
 
 from checklane.structs cimport basket_t, decision_t, facts_t, program_t, scratch_t
 

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False
-"""What is earned. Rates and bonuses first, in rank order; then what multipliers add to the rates."""
+"""What is earned. Rates and bonuses first, in rank order; then what multipliers add to rates."""
 
 from checklane.candidates cimport ranks_before, run_fits
 from checklane.evaluate cimport consume_coupons, count_limits
@@ -146,8 +146,9 @@ cdef int64_t compound_before(const scratch_t *scratch, uint32_t count, uint32_t 
         if scratch.order[i] == number:
             break
         if multiplies(scratch, scratch.order[i], purse, run):
-            product = multiply_round(product, scratch.candidates[scratch.order[i]].offer.reward_value,
-                                     PARTS_PER_MINOR, ROUNDING_FLOOR)
+            product = multiply_round(
+                product, scratch.candidates[scratch.order[i]].offer.reward_value, PARTS_PER_MINOR,
+                ROUNDING_FLOOR)
     return product
 
 

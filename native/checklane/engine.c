@@ -45,13 +45,17 @@ static session_t *take_session(engine_t *engine)
 {
     session_t *session = NULL;
     pthread_mutex_lock(&engine->sessions_mutex);
+    /* Who waits is counted too: engine_close must not free the lock under a sleeper. */
+    engine->calls_under_way++;
     while (!engine->is_closing && engine->free_sessions == NULL) {
         pthread_cond_wait(&engine->session_freed, &engine->sessions_mutex);
     }
     if (!engine->is_closing) {
         session = engine->free_sessions;
         engine->free_sessions = session->next_free;
-        engine->calls_under_way++;
+    } else {
+        engine->calls_under_way--;
+        pthread_cond_broadcast(&engine->session_freed);
     }
     pthread_mutex_unlock(&engine->sessions_mutex);
     return session;
@@ -150,16 +154,14 @@ static uint32_t request_kind(uint32_t method)
     return method < sizeof kinds ? kinds[method] : 0;
 }
 
-/* Checks in the order of the statuses: method, program, request. */
+/* Checks in the order of the statuses: program, request. */
 static status_t read_request(session_t *session, uint32_t method, const uint8_t *request,
                              size_t request_size)
 {
-    uint32_t kind = request_kind(method);
-    if (kind == 0) return STATUS_METHOD_UNKNOWN;
     if (session->live == NULL) return STATUS_PROGRAM_MISSING;
     if (request_size > REQUEST_BYTES_MAX) return STATUS_REQUEST_TOO_LARGE;
-    return wire_read(&session->wire, kind, request, (uint32_t)request_size, &session->basket,
-                     session->fault);
+    return wire_read(&session->wire, request_kind(method), request, (uint32_t)request_size,
+                     &session->basket, session->fault);
 }
 
 status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
@@ -168,6 +170,7 @@ status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
     fault->status = STATUS_OK;
     fault->place[0] = '\0';
     reply->size = 0;
+    if (request_kind(method) == 0) return fault->status = STATUS_METHOD_UNKNOWN;
     session_t *session = take_session(engine);
     if (session == NULL) return fault->status = STATUS_ENGINE_CLOSED;
     session->reply = reply;
@@ -208,6 +211,33 @@ static status_t copy_first_answer(session_t *session, uint64_t position)
     return reply_copy(session->reply, entry.response, entry.header->response_bytes);
 }
 
+/* A repeat comes under its own key. The same content found by its receipt alone was entered under
+ * another one, and is refused. */
+static status_t check_key_bound(session_t *session, const accounts_view_t *view,
+                                uint64_t position)
+{
+    hash128_t key = session->change.key;
+    record_t record = accounts_read(view, record_key(FAMILY_KEY,
+                                                     (uint16_t)session->engine->options.partition,
+                                                     key.hi, key.lo));
+    uint32_t at = record_first(record, CELL_ENTRY);
+    if (at == record.head->cell_count) return STATUS_RECEIPT_REUSED;
+    const cell_t *cell = &record.cells[at];
+    bool is_bound = cell->kind == CELL_ENTRY && (uint64_t)cell->value == position;
+    return is_bound ? STATUS_OK : STATUS_RECEIPT_REUSED;
+}
+
+status_t check_sender(session_t *session, const char *place)
+{
+    bytes_t store_id = session->wire.store_id;
+    if (session->wire.head.context.store_id.size > 0) place = "context.store_id";
+    if (store_id.size == 0) return STATUS_OK;
+    if (find_store(session->live->catalogue, name_key_of("store", store_id)) != NULL) {
+        return STATUS_OK;
+    }
+    return fault_at(session->fault, STATUS_STORE_UNKNOWN, "%s", place);
+}
+
 /* Where a refusal of the ledger lies in the request. */
 static status_t place_of(session_t *session, status_t status)
 {
@@ -218,21 +248,28 @@ static status_t place_of(session_t *session, status_t status)
     return status;
 }
 
-status_t answer_repeat(session_t *session, bool *is_answered)
+status_t answer_repeat(session_t *session, status_t judged, bool *is_answered)
 {
     uint64_t position = 0;
     const accounts_view_t *view = ledger_pin(session->reader);
     status_t status = ledger_find_once(session->engine->ledger, view, &session->change, &position);
+    if (position != 0) status = check_key_bound(session, view, position);
     ledger_unpin(session->reader);
     *is_answered = status == STATUS_OK && position != 0;
-    return *is_answered ? copy_first_answer(session, position) : place_of(session, status);
+    if (*is_answered) return copy_first_answer(session, position);
+    return judged != STATUS_OK ? judged : place_of(session, status);
 }
 
 status_t submit_change(session_t *session)
 {
+    const change_t *change = &session->change;
     status_t status = ledger_submit(session->engine->ledger, &session->change);
-    if (status != STATUS_OK || !session->change.is_repeat) return place_of(session, status);
-    return copy_first_answer(session, session->change.position);
+    if (status != STATUS_OK || !change->is_repeat) return place_of(session, status);
+    const accounts_view_t *view = ledger_pin(session->reader);
+    status = check_key_bound(session, view, change->position);
+    ledger_unpin(session->reader);
+    if (status != STATUS_OK) return place_of(session, status);
+    return copy_first_answer(session, change->position);
 }
 
 /* ------------------------------------------------------------------ stopped offers ---- */
@@ -246,13 +283,21 @@ static uint32_t copy_keys(uint64_t *out, const stopped_t *from, uint64_t left_ou
     return count;
 }
 
-status_t change_stops(engine_t *engine, uint64_t offer_key, bool is_stopped)
+uint32_t count_other_stops(const stopped_t *stopped, uint64_t offer_key)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; stopped != NULL && i < stopped->count; i++) {
+        if (stopped->keys[i] != offer_key) count++;
+    }
+    return count;
+}
+
+stopped_t *make_stops(const engine_t *engine, uint64_t offer_key, bool is_stopped)
 {
     stopped_t *old = (stopped_t *)atomic_load(&engine->stopped);
     uint32_t room = (old == NULL ? 0 : old->count) + 1;
-    if (room > STOPPED_MAX) return STATUS_TOO_MANY_ITEMS;
     stopped_t *new = calloc(1, sizeof *new + room * sizeof new->keys[0]);
-    if (new == NULL) return STATUS_OUT_OF_MEMORY;
+    if (new == NULL) return NULL;
     new->older = old;
     new->count = copy_keys(new->keys, old, offer_key);
     if (is_stopped) {
@@ -261,16 +306,27 @@ status_t change_stops(engine_t *engine, uint64_t offer_key, bool is_stopped)
         new->keys[at] = offer_key;
         new->count++;
     }
-    atomic_store(&engine->stopped, new);
-    return STATUS_OK;
+    return new;
 }
+
+void publish_stops(engine_t *engine, stopped_t *stopped)
+{
+    atomic_store(&engine->stopped, stopped);
+}
+
+typedef struct collected {
+    engine_t *engine;
+    status_t status;
+} collected_t;
 
 static void collect_stop(void *context, const record_key_t *key, record_t record)
 {
-    engine_t *engine = context;
-    if (key->family != FAMILY_OFFER) return;
+    collected_t *collected = context;
+    if (key->family != FAMILY_OFFER || collected->status != STATUS_OK) return;
     if (record_find(record, CELL_STOPPED, 0, 0, 0) == NULL) return;
-    (void)change_stops(engine, key->hi, true);
+    stopped_t *stopped = make_stops(collected->engine, key->hi, true);
+    if (stopped == NULL) collected->status = STATUS_OUT_OF_MEMORY;
+    else publish_stops(collected->engine, stopped);
 }
 
 /* ------------------------------------------------------------------ activation ---- */
@@ -302,6 +358,36 @@ static void swap_live(engine_t *engine, const live_t *new)
     close_live(old, new);
 }
 
+static void close_readers(engine_t *engine)
+{
+    for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
+        if (engine->sessions[i] == NULL) continue;
+        ledger_reader_close(engine->sessions[i]->reader);
+        engine->sessions[i]->reader = NULL;
+    }
+}
+
+/* Frees every list of stopped offers. No call may be running. */
+static void forget_stops(engine_t *engine)
+{
+    stopped_t *stopped = (stopped_t *)atomic_load(&engine->stopped);
+    atomic_store(&engine->stopped, NULL);
+    while (stopped != NULL) {
+        stopped_t *older = stopped->older;
+        free(stopped);
+        stopped = older;
+    }
+}
+
+/* Undoes open_ledger: an activation that failed leaves no ledger of its program behind. */
+static void drop_ledger(engine_t *engine)
+{
+    close_readers(engine);
+    ledger_close(engine->ledger, false);
+    engine->ledger = NULL;
+    forget_stops(engine);
+}
+
 static status_t open_ledger(engine_t *engine, uint64_t program_key, fault_t *fault)
 {
     ledger_options_t options = {
@@ -322,10 +408,11 @@ static status_t open_ledger(engine_t *engine, uint64_t program_key, fault_t *fau
 static status_t load_stops(engine_t *engine)
 {
     ledger_reader_t *reader = engine->sessions[0]->reader;
+    collected_t collected = {.engine = engine, .status = STATUS_OK};
     const accounts_view_t *view = ledger_pin(reader);
-    status_t status = accounts_each(view, collect_stop, engine);
+    status_t status = accounts_each(view, collect_stop, &collected);
     ledger_unpin(reader);
-    return status;
+    return status != STATUS_OK ? status : collected.status;
 }
 
 static status_t prepare_live(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -417,13 +504,14 @@ static status_t activate_locked(engine_t *engine, live_t *live, bool is_recorded
 {
     const live_t *old = atomic_load(&engine->live);
     status_t status = check_live(live, old, fault);
-    if (status == STATUS_OK && engine->ledger == NULL) {
+    if (status == STATUS_OK && old == NULL) {
         status = open_ledger(engine, live->program->header->program_key, fault);
         if (status == STATUS_OK) status = load_stops(engine);
     }
     if (status == STATUS_OK && is_recorded) status = record_live(engine, live);
     if (status != STATUS_OK) {
         fault->status = status;
+        if (old == NULL) drop_ledger(engine);
         drop_parts(live, old);
         return status;
     }
@@ -458,22 +546,18 @@ status_t engine_activate(engine_t *engine, const char *members_path, const uint8
 
 static void free_engine(engine_t *engine)
 {
+    close_readers(engine);
     for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
         if (engine->sessions[i] == NULL) continue;
-        if (engine->sessions[i]->reader != NULL) ledger_reader_close(engine->sessions[i]->reader);
         free(engine->sessions[i]->scratch);
         free(engine->sessions[i]);
     }
-    if (engine->ledger != NULL) ledger_close(engine->ledger, true);
+    ledger_close(engine->ledger, true);
     close_live(atomic_load(&engine->live), NULL);
-    stopped_t *stopped = (stopped_t *)atomic_load(&engine->stopped);
-    while (stopped != NULL) {
-        stopped_t *older = stopped->older;
-        free(stopped);
-        stopped = older;
-    }
+    forget_stops(engine);
     data_directory_unlock(engine->lock);
     pthread_mutex_destroy(&engine->activation);
+    pthread_mutex_destroy(&engine->stops_mutex);
     pthread_mutex_destroy(&engine->sessions_mutex);
     pthread_cond_destroy(&engine->session_freed);
     free(engine);
@@ -485,6 +569,9 @@ status_t engine_open(const engine_options_t *options, engine_t **out, fault_t *f
     fault->place[0] = '\0';
     if (options->session_count < 1 || options->session_count > SESSIONS_MAX) {
         return fault_at(fault, STATUS_FIELD_OUT_OF_RANGE, "sessions");
+    }
+    if (options->partition > UINT16_MAX) {
+        return fault_at(fault, STATUS_FIELD_OUT_OF_RANGE, "partition");
     }
     if (strlen(options->data_directory) >= PATH_BYTES_MAX - 128) {
         return fault_at(fault, STATUS_TEXT_TOO_LONG, "data directory");
@@ -499,6 +586,7 @@ status_t engine_open(const engine_options_t *options, engine_t **out, fault_t *f
         return status;
     }
     pthread_mutex_init(&engine->activation, NULL);
+    pthread_mutex_init(&engine->stops_mutex, NULL);
     pthread_mutex_init(&engine->sessions_mutex, NULL);
     pthread_cond_init(&engine->session_freed, NULL);
     status = make_sessions(engine);
@@ -510,11 +598,18 @@ status_t engine_open(const engine_options_t *options, engine_t **out, fault_t *f
     return STATUS_OK;
 }
 
-void engine_close(engine_t *engine)
+void engine_drain(engine_t *engine)
 {
     pthread_mutex_lock(&engine->sessions_mutex);
     engine->is_closing = true;
     pthread_cond_broadcast(&engine->session_freed);
+    pthread_mutex_unlock(&engine->sessions_mutex);
+}
+
+void engine_close(engine_t *engine)
+{
+    engine_drain(engine);
+    pthread_mutex_lock(&engine->sessions_mutex);
     while (engine->calls_under_way > 0) {
         pthread_cond_wait(&engine->session_freed, &engine->sessions_mutex);
     }

@@ -1,7 +1,7 @@
 /* The one entry of the engine: call(method, request) -> status, response. Bytes in, bytes out.
  *
  * Threads. Any number of threads may call at once; each call takes one of `session_count` sessions
- * (scratch memory allocated at start, 3 MiB or so) and waits for a free one when there is none.
+ * (scratch memory allocated at start, 7 MiB or so) and waits for a free one when there is none.
  * Activation swaps the live set under readers: a session publishes the set that it works with
  * (`pinned`), activation waits until no session publishes the old one, then closes it. The ledger
  * has its own argument for its own state (ledger.c). */
@@ -76,7 +76,13 @@ typedef struct engine engine_t;
  * program is live, nothing can change and every call is answered with PROGRAM_MISSING. */
 status_t engine_open(const engine_options_t *options, engine_t **engine, fault_t *fault);
 
-/* Waits for calls under way, writes out what is queued, joins the threads, frees everything. */
+/* From now on calls, and those that still wait for a session, are answered with ENGINE_CLOSED.
+ * Calls that have one go on to their end. Does not wait. */
+void engine_drain(engine_t *engine);
+
+/* Drains, waits for calls under way, writes out what is queued, joins the threads, frees
+ * everything. No other function of the engine may begin once this has begun, and none but
+ * engine_call may still run. */
 void engine_close(engine_t *engine);
 
 /* Answers one request. `reply->size` bytes are filled when the status is STATUS_OK; otherwise

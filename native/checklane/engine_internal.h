@@ -20,10 +20,10 @@ typedef struct stopped {
 } stopped_t;
 
 /* The entry that a void or return works from, copied out of the journal by the caller's thread
- * so that the writer does not wait for the disk. */
+ * so that the writer does not wait for the disk. Position 0: a sale that was not seen. */
 typedef struct original {
     uint64_t position;
-    hash128_t receipt;
+    record_key_t record; /* where the sale is bound, or a tombstone waits for it */
     uint64_t account_group;
     uint64_t member;
     int32_t business_date;
@@ -34,7 +34,8 @@ typedef struct original {
 } original_t;
 
 /* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
- * use the caller's session. */
+ * use the caller's session, its reply and its fault: the push of the change hands them over
+ * (release, acquire) and the answer hands them back the same way (ledger.c, "Who owns what"). */
 typedef struct session {
     engine_t *engine;
     struct session *next_free;
@@ -47,11 +48,11 @@ typedef struct session {
     void *scratch;
     uint32_t found_count;
     uint32_t cell_count;
-    uint32_t new_identity_count; /* provisional accounts to open at commit */
-    uint64_t versions[4];        /* applied_lsn of identity, place, group and member record */
-    hash128_t member_identity;   /* of the identifier that found the member */
+    uint64_t versions[4];    /* applied_lsn of identity, place, group and member record */
+    hash128_t member_identity; /* of the identifier that found the member */
     uint8_t member_identity_kind;
     bool is_provisional_new;
+    bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
     change_t change;
     facts_t facts;
@@ -59,9 +60,9 @@ typedef struct session {
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
     points_t points[PURSES_MAX];
-    exception_t exceptions[PURSES_MAX + 2];
+    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + 1];
     reversed_line_t reversed[BASKET_LINES_MAX];
-    cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells */
+    cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
     wire_t wire;
     basket_t basket;
     decision_t decision;
@@ -76,12 +77,15 @@ struct engine {
     ledger_t *ledger; /* NULL until the first program is live */
     _Atomic(const live_t *) live;
     _Atomic(const stopped_t *) stopped;
+    /* Held by an activation while it waits for calls to let go of the old set: so no call may
+     * wait for it. Calls that stop offers have a lock of their own. */
     pthread_mutex_t activation;
+    pthread_mutex_t stops_mutex;
     pthread_mutex_t sessions_mutex;
     pthread_cond_t session_freed;
     session_t *free_sessions;
     session_t *sessions[SESSIONS_MAX];
-    uint32_t calls_under_way;
+    uint32_t calls_under_way; /* those that wait for a session among them */
     bool is_closing;
 };
 
@@ -94,7 +98,8 @@ int32_t day_of_unix_ms(int64_t unix_ms, int32_t utc_offset_minutes);
 /* ---- identify.c ---- */
 
 /* Hash that finds an identifier: keyed hash of "kind:normalised value" (the same normalisation as
- * the feeds'). {0, 0} for a kind without one (a member id, which is a number by itself). */
+ * the feeds'). {0, 0} for a value that the feeds would reject, and for a kind without a hash (a
+ * member id, which is a number by itself). */
 hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value);
 
 /* Number of a member or group id: first word of the keyed hash of "space:id", never 0. */
@@ -113,18 +118,24 @@ typedef struct place {
 /* Where a member is: overlay before snapshot. */
 place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member);
 
-/* Member that an identifier belongs to, or 0; *lsn is the overlay row's version. */
+/* Member that an identifier belongs to, or 0; *lsn is the overlay row's version. A value that is no
+ * identifier belongs to nobody. */
 uint64_t find_identified(const session_t *session, const accounts_view_t *view, int64_t kind,
                          bytes_t value, hash128_t *hash, uint64_t *lsn);
 
-/* Fills session->found for every identifier and chooses the member: the first that is a member's.
- * The rest of the facts comes from fill_facts. */
+/* Fills session->found for every identifier and chooses the member: the first that found one in
+ * that role. The rest of the facts comes from fill_member_facts. */
 void identify_all(session_t *session, const accounts_view_t *view,
                   const sent_identifier_t *identifiers, uint32_t count);
 
 /* Fills facts.member, group, record, cells, wallet from the view, and session->versions. The
  * cells live as long as the view. */
 void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today);
+
+/* Works on a copy of a group's cells: session->cells. `add_cell` lays one over it as the ledger
+ * will add it; a full copy only misses it, for it serves answers and no state. */
+void copy_cells(session_t *session, const cell_t *cells, uint32_t count);
+void add_cell(session_t *session, cell_t cell);
 
 status_t call_identify(session_t *session);
 
@@ -162,12 +173,17 @@ status_t resolve_basket(session_t *session, bool is_paid);
 /* Runs the evaluator over session->basket and session->facts. */
 status_t decide(session_t *session);
 
-/* What the lane gave against what we decided. STATUS_DECISION_CHANGED where it asked for that. */
+/* What the lane gave against what we decided. STATUS_DECISION_CHANGED where it asked for that. A
+ * sale that was voided before is not compared. */
 status_t compare_figures(session_t *session, uint32_t *exception_count);
 
 /* Writes the answer to a commit. */
 status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
                       uint32_t exception_count);
+
+/* What was taken off a line: as decided, or for a paid sale whose lines the lane tells, as sold. A
+ * return refunds what was paid. */
+int64_t sold_discount_minor(const session_t *session, uint32_t line);
 
 /* Takes points and counters out of a decision: a sale that was voided before it came. */
 static inline void give_nothing(decision_t *decision)
@@ -200,16 +216,26 @@ status_t call_stop_offer(session_t *session);
 void begin_change(session_t *session, uint32_t kind,
                   status_t (*prepare)(void *, const accounts_view_t *, entry_builder_t *));
 
+/* STORE_UNKNOWN where the live catalogue does not have the sender's store. `place` is said when the
+ * context does not name it. */
+status_t check_sender(session_t *session, const char *place);
+
 /* If the key (and receipt) answered this content before, copies that answer into the reply:
- * *is_answered. */
-status_t answer_repeat(session_t *session, bool *is_answered);
+ * *is_answered. Whatever has become of the store and the program since, a repeat gets its answer.
+ * Else `judged`, what was found at fault so far with a number below KEY_REUSED, goes first. */
+status_t answer_repeat(session_t *session, status_t judged, bool *is_answered);
 
 /* Hands the change to the writer and waits; copies the first answer on a repeat. */
 status_t submit_change(session_t *session);
 
-/* Replaces the published list of stopped offers. With `activation` held, so that the list changes
- * in the order of the journal. STATUS_TOO_MANY_ITEMS, STATUS_OUT_OF_MEMORY. */
-status_t change_stops(engine_t *engine, uint64_t offer_key, bool is_stopped);
+/* The list of stopped offers with one put in or taken out; NULL: out of memory. Made before the
+ * stop is journalled, so that nothing can fail after. With `stops_mutex` held until it was
+ * published or freed: the list changes in the order of the journal. */
+stopped_t *make_stops(const engine_t *engine, uint64_t offer_key, bool is_stopped);
+void publish_stops(engine_t *engine, stopped_t *stopped);
+
+/* How many offers are stopped besides this one. */
+uint32_t count_other_stops(const stopped_t *stopped, uint64_t offer_key);
 
 /* Copies bytes into the reply. */
 status_t reply_copy(reply_t *reply, const void *bytes, uint32_t size);

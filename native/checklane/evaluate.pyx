@@ -12,8 +12,8 @@ from checklane.structs cimport *
 
 
 cdef int32_t compare_runs(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
-    """Canonical order (B2): below 0 when a stands before b, 0 in one run. Runs of the basket stand by
-    initial price, code, product, source, flags and measure."""
+    """Canonical order (B2): below 0 when a stands before b, 0 in one run. The basket's runs stand
+    by initial price, code, product, source, flags and measure."""
     if a.price_minor != b.price_minor:
         return -1 if a.price_minor > b.price_minor else 1
     if a.origin != b.origin:
@@ -736,8 +736,8 @@ cdef bint resolve_one(const program_t *program, const basket_t *basket, const fa
 
 cdef void judge_alone(const program_t *program, const basket_t *basket, const facts_t *facts,
                       scratch_t *scratch, uint32_t candidate) noexcept nogil:
-    """Why an offer will not have applied, if it does not: judged with every unit to itself. Takes no
-    steps of the budget: explaining must not change a decision."""
+    """Why an offer will not have applied, if it does not: judged with every unit to itself. Takes
+    no steps of the budget: explaining must not change a decision."""
     cdef candidate_t *it = &scratch.candidates[candidate]
     cdef uint64_t steps = scratch.steps
     cdef uint64_t lp_steps = scratch.lp.steps

@@ -25,11 +25,10 @@ static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
     for (uint32_t i = 0; i < basket->line_count; i++) {
         const line_t *line = &basket->lines[i];
         if (line->kind == LINE_KIND_RETURN) continue;
-        sold_line_t sold = {
-            .line_id = line->line_id,
-            .count = line->count,
-            .gross_minor = line->amount_minor,
-            .net_minor = line->amount_minor - session->decision.line_discount_minor[i]};
+        sold_line_t sold = {.line_id = line->line_id,
+                            .count = line->count,
+                            .gross_minor = line->amount_minor,
+                            .net_minor = line->amount_minor - sold_discount_minor(session, i)};
         at = put(at, &sold, sizeof sold);
         ++*count;
     }
@@ -101,7 +100,8 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
     bytes.at += sizeof *header;
     bytes.size -= (uint32_t)sizeof *header;
     if (header->wallet_count > WALLET_MAX || header->stopped_count > STOPPED_MAX) return false;
-    if (header->sold_count > BASKET_LINES_MAX || header->found_count > IDENTIFIERS_MAX) return false;
+    if (header->sold_count > BASKET_LINES_MAX) return false;
+    if (header->found_count > IDENTIFIERS_MAX) return false;
     if (!take(&bytes, &at, 1, sizeof(record_head_t))) return false;
     facts->group_lsn = ((const record_head_t *)at)->applied_lsn;
     if (!take(&bytes, (const void **)&facts->group_cells, header->group_cells, sizeof(cell_t))) {
@@ -157,8 +157,8 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
     if (status != STATUS_OK) return status;
     restore_facts(session, from);
     status = decide(session);
+    if (session->is_voided_before) give_nothing(&session->decision);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
-    if (session->is_voided_before) give_nothing(&session->decision);
     return write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
 }

@@ -34,20 +34,42 @@ static bytes_t trimmed(bytes_t value)
     return value;
 }
 
-/* The normal form of src/checklane/snapshot/identifiers.py; returns the bytes written to `out`. */
-static uint32_t normalise(int64_t kind, bytes_t value, uint8_t out[VALUE_BYTES_MAX])
+/* The digits of a card or phone number; 0: it holds anything else. */
+static uint32_t normalise_digits(bytes_t value, uint8_t out[VALUE_BYTES_MAX])
 {
     uint32_t size = 0;
-    value = trimmed(value);
-    INVARIANT(value.size <= VALUE_BYTES_MAX);
-    bool is_number = kind == KIND_CARD || kind == KIND_PHONE;
     for (uint32_t i = 0; i < value.size; i++) {
         uint8_t byte = value.at[i];
-        if (is_number && (is_punctuation(byte) || (i == 0 && byte == '+'))) continue;
-        if (kind == KIND_EMAIL && byte >= 'A' && byte <= 'Z') byte = (uint8_t)(byte + 32);
+        if (is_punctuation(byte) || (i == 0 && byte == '+')) continue;
+        if (byte < '0' || byte > '9') return 0;
         out[size++] = byte;
     }
     return size;
+}
+
+/* An e-mail address in lower case; 0: it is none. */
+static uint32_t normalise_email(bytes_t value, uint8_t out[VALUE_BYTES_MAX])
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < value.size; i++) {
+        uint8_t byte = value.at[i];
+        if (is_blank(byte)) return 0;
+        if (byte == '@') at = i;
+        out[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 32) : byte;
+    }
+    return at > 0 && at + 1 < value.size ? value.size : 0;
+}
+
+/* The normal form of src/checklane/snapshot/identifiers.py; returns the bytes written to `out`, 0
+ * for what that would reject. */
+static uint32_t normalise(int64_t kind, bytes_t value, uint8_t out[VALUE_BYTES_MAX])
+{
+    value = trimmed(value);
+    INVARIANT(value.size <= VALUE_BYTES_MAX);
+    if (kind == KIND_CARD || kind == KIND_PHONE) return normalise_digits(value, out);
+    if (kind == KIND_EMAIL) return normalise_email(value, out);
+    if (value.size > 0) memcpy(out, value.at, value.size);
+    return value.size;
 }
 
 hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value)
@@ -58,8 +80,9 @@ hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value)
     size_t size = strlen(KIND_NAMES[kind]);
     memcpy(text, KIND_NAMES[kind], size);
     text[size++] = ':';
-    size += normalise(kind, value, text + size);
-    return siphash128(engine->options.identity_key, text, size);
+    uint32_t normal_size = normalise(kind, value, text + size);
+    if (normal_size == 0) return none;
+    return siphash128(engine->options.identity_key, text, size + normal_size);
 }
 
 uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id)
@@ -70,7 +93,7 @@ uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id)
     INVARIANT(id.size <= VALUE_BYTES_MAX);
     memcpy(text, space, size);
     text[size++] = ':';
-    memcpy(text + size, id.at, id.size);
+    if (id.size > 0) memcpy(text + size, id.at, id.size);
     uint64_t number = siphash128(engine->options.identity_key, text, size + id.size).lo;
     return number != 0 ? number : 1;
 }
@@ -104,6 +127,19 @@ place_t find_place(const session_t *session, const accounts_view_t *view, uint64
     return place;
 }
 
+/* The member that the overlay's row names, or 0; *is_unlinked: the row takes it from `fed`, whom
+ * the snapshot names. */
+static uint64_t find_linked(record_t row, uint64_t fed, bool *is_unlinked)
+{
+    *is_unlinked = false;
+    for (uint32_t i = record_first(row, CELL_MEMBER);
+         i < row.head->cell_count && row.cells[i].kind == CELL_MEMBER; i++) {
+        if (row.cells[i].value > 0) return row.cells[i].key;
+        if (row.cells[i].key == fed) *is_unlinked = true;
+    }
+    return 0;
+}
+
 uint64_t find_identified(const session_t *session, const accounts_view_t *view, int64_t kind,
                          bytes_t value, hash128_t *hash, uint64_t *lsn)
 {
@@ -113,17 +149,16 @@ uint64_t find_identified(const session_t *session, const accounts_view_t *view, 
         uint64_t member = number_of_id(session->engine, "member", value);
         return find_place(session, view, member).is_known ? member : 0;
     }
-    record_t record = accounts_read(view, key_of(session, FAMILY_IDENTITY, hash->hi, hash->lo));
-    *lsn = record.head->applied_lsn;
-    uint64_t unlinked = 0;
-    for (uint32_t i = record_first(record, CELL_MEMBER);
-         i < record.head->cell_count && record.cells[i].kind == CELL_MEMBER; i++) {
-        if (record.cells[i].value > 0) return record.cells[i].key;
-        unlinked = record.cells[i].key;
-    }
-    if (session->live->members == NULL) return 0;
-    const identity_slot_t *slot = find_identity(session->live->members, *hash);
-    return slot == NULL || slot->member == unlinked ? 0 : slot->member;
+    if (hash->hi == 0 && hash->lo == 0) return 0;
+    const members_t *members = session->live->members;
+    const identity_slot_t *slot = members == NULL ? NULL : find_identity(members, *hash);
+    uint64_t fed = slot == NULL ? 0 : slot->member;
+    record_t row = accounts_read(view, key_of(session, FAMILY_IDENTITY, hash->hi, hash->lo));
+    bool is_unlinked;
+    uint64_t linked = find_linked(row, fed, &is_unlinked);
+    *lsn = row.head->applied_lsn;
+    if (linked != 0) return linked;
+    return is_unlinked ? 0 : fed;
 }
 
 /* True when a card number lies in a range whose numbers may open a provisional account. */
@@ -131,6 +166,7 @@ static bool is_issued(const program_t *program, int64_t kind, bytes_t value)
 {
     uint8_t normal[VALUE_BYTES_MAX];
     uint32_t size = normalise(kind, value, normal);
+    if (size == 0) return false;
     for (uint32_t i = 0; i < program->issuer_count; i++) {
         const issuer_range_t *range = &program->issuers[i];
         if (range->kind != kind) continue;
@@ -172,7 +208,6 @@ static void identify_one(session_t *session, const accounts_view_t *view,
         found->result = FOUND_SURPLUS;
         return;
     }
-    *roles_seen |= 1u << found->role;
     uint64_t member = find_identified(session, view, sent->kind, sent->value, &hash, &lsn);
     place_t place = {0};
     if (member != 0) {
@@ -187,6 +222,7 @@ static void identify_one(session_t *session, const accounts_view_t *view,
         found->result = FOUND_UNKNOWN;
         return;
     }
+    *roles_seen |= 1u << found->role;
     if ((place.flags & MEMBER_FLAG_BLOCKED) != 0) {
         found->result = FOUND_BLOCKED;
         return;
@@ -228,6 +264,38 @@ static void apply_overlay(member_record_t *record, record_t member, int32_t toda
     }
 }
 
+/* The member as the overlay leaves the snapshot's record; *row is the member's own record. */
+static member_record_t read_member(const session_t *session, const accounts_view_t *view,
+                                   uint64_t member, uint64_t account_group, const place_t *place,
+                                   int32_t today, record_t *row)
+{
+    member_record_t record = {0};
+    if (place->record != NULL) record = *place->record;
+    record.member = member;
+    record.account_group = account_group;
+    record.flags = place->flags;
+    record.birth_month = place->birth_month;
+    record.birth_day = place->birth_day;
+    *row = accounts_read(view, key_of(session, FAMILY_MEMBER, account_group, member));
+    apply_overlay(&record, *row, today);
+    return record;
+}
+
+/* The tier of each member that was found, whatever the role. */
+static void fill_tiers(session_t *session, const accounts_view_t *view, int32_t today)
+{
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        found_t *found = &session->found[i];
+        if (found->member == 0) continue;
+        found->tier = session->facts.record.tier;
+        if (found->member == session->facts.member) continue;
+        place_t place = find_place(session, view, found->member);
+        record_t row;
+        found->tier = read_member(session, view, found->member, found->account_group, &place,
+                                  today, &row).tier;
+    }
+}
+
 /* Merges the snapshot's wallet (ascending keys) with the overlay's cells (ascending too). */
 static uint32_t merge_wallet(const session_t *session, const member_record_t *record,
                              record_t member, uint64_t wallet[WALLET_MAX])
@@ -265,16 +333,9 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     if (facts->member != 0) {
         place_t place = find_place(session, view, facts->member);
         session->versions[1] = place.lsn;
-        if (place.record != NULL) facts->record = *place.record;
-        facts->record.member = facts->member;
-        facts->record.account_group = facts->account_group;
-        facts->record.flags = place.flags;
-        facts->record.birth_month = place.birth_month;
-        facts->record.birth_day = place.birth_day;
+        facts->record = read_member(session, view, facts->member, facts->account_group, &place,
+                                    today, &member);
         group = accounts_read(view, key_of(session, FAMILY_GROUP, facts->account_group, 0));
-        member = accounts_read(view, key_of(session, FAMILY_MEMBER, facts->account_group,
-                                            facts->member));
-        apply_overlay(&facts->record, member, today);
         facts->wallet_count = merge_wallet(session, &facts->record, member, session->wallet);
     }
     session->versions[2] = facts->group_lsn = group.head->applied_lsn;
@@ -283,10 +344,39 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     facts->group_cell_count = group.head->cell_count;
     facts->member_cells = member.cells;
     facts->member_cell_count = member.head->cell_count;
-    for (uint32_t i = 0; i < session->found_count; i++) {
-        found_t *found = &session->found[i];
-        if (found->member == facts->member) found->tier = facts->record.tier;
+    fill_tiers(session, view, today);
+}
+
+void copy_cells(session_t *session, const cell_t *cells, uint32_t count)
+{
+    INVARIANT(count <= RECORD_CELLS_MAX);
+    session->cell_count = count;
+    if (count > 0) memcpy(session->cells, cells, count * sizeof *cells);
+}
+
+void add_cell(session_t *session, cell_t cell)
+{
+    for (uint32_t i = 0; i < session->cell_count; i++) {
+        if (cell_compare(&session->cells[i], &cell) != 0) continue;
+        session->cells[i].value += cell.value;
+        return;
     }
+    if (session->cell_count < RECORD_CELLS_MAX) session->cells[session->cell_count++] = cell;
+}
+
+/* The date at the sender's store at the time that an identification is for. */
+static int32_t day_of_identify(const session_t *session)
+{
+    const identify_request_t *request = &session->wire.identify;
+    const catalogue_t *catalogue = session->live->catalogue;
+    int64_t now_ms = request->opened_time_unix_ms;
+    if (now_ms == 0) now_ms = wall_unix_ms();
+    int32_t offset = (int32_t)request->utc_offset_minutes;
+    if (!is_present(request->present, IDENTIFY_UTC_OFFSET)) {
+        const store_t *store = find_store(catalogue, name_key_of("store", session->wire.store_id));
+        offset = utc_offset_minutes(catalogue, store, now_ms / 1000);
+    }
+    return day_of_unix_ms(now_ms, offset);
 }
 
 status_t call_identify(session_t *session)
@@ -294,10 +384,9 @@ status_t call_identify(session_t *session)
     const identify_request_t *request = &session->wire.identify;
     const program_t *program = session->live->program;
     wallet_offer_t wallet[WALLET_MAX];
-    int32_t offset = (int32_t)request->utc_offset_minutes;
-    int64_t now = request->opened_time_unix_ms != 0 ? request->opened_time_unix_ms
-                                                    : wall_unix_ms();
-    int32_t today = day_of_unix_ms(now, offset);
+    status_t status = check_sender(session, "context.store_id");
+    if (status != STATUS_OK) return status;
+    int32_t today = day_of_identify(session);
     const accounts_view_t *view = ledger_pin(session->reader);
     identify_all(session, view, session->wire.identifiers, request->identifiers.count);
     fill_member_facts(session, view, today);
@@ -316,7 +405,7 @@ status_t call_identify(session_t *session)
         wallet[i] = (wallet_offer_t){.offer_key = session->wallet[i], .activated = true};
         answer.wallet_count++;
     }
-    status_t status = wire_write_identify(session->reply, &answer);
+    status = wire_write_identify(session->reply, &answer);
     ledger_unpin(session->reader);
     return status;
 }

@@ -37,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "crc32c.h"
 #include "invariant.h"
@@ -44,6 +45,9 @@
 #define ENTRIES_BEGIN sizeof(segment_header_t)
 #define ENTRY_ALIGN 16
 #define WINDOW_AHEAD_BYTES (64 * 1024)
+/* Read at once: enough that the call does not show, and still in the second-level cache when the
+ * checksum and the replay come to it. */
+#define FETCH_BYTES (256 * 1024)
 #define ZERO_CHUNK_BYTES (1024 * 1024)
 #define PREPARE_STEP_BYTES (512 * 1024)
 #define RETRY_NS 1000000000
@@ -60,6 +64,8 @@ struct journal {
     journal_options_t options;
     const machine_t *machine;
     char directory[PATH_BYTES_MAX];
+    bool is_inspection;        /* opened by journal_inspect */
+    segment_header_t identity; /* of the first segment with a valid header */
     uint64_t salt;
     uint64_t generation;
     int64_t boot_wall_ms;
@@ -304,7 +310,9 @@ static status_t reader_fetch(journal_reader_t *reader, uint64_t offset, uint64_t
         uint64_t limit = reader_limit(reader);
         if (offset + size > limit || size > reader->window_room) return STATUS_OK;
         uint64_t wanted = limit - offset;
-        if (wanted > reader->window_room) wanted = reader->window_room;
+        uint64_t most = size > FETCH_BYTES ? size : FETCH_BYTES;
+        if (most > reader->window_room) most = reader->window_room;
+        if (wanted > most) wanted = most;
         const machine_t *machine = reader->journal->machine;
         reader->window_bytes = 0;
         if (machine->read_at(machine->context, reader->file, reader->window, wanted, offset) != 0) {
@@ -447,7 +455,10 @@ int64_t journal_next_post_unix_ms(journal_t *journal)
     int64_t awake_ns = machine->monotonic_ns(machine->context) - journal->boot_monotonic_ns;
     int64_t latest = journal->boot_wall_ms + awake_ns / 1000000 + POST_AHEAD_MS_MAX;
     if (now > latest) now = latest;
-    return now > journal->last_post_unix_ms ? now : journal->last_post_unix_ms;
+    /* Monotone in what was asked for, too: keys are put away by the month that was told last, and a
+     * replay, which sees entries only, must come to the same. */
+    if (now > journal->last_post_unix_ms) journal->last_post_unix_ms = now;
+    return journal->last_post_unix_ms;
 }
 
 /* Lays this segment's header into the group, ahead of the first entries. */
@@ -759,9 +770,11 @@ static status_t load_header(scan_t *scan, segment_t *segment, uint64_t *salt)
         return fault_at(scan->fault, STATUS_FORMAT_UNSUPPORTED, "segment %llu: format %u", number,
                         header.format);
     }
-    if (header.program_key != options->program_key || header.node != options->node
-        || header.partition != options->partition) {
-        return fault_at(scan->fault, STATUS_SNAPSHOT_MISMATCH,
+    if (scan->journal->identity.magic == 0) scan->journal->identity = header;
+    bool is_owned = header.program_key == options->program_key && header.node == options->node
+                    && header.partition == options->partition;
+    if (!is_owned && !scan->journal->is_inspection) {
+        return fault_at(scan->fault, STATUS_JOURNAL_MISMATCH,
                         "segment %llu: program, node or partition", number);
     }
     segment->first_lsn = header.first_lsn;
@@ -827,6 +840,11 @@ static status_t scan_begin(scan_t *scan)
     scan->next_lsn = from->lsn == 0 ? 1 : from->lsn;
     if (from->lsn == 0) {
         scan->unproven = position_of(journal->segments[0].number, ENTRIES_BEGIN);
+        if (journal->is_inspection && journal->segments[0].first_lsn != 0) {
+            scan->next_lsn = journal->segments[0].first_lsn;
+            scan->previous_crc = journal->segments[0].previous_crc;
+            return reader_open_segment(scan->reader, journal->segments[0].number);
+        }
         if (journal->segments[0].first_lsn != 1) return damaged(scan, "the first segment is gone");
         return reader_open_segment(scan->reader, journal->segments[0].number);
     }
@@ -863,6 +881,12 @@ static status_t scan_walk(scan_t *scan)
         }
         if (entry.header != NULL && entry.header->lsn == scan->next_lsn
             && entry.header->previous_crc == scan->previous_crc) {
+            if (journal->options.each != NULL) {
+                uint64_t segments_left = journal->segment_count - scan->at - 1;
+                uint64_t bytes_left = journal->segments[scan->at].bytes - scan->offset
+                                      + segments_left * journal->options.segment_bytes;
+                journal->options.each(journal->options.each_context, &entry, bytes_left);
+            }
             scan_accept(scan, &entry);
             continue;
         }
@@ -1066,6 +1090,59 @@ static status_t journal_create(journal_t *journal, fault_t *fault)
     return STATUS_OK;
 }
 
+/* Looks a second time at a log that seems damaged: one that is being written goes on, because what
+ * the first look found behind its end had been appended meanwhile. */
+static status_t inspect_again(scan_t *scan)
+{
+    journal_t *journal = scan->journal;
+    const struct timespec pause = {0, 50000000};
+    uint64_t stopped_lsn = scan->next_lsn;
+    uint64_t number = journal->segments[scan->at].number;
+    fault_t first = *scan->fault;
+    nanosleep(&pause, NULL);
+    reader_close_file(scan->reader);
+    journal->segment_count = 0;
+    status_t status = load_segments(scan);
+    if (status != STATUS_OK) return status;
+    scan->at = 0;
+    while (scan->at < journal->segment_count && journal->segments[scan->at].number != number) {
+        scan->at++;
+    }
+    if (scan->at == journal->segment_count) {
+        scan->at = 0;
+        return damaged(scan, "the segment is gone");
+    }
+    status = reader_open_segment(scan->reader, number);
+    if (status != STATUS_OK) return damaged(scan, "cannot be read");
+    status = scan_walk(scan);
+    if (status == STATUS_OK && scan->next_lsn == stopped_lsn) {
+        *scan->fault = first;
+        return first.status;
+    }
+    return status;
+}
+
+static status_t inspect(journal_t *journal, fault_t *fault)
+{
+    scan_t scan = {.journal = journal, .fault = fault};
+    scan.reader = reader_new(journal, true);
+    if (scan.reader == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "journal");
+    bool has_ready;
+    status_t status = load_segments(&scan);
+    if (status == STATUS_OK && journal->segment_count == 0) {
+        status = fault_at(fault, STATUS_JOURNAL_DAMAGED, "%.64s: no segment", journal->directory);
+    }
+    if (status == STATUS_OK) status = scan_begin(&scan);
+    if (status == STATUS_OK) status = scan_walk(&scan);
+    if (status == STATUS_OK) status = scan_prove_end(&scan, &has_ready);
+    if (status == STATUS_JOURNAL_DAMAGED && scan.offset > 0) status = inspect_again(&scan);
+    if (status == STATUS_OK) scan_finish(&scan, false);
+    journal_reader_close(scan.reader);
+    return status;
+}
+
+segment_header_t journal_identity(const journal_t *journal) { return journal->identity; }
+
 /* The first entry of this generation: after it, what lies before is proven. */
 static status_t begin_generation(journal_t *journal, fault_t *fault)
 {
@@ -1109,7 +1186,8 @@ static status_t journal_begin(journal_t *journal, fault_t *fault)
     return status;
 }
 
-status_t journal_open(const journal_options_t *options, journal_t **opened, fault_t *fault)
+/* A journal with its options and no files yet. */
+static status_t journal_new(const journal_options_t *options, journal_t **opened, fault_t *fault)
 {
     *opened = NULL;
     journal_t *journal = calloc(1, sizeof *journal);
@@ -1132,13 +1210,34 @@ status_t journal_open(const journal_options_t *options, journal_t **opened, faul
         status = fault_at(fault, STATUS_TEXT_TOO_LONG, "journal directory");
     }
     if (journal->group == NULL) status = fault_at(fault, STATUS_OUT_OF_MEMORY, "journal");
-    if (status == STATUS_OK) status = journal_begin(journal, fault);
-    if (status != STATUS_OK) {
-        journal_close(journal);
-        return status;
-    }
-    *opened = journal;
-    return STATUS_OK;
+    if (status == STATUS_OK) *opened = journal;
+    else journal_close(journal);
+    return status;
+}
+
+status_t journal_open(const journal_options_t *options, journal_t **opened, fault_t *fault)
+{
+    journal_t *journal;
+    status_t status = journal_new(options, &journal, fault);
+    *opened = NULL;
+    if (status != STATUS_OK) return status;
+    status = journal_begin(journal, fault);
+    if (status == STATUS_OK) *opened = journal;
+    else journal_close(journal);
+    return status;
+}
+
+status_t journal_inspect(const journal_options_t *options, journal_t **opened, fault_t *fault)
+{
+    journal_t *journal;
+    status_t status = journal_new(options, &journal, fault);
+    *opened = NULL;
+    if (status != STATUS_OK) return status;
+    journal->is_inspection = true;
+    status = inspect(journal, fault);
+    if (status == STATUS_OK) *opened = journal;
+    else journal_close(journal);
+    return status;
 }
 
 void journal_close(journal_t *journal)

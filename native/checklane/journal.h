@@ -62,6 +62,12 @@ typedef struct journal_options {
     uint64_t group_bytes_max;  /* at least entry_bytes_max; a segment holds at least one */
     uint64_t salt;             /* of a journal that does not exist yet */
     covered_t from;            /* the scan starts at this entry; lsn 0: at the first */
+    /* Called for each valid entry behind `from` as the scan walks over it, so that a replay need
+     * not read the log a second time; NULL: not wanted. Not called for the entry that opening
+     * appends. Whatever it did is to be thrown away when opening is refused, so it must not write
+     * anything to the disk. `bytes_left` is about what lies behind this entry. */
+    void (*each)(void *context, const entry_t *entry, uint64_t bytes_left);
+    void *each_context;
 } journal_options_t;
 
 /* Opens the journal, finds the end of the log, cuts and zeroes what lies behind it, rewrites and
@@ -70,9 +76,19 @@ typedef struct journal_options {
  *
  * STATUS_JOURNAL_DAMAGED: an entry that had been durable is gone or changed; fault->place names
  * the segment, offset and LSN; nothing was written. STATUS_FORMAT_UNSUPPORTED: another format.
- * STATUS_SNAPSHOT_MISMATCH: the journal of another program, node or partition.
+ * STATUS_JOURNAL_MISMATCH: the journal of another program, node or partition.
  * STATUS_DISK_FULL, STATUS_IO_FAILED. Start-up only. */
 status_t journal_open(const journal_options_t *options, journal_t **journal, fault_t *fault);
+
+/* Opens a journal to be looked at, of whatever program, and writes nothing: a process that appends
+ * to it may be running. Everything up to the end that was found is readable; the last group of it
+ * may not be on the disk yet. What follows a damaged place in a log that grows meanwhile is told
+ * from damage by a second look. options: directory; the sizes, where they are not the default ones.
+ * STATUS_JOURNAL_DAMAGED, also where there is no segment; STATUS_FORMAT_UNSUPPORTED. */
+status_t journal_inspect(const journal_options_t *options, journal_t **journal, fault_t *fault);
+
+/* Header of the first segment: whose journal this is, and where it begins. */
+segment_header_t journal_identity(const journal_t *journal);
 
 /* Nothing may be appended and no reader open any more. Writes nothing. */
 void journal_close(journal_t *journal);

@@ -503,7 +503,7 @@ _Static_assert(sizeof(record_key_t) == 24, "drawn without padding");
 typedef struct record_head {
     uint64_t applied_lsn;
     uint32_t cell_count;
-    uint32_t reserved;
+    uint32_t month;           /* FAMILY_RECEIPT, FAMILY_KEY: of making, 1 is 1970-01; else 0 */
 } record_head_t;
 _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 
@@ -563,6 +563,7 @@ _Static_assert(sizeof(movement_t) == 64, "one cache line");
 #define REASON_EXPIRE 8
 #define REASON_ADJUST 9
 #define REASON_HOLD 10
+#define REASON_BIND_KNOWN 11 /* a key or receipt of which there was a record: a void came first */
 
 /* Value of the key "covered" in the accounts environment: everything up to and including this
  * entry of the journal is in the environment. An environment without it covers nothing. */
@@ -638,10 +639,10 @@ typedef struct entry_header {
 } entry_header_t;
 _Static_assert(sizeof(entry_header_t) == 112, "the sections behind it stay 16-byte aligned");
 
-/* Facts of a decision that was recorded: this, then the group record, the member record (each a
- * record_head_t and its cells), `wallet_count` and `stopped_count` offer keys, `sold_count`
- * sold lines, from which returns are judged, and `found_count` found records. A void or return has the position of the original
- * entry instead (8 bytes). */
+/* Facts of a decision that was recorded: this, then the group record and the member record (each a
+ * record_head_t and its cells), `wallet_count` and `stopped_count` offer keys, `sold_count` sold
+ * lines, from which returns are judged, and `found_count` found records. A void or return has the
+ * position of the original entry instead (8 bytes). */
 typedef struct facts_header {
     uint8_t program_hash[16];
     uint8_t catalogue_hash[16];

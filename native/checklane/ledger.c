@@ -51,8 +51,6 @@
 
 #define DAY_MS 86400000
 #define HELPER_RETRY_MS 1000
-/* Entries in one published group of a replay. */
-#define REPLAY_ENTRIES 512
 
 /* A counter to sleep on: whoever rings raises it, so a ring between the look and the sleep is
  * never lost. */
@@ -223,11 +221,13 @@ static bool hash_is_set(hash128_t hash)
     return (hash.hi | hash.lo) != 0;
 }
 
-/* What a key or receipt is bound to: *position 0 when to nothing; `reused` on other content. */
+/* What a key or receipt is bound to: *position 0 when to nothing; `reused` on other content.
+ * *is_known: there is a record of it, bound or not (a void that came before its sale). */
 static status_t find_binding(const accounts_view_t *view, record_key_t key, hash128_t content,
-                             status_t reused, uint64_t *position)
+                             status_t reused, uint64_t *position, bool *is_known)
 {
     record_t record = accounts_read(view, key);
+    *is_known = record.head->cell_count > 0;
     uint32_t at = record_first(record, CELL_ENTRY);
     *position = 0;
     if (at == record.head->cell_count) return STATUS_OK;
@@ -244,23 +244,38 @@ static record_key_t once_key(const ledger_t *ledger, uint8_t family, hash128_t h
     return record_key(family, ledger->options.partition, hash.hi, hash.lo);
 }
 
-status_t ledger_find_once(const ledger_t *ledger, const accounts_view_t *view,
-                          const change_t *change, uint64_t *position)
+/* Of the key and the receipt of a change: whether there is a record before it binds them. */
+typedef struct known {
+    bool key;
+    bool receipt;
+} known_t;
+
+static status_t find_once(const ledger_t *ledger, const accounts_view_t *view,
+                          const change_t *change, uint64_t *position, known_t *known)
 {
     *position = 0;
+    known->key = known->receipt = false;
     if (hash_is_set(change->key)) {
         status_t status = find_binding(view, once_key(ledger, FAMILY_KEY, change->key),
-                                       change->content, STATUS_KEY_REUSED, position);
+                                       change->content, STATUS_KEY_REUSED, position, &known->key);
         if (status != STATUS_OK || *position != 0) return status;
     }
     if (!hash_is_set(change->receipt)) return STATUS_OK;
     return find_binding(view, once_key(ledger, FAMILY_RECEIPT, change->receipt), change->content,
-                        STATUS_RECEIPT_REUSED, position);
+                        STATUS_RECEIPT_REUSED, position, &known->receipt);
 }
 
-/* Binds a key or receipt to the entry that is being built. */
+status_t ledger_find_once(const ledger_t *ledger, const accounts_view_t *view,
+                          const change_t *change, uint64_t *position)
+{
+    known_t known;
+    return find_once(ledger, view, change, position, &known);
+}
+
+/* Binds a key or receipt to the entry that is being built. The reason tells the replay whether it
+ * has to look for a record that was there before. */
 static void bind(const ledger_t *ledger, entry_builder_t *entry, uint8_t family, hash128_t hash,
-                 hash128_t content)
+                 hash128_t content, bool is_known)
 {
     if (!hash_is_set(hash)) return;
     INVARIANT(entry->movement_count < MOVEMENTS_MAX);
@@ -272,7 +287,7 @@ static void bind(const ledger_t *ledger, entry_builder_t *entry, uint8_t family,
     movement_t movement = {.record = once_key(ledger, family, hash),
                            .cell = cell,
                            .op = MOVEMENT_SET,
-                           .reason = REASON_BIND};
+                           .reason = is_known ? REASON_BIND_KNOWN : REASON_BIND};
     entry->movements[entry->movement_count++] = movement;
 }
 
@@ -317,8 +332,11 @@ static status_t accept_entry(ledger_t *ledger, change_t *change, const entry_bui
 static status_t process(ledger_t *ledger, change_t *change, status_t room)
 {
     const accounts_view_t *view = accounts_writer_view(ledger->accounts);
+    int64_t post_unix_ms = journal_next_post_unix_ms(ledger->journal);
+    accounts_advance(ledger->accounts, post_unix_ms);
     uint64_t position;
-    status_t status = ledger_find_once(ledger, view, change, &position);
+    known_t known;
+    status_t status = find_once(ledger, view, change, &position, &known);
     if (status != STATUS_OK) return status;
     if (position != 0) {
         change->position = position;
@@ -332,7 +350,7 @@ static status_t process(ledger_t *ledger, change_t *change, status_t room)
     }
     entry_builder_t entry = {.lsn = journal_next_lsn(ledger->journal),
                              .position = journal_next_position(ledger->journal),
-                             .post_unix_ms = journal_next_post_unix_ms(ledger->journal),
+                             .post_unix_ms = post_unix_ms,
                              .generation = journal_generation(ledger->journal),
                              .request = change->request,
                              .request_bytes = change->request_bytes,
@@ -341,8 +359,8 @@ static status_t process(ledger_t *ledger, change_t *change, status_t room)
     if (status != STATUS_OK) return status;
     INVARIANT(entry.kind != 0);
     INVARIANT(entry.movement_count <= PREPARED_MOVEMENTS_MAX);
-    bind(ledger, &entry, FAMILY_KEY, change->key, change->content);
-    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content);
+    bind(ledger, &entry, FAMILY_KEY, change->key, change->content, known.key);
+    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content, known.receipt);
     return accept_entry(ledger, change, &entry);
 }
 
@@ -488,6 +506,7 @@ status_t ledger_run_helper(ledger_t *ledger)
 static void *helper_main(void *argument)
 {
     ledger_t *ledger = argument;
+    accounts_prepare_filter(ledger->accounts, 0);
     while (!atomic_load(&ledger->is_helper_stopped)) {
         unsigned seen = atomic_load(&ledger->helper_bell.rings);
         status_t status = run_helper(ledger);
@@ -531,68 +550,97 @@ status_t ledger_checkpoint(ledger_t *ledger)
 
 /* ---------------------------------------------------------------- recovery ---------------- */
 
-/* Publishes what was replayed so far and writes it out when the memtable fills. */
-static status_t replay_publish(ledger_t *ledger, covered_t replayed, bool is_full)
+/* Writes what was replayed so far to the environment: the memtable is full. */
+static status_t replay_checkpoint(accounts_t *accounts, const covered_t *replayed)
 {
-    accounts_group_publish(ledger->accounts);
-    if (is_full || accounts_wants_freeze(ledger->accounts)) {
-        if (!accounts_freeze(ledger->accounts, replayed)) return STATUS_OUT_OF_MEMORY;
-        status_t status = accounts_checkpoint(ledger->accounts, NULL, NULL);
-        if (status != STATUS_OK) return status;
-    }
-    return STATUS_OK;
-}
-
-static covered_t covered_of(const ledger_t *ledger, const entry_t *entry)
-{
-    covered_t covered = {.lsn = entry->header->lsn,
-                         .position = entry->position,
-                         .salt = journal_salt(ledger->journal),
-                         .crc = entry->header->crc,
-                         .format = ACCOUNTS_FORMAT};
-    return covered;
-}
-
-/* Applies one entry that is in the journal. */
-static status_t replay_entry(ledger_t *ledger, const entry_t *entry, covered_t *replayed)
-{
-    const entry_header_t *header = entry->header;
-    uint32_t count = header->movement_count;
-    status_t status = accounts_apply(ledger->accounts, header->lsn, entry->movements, count);
-    if (status == STATUS_MEMTABLE_FULL) {
-        status = replay_publish(ledger, *replayed, true);
-        accounts_group_begin(ledger->accounts);
-        if (status != STATUS_OK) return status;
-        status = accounts_apply(ledger->accounts, header->lsn, entry->movements, count);
-    }
-    *replayed = covered_of(ledger, entry);
+    accounts_replay_end(accounts);
+    status_t status = STATUS_OK;
+    if (!accounts_freeze(accounts, *replayed)) status = STATUS_OUT_OF_MEMORY;
+    if (status == STATUS_OK) status = accounts_checkpoint(accounts, NULL, NULL);
+    accounts_replay_begin(accounts, 0);
     return status;
 }
 
-static status_t replay(ledger_t *ledger, journal_reader_t *reader, covered_t replayed,
-                       fault_t *fault)
+/* Notes an entry as the last one that is in the accounts; the salt is the caller's to fill. */
+static void note_replayed(covered_t *replayed, const entry_t *entry)
 {
-    status_t status = journal_seek_covered(reader, &replayed);
-    uint64_t count = 0;
-    accounts_group_begin(ledger->accounts);
+    replayed->lsn = entry->header->lsn;
+    replayed->position = entry->position;
+    replayed->crc = entry->header->crc;
+    replayed->format = ACCOUNTS_FORMAT;
+}
+
+status_t ledger_replay_entry(accounts_t *accounts, const entry_t *entry, uint64_t salt,
+                             covered_t *replayed)
+{
+    const entry_header_t *header = entry->header;
+    int64_t post_unix_ms = header->post_unix_ms;
+    uint32_t count = header->movement_count;
+    status_t status =
+        accounts_replay(accounts, header->lsn, post_unix_ms, entry->movements, count);
+    if (status == STATUS_MEMTABLE_FULL) {
+        status = replay_checkpoint(accounts, replayed);
+        if (status != STATUS_OK) return status;
+        status = accounts_replay(accounts, header->lsn, post_unix_ms, entry->movements, count);
+    }
+    note_replayed(replayed, entry);
+    replayed->salt = salt;
+    /* The entry was within every ceiling when it was written, so it is not what was written. */
+    return status == STATUS_RECORD_CEILING ? STATUS_JOURNAL_DAMAGED : status;
+}
+
+/* Recovery while the journal is opened: each entry is applied as the scan walks over it, as long
+ * as memory lasts. Nothing is written before the journal's end is secured. */
+typedef struct recovery {
+    accounts_t *accounts;
+    covered_t replayed; /* the last entry that is in the accounts */
+    uint64_t count;
+    status_t status;    /* why it goes no further; STATUS_MEMTABLE_FULL: later, with checkpoints */
+    bool is_begun;
+} recovery_t;
+
+static void recover_entry(void *context, const entry_t *entry, uint64_t bytes_left)
+{
+    recovery_t *recovery = context;
+    if (!recovery->is_begun) {
+        recovery->is_begun = true;
+        accounts_replay_begin(recovery->accounts, bytes_left);
+    }
+    if (recovery->status != STATUS_OK) return;
+    const entry_header_t *header = entry->header;
+    recovery->status = accounts_replay(recovery->accounts, header->lsn, header->post_unix_ms,
+                                       entry->movements, header->movement_count);
+    if (recovery->status != STATUS_OK) return;
+    note_replayed(&recovery->replayed, entry);
+    recovery->count++;
+}
+
+/* Applies what the scan left: the entry of this opening, and what did not fit into memory. */
+static status_t replay_rest(ledger_t *ledger, recovery_t *recovery, fault_t *fault)
+{
+    accounts_t *accounts = ledger->accounts;
+    journal_reader_t *reader = journal_reader_open(ledger->journal);
+    if (reader == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "journal reader");
+    recovery->replayed.salt = journal_salt(ledger->journal);
+    status_t status = recovery->status;
+    if (status == STATUS_MEMTABLE_FULL) status = STATUS_OK;
+    if (!recovery->is_begun) accounts_replay_begin(accounts, 0);
+    if (status == STATUS_OK) status = journal_seek_covered(reader, &recovery->replayed);
     while (status == STATUS_OK) {
         entry_t entry;
         status = journal_next(reader, &entry);
         if (status != STATUS_OK || entry.header == NULL) break;
-        status = replay_entry(ledger, &entry, &replayed);
-        if (status != STATUS_OK) break;
-        count++;
-        if (count % REPLAY_ENTRIES == 0 || !accounts_group_has_room(ledger->accounts)) {
-            status = replay_publish(ledger, replayed, false);
-            accounts_group_begin(ledger->accounts);
-        }
+        status = ledger_replay_entry(accounts, &entry, journal_salt(ledger->journal),
+                                     &recovery->replayed);
+        recovery->count++;
     }
-    accounts_group_publish(ledger->accounts);
-    atomic_store(&ledger->recovered_entries, count);
+    accounts_replay_end(accounts);
+    journal_reader_close(reader);
+    atomic_store(&ledger->recovered_entries, recovery->count);
     if (status == STATUS_OK) return STATUS_OK;
-    /* The entry was within every ceiling when it was written, so it is not what was written. */
     if (status == STATUS_RECORD_CEILING) status = STATUS_JOURNAL_DAMAGED;
-    return fault_at(fault, status, "replay behind lsn %llu", (unsigned long long)replayed.lsn);
+    return fault_at(fault, status, "replay behind lsn %llu",
+                    (unsigned long long)recovery->replayed.lsn);
 }
 
 /* ---------------------------------------------------------------- open and close ---------- */
@@ -610,6 +658,7 @@ static void fill_options(ledger_t *ledger, const ledger_options_t *options)
     used->journal.node = options->node;
     used->journal.partition = options->partition;
     used->accounts.machine = ledger->machine;
+    used->accounts.retention_days = options->retention_days;
 }
 
 /* Opens accounts, then the journal from where they end, then brings the accounts up to it. */
@@ -627,19 +676,23 @@ static status_t open_data(ledger_t *ledger, fault_t *fault)
     accounts_options.directory = accounts_directory;
     status_t status = accounts_open(&accounts_options, &ledger->accounts, fault);
     if (status != STATUS_OK) return status;
-    covered_t covered = accounts_covered(ledger->accounts);
+    recovery_t recovery = {.accounts = ledger->accounts,
+                           .replayed = accounts_covered(ledger->accounts)};
     journal_options_t journal_options = ledger->options.journal;
     journal_options.directory = journal_directory;
-    journal_options.from = covered;
+    journal_options.from = recovery.replayed;
+    journal_options.each = recover_entry;
+    journal_options.each_context = &recovery;
     status = journal_open(&journal_options, &ledger->journal, fault);
-    if (status != STATUS_OK) return status;
-    /* The names of the two directories: what is in them is only as durable as they are. */
-    int error = ledger->machine->sync_directory(ledger->machine->context, data);
-    if (error != 0) return fault_at(fault, status_of_error(error), "%s: %s", data, strerror(error));
-    journal_reader_t *reader = journal_reader_open(ledger->journal);
-    if (reader == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "journal reader");
-    status = replay(ledger, reader, covered, fault);
-    journal_reader_close(reader);
+    if (status == STATUS_OK) {
+        /* The names of the two directories: what is in them is only as durable as they are. */
+        int error = ledger->machine->sync_directory(ledger->machine->context, data);
+        if (error != 0) {
+            status = fault_at(fault, status_of_error(error), "%s: %s", data, strerror(error));
+        }
+    }
+    if (status == STATUS_OK) return replay_rest(ledger, &recovery, fault);
+    if (recovery.is_begun) accounts_replay_end(ledger->accounts);
     return status;
 }
 

@@ -103,6 +103,7 @@ typedef struct ledger_options {
     accounts_options_t accounts; /* sizes and pace */
     uint32_t group_entries_max; /* 0: GROUP_ENTRIES_MAX */
     uint32_t queue_changes_max; /* 0: QUEUE_CHANGES_MAX */
+    uint32_t retention_days;    /* of keys and receipts; 0: RETENTION_DAYS */
 } ledger_options_t;
 
 /* Opens journal and accounts, replays what the accounts do not cover, starts the writer and the
@@ -184,6 +185,12 @@ typedef struct ledger_metrics {
 } ledger_metrics_t;
 
 void ledger_measure(ledger_t *ledger, ledger_metrics_t *metrics);
+
+/* For tools, and recovery itself: applies one entry to accounts between accounts_replay_begin and
+ * accounts_replay_end, writing them out when their memtable is full. *replayed is the entry before,
+ * then this one. `salt` is the journal's. STATUS_JOURNAL_DAMAGED: it cannot be applied. */
+status_t ledger_replay_entry(accounts_t *accounts, const entry_t *entry, uint64_t salt,
+                             covered_t *replayed);
 
 /* For prepare: this change was decided again by the writer. */
 void ledger_count_redecision(ledger_t *ledger);

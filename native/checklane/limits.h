@@ -58,7 +58,8 @@
 #define GROUP_ENTRIES_MAX 512
 /* Changes that may wait for the writer before the next is refused as overload. */
 #define QUEUE_CHANGES_MAX 4096
-/* Sessions (scratch memory for one call each) that an engine owns. About 3 MiB each. */
+/* Sessions (scratch memory for one call each) that an engine owns. About 7 MiB each, most of it
+ * the search's tableau, which a call touches only where offers compete: 128 are 0.9 GiB. */
 #define SESSIONS_MAX 128
 /* Arena of one memtable. Two exist at most: active and frozen. */
 #define MEMTABLE_BYTES (256 * 1024 * 1024)
@@ -69,6 +70,8 @@
 #define ACCOUNTS_MAP_BYTES 68719476736
 /* The default retention of idempotency keys and receipts, in days. */
 #define RETENTION_DAYS 400
+/* The longest: they lie in a ring of 32 sub-databases, one a month. 28 days * 30 months. */
+#define RETENTION_DAYS_MAX 840
 /* Offers stopped by hand at one time. */
 #define STOPPED_MAX 1024
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found: 160 + 2 * 32,016 +

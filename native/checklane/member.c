@@ -1,6 +1,8 @@
 /* Members between two snapshots: enrolment, links, wallet, tier and segments as overlay rows, and
  * offers stopped by hand. Each is one entry; it holds at once and until a members snapshot whose
  * feed covers it says otherwise. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine_internal.h"
@@ -24,9 +26,10 @@ static bool is_consent(bytes_t name)
     return name.size == strlen(CONSENT_NAME) && memcmp(name.at, CONSENT_NAME, name.size) == 0;
 }
 
-static int64_t place_bits(uint64_t flags, int64_t birth_month_day)
+static int64_t place_bits(const place_t *place)
 {
-    return (int64_t)(flags & 0xffff) | (birth_month_day / 100) << 24 | (birth_month_day % 100) << 16;
+    return (int64_t)place->flags | (int64_t)place->birth_month << 24
+           | (int64_t)place->birth_day << 16;
 }
 
 static status_t find_subject(session_t *session, const accounts_view_t *view,
@@ -53,6 +56,13 @@ static status_t find_subject(session_t *session, const accounts_view_t *view,
 
 /* ------------------------------------------------------------------ answers ---- */
 
+static bool is_before(bytes_t left, bytes_t right)
+{
+    int order = memcmp(left.at, right.at, left.size < right.size ? left.size : right.size);
+    return order != 0 ? order < 0 : left.size < right.size;
+}
+
+/* The ids of the segments that the member is in, ascending. */
 static uint32_t collect_segments(const program_t *program, const member_record_t *record,
                                  bytes_t segments[SEGMENTS_MAX])
 {
@@ -61,7 +71,10 @@ static uint32_t collect_segments(const program_t *program, const member_record_t
         const name_slot_t *name = &program->names[i];
         if (name->key == 0 || name->space != NAME_SPACE_SEGMENT || name->id_length == 0) continue;
         if ((record->segments[name->number >> 6 & 1] >> (name->number & 63) & 1) == 0) continue;
-        segments[count++] = (bytes_t){program->strings + name->id_text, name->id_length};
+        bytes_t id = {program->strings + name->id_text, name->id_length};
+        uint32_t to = count++;
+        for (; to > 0 && is_before(id, segments[to - 1]); to--) segments[to] = segments[to - 1];
+        segments[to] = id;
     }
     return count;
 }
@@ -89,7 +102,9 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
                           const subject_t *subject)
 {
     member_record_t *record = &session->facts.record;
-    record->flags = (uint16_t)(subject->place.flags | (record->flags & MEMBER_FLAG_CONSENT));
+    /* Consent is in the member's record, which may say otherwise than the place. */
+    record->flags = (uint16_t)((subject->place.flags & ~MEMBER_FLAG_CONSENT)
+                               | (record->flags & MEMBER_FLAG_CONSENT));
     record->birth_month = subject->place.birth_month;
     record->birth_day = subject->place.birth_day;
     for (uint32_t i = 0; i < entry->movement_count; i++) {
@@ -216,54 +231,69 @@ static status_t move_segments(session_t *session, entry_builder_t *entry,
     return STATUS_OK;
 }
 
+/* The names were judged before: see check_consents. */
 static status_t move_consents(session_t *session, entry_builder_t *entry,
-                              const subject_t *subject, const bytes_t *names, uint32_t count,
-                              int64_t value, const char *field)
+                              const subject_t *subject, uint32_t count, int64_t value)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (!is_consent(names[i])) {
-            return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "%s[%u]", field, i);
-        }
-        cell_t cell = {.kind = CELL_CONSENT, .value = value};
-        status_t status = move_member(session, entry, subject, cell);
-        if (status != STATUS_OK) return status;
-    }
-    return STATUS_OK;
+    cell_t cell = {.kind = CELL_CONSENT, .value = value};
+    return count == 0 ? STATUS_OK : move_member(session, entry, subject, cell);
 }
 
-static status_t move_identity(session_t *session, const accounts_view_t *view,
-                              entry_builder_t *entry, const sent_identifier_t *identifier,
-                              uint64_t member, bool is_removed, const char *place, uint32_t index)
+/* Binds an identifier to a member, or with a negative kind unbinds it. */
+static status_t move_identity(session_t *session, entry_builder_t *entry, hash128_t hash,
+                              uint64_t member, int64_t kind)
 {
-    hash128_t hash;
-    uint64_t lsn;
-    uint64_t owner = find_identified(session, view, identifier->kind, identifier->value, &hash,
-                                     &lsn);
-    if (hash.hi == 0 && hash.lo == 0) {
-        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "%s[%u].kind", place, index);
-    }
-    if (is_removed && owner != member) {
-        return fault_at(session->fault, STATUS_MEMBER_UNKNOWN, "%s[%u]", place, index);
-    }
-    if (!is_removed && owner != 0 && owner != member) {
-        return fault_at(session->fault, STATUS_IDENTIFIER_TAKEN, "%s[%u]", place, index);
-    }
-    cell_t cell = {.kind = CELL_MEMBER,
-                   .key = member,
-                   .value = is_removed ? -identifier->kind : identifier->kind};
+    cell_t cell = {.kind = CELL_MEMBER, .key = member, .value = kind};
     return entry_builder_move(entry, key_of(session, FAMILY_IDENTITY, hash.hi, hash.lo), cell,
                               MOVEMENT_SET, REASON_OVERLAY);
 }
 
 static status_t move_wallet(session_t *session, entry_builder_t *entry, const subject_t *subject,
-                            bytes_t offer_id, int64_t value, const char *place, uint32_t index)
+                            bytes_t offer_id, int64_t value)
 {
-    uint64_t key = name_key_of("offer", offer_id);
-    if (find_offer(session->live->program, key) == NONE_32) {
-        return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "%s[%u]", place, index);
-    }
-    cell_t cell = {.kind = CELL_WALLET, .key = key, .value = value};
+    cell_t cell = {.kind = CELL_WALLET, .key = name_key_of("offer", offer_id), .value = value};
     return move_member(session, entry, subject, cell);
+}
+
+static bool is_offer(const session_t *session, bytes_t offer_id)
+{
+    return find_offer(session->live->program, name_key_of("offer", offer_id)) != NONE_32;
+}
+
+/* ------------------------------------------------------------------ forms ---- */
+
+static status_t check_identifier(session_t *session, const sent_identifier_t *identifier,
+                                 const char *place)
+{
+    hash128_t hash = identity_hash(session->engine, identifier->kind, identifier->value);
+    if (hash.hi != 0 || hash.lo != 0) return STATUS_OK;
+    return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "%s.value", place);
+}
+
+static status_t check_consents(session_t *session, const bytes_t *names, uint32_t count,
+                               const char *field)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_consent(names[i])) continue;
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "%s[%u]", field, i);
+    }
+    return STATUS_OK;
+}
+
+/* Of two refusals the one with the lower number is answered: keeps it in `kept`. */
+static void keep_first(const session_t *session, status_t status, fault_t *kept)
+{
+    if (status == STATUS_OK) return;
+    if (kept->status != STATUS_OK && kept->status <= status) return;
+    *kept = *session->fault;
+    kept->status = status;
+}
+
+/* The refusal that was kept, or STATUS_OK. */
+static status_t answer_kept(session_t *session, const fault_t *kept)
+{
+    if (kept->status != STATUS_OK) *session->fault = *kept;
+    return kept->status;
 }
 
 /* ------------------------------------------------------------------ changes ---- */
@@ -273,36 +303,110 @@ static status_t move_place(session_t *session, entry_builder_t *entry, const sub
     const place_t *place = &subject->place;
     cell_t cell = {.kind = CELL_GROUP,
                    .value = (int64_t)place->account_group,
-                   .other = place_bits(place->flags, place->birth_month * 100 + place->birth_day)};
+                   .other = place_bits(place)};
     return entry_builder_move(entry, key_of(session, FAMILY_PLACE, subject->member, 0), cell,
                               MOVEMENT_SET, REASON_OVERLAY);
 }
 
-static status_t move_enrolment(session_t *session, const accounts_view_t *view,
-                               entry_builder_t *entry, const subject_t *subject)
+/* A provisional account that one of the identifiers found: the new member takes its group over,
+ * points and all, where the request names no group and there is one such account only. */
+static bool may_adopt(const enrol_request_t *request, const place_t *place, uint64_t adopted,
+                      uint64_t owner)
+{
+    if ((place->flags & MEMBER_FLAG_PROVISIONAL) == 0 || request->group_id.size > 0) return false;
+    return adopted == 0 || adopted == owner;
+}
+
+/* Who owns the identifiers of a new member: nobody, or a provisional account (*adopted). */
+static status_t check_owners(session_t *session, const accounts_view_t *view, uint64_t member,
+                             uint64_t *adopted, uint64_t *account_group)
+{
+    const enrol_request_t *request = &session->wire.enrol;
+    *adopted = 0;
+    for (uint32_t i = 0; i < request->identifiers.count; i++) {
+        const sent_identifier_t *identifier = &session->wire.identifiers[i];
+        hash128_t hash;
+        uint64_t lsn;
+        uint64_t owner = find_identified(session, view, identifier->kind, identifier->value,
+                                         &hash, &lsn);
+        if (owner == 0 || owner == member) continue;
+        place_t place = find_place(session, view, owner);
+        if (!may_adopt(request, &place, *adopted, owner)) {
+            return fault_at(session->fault, STATUS_IDENTIFIER_TAKEN, "identifiers[%u]", i);
+        }
+        *adopted = owner;
+        *account_group = place.account_group;
+    }
+    return STATUS_OK;
+}
+
+static status_t move_identities(session_t *session, entry_builder_t *entry, uint64_t member,
+                                uint64_t adopted)
+{
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < session->wire.enrol.identifiers.count && status == STATUS_OK; i++) {
+        const sent_identifier_t *identifier = &session->wire.identifiers[i];
+        hash128_t hash = identity_hash(session->engine, identifier->kind, identifier->value);
+        if (adopted != 0) status = move_identity(session, entry, hash, adopted, -identifier->kind);
+        if (status == STATUS_OK) {
+            status = move_identity(session, entry, hash, member, identifier->kind);
+        }
+    }
+    return status;
+}
+
+/* Counters and progress of the adopted account go on under the new member. */
+static status_t move_counts(session_t *session, const accounts_view_t *view,
+                            entry_builder_t *entry, const subject_t *subject, uint64_t adopted)
+{
+    uint64_t account_group = subject->place.account_group;
+    record_key_t from = key_of(session, FAMILY_MEMBER, account_group, adopted);
+    record_key_t to = key_of(session, FAMILY_MEMBER, account_group, subject->member);
+    record_t row = accounts_read(view, from);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < row.head->cell_count && status == STATUS_OK; i++) {
+        cell_t cell = row.cells[i];
+        if (cell.kind != CELL_COUNTER && cell.kind != CELL_PROGRESS) continue;
+        status = entry_builder_move(entry, to, cell, MOVEMENT_ADD, REASON_ADJUST);
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        if (status == STATUS_OK) {
+            status = entry_builder_move(entry, from, cell, MOVEMENT_ADD, REASON_ADJUST);
+        }
+    }
+    return status;
+}
+
+static status_t move_offers(session_t *session, entry_builder_t *entry, const subject_t *subject)
+{
+    const bytes_t *offers = session->wire.names[2];
+    for (uint32_t i = 0; i < session->wire.enrol.offer_ids.count; i++) {
+        if (!is_offer(session, offers[i])) {
+            return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "offer_ids[%u]", i);
+        }
+        status_t status = move_wallet(session, entry, subject, offers[i], 1);
+        if (status != STATUS_OK) return status;
+    }
+    return STATUS_OK;
+}
+
+/* Everything is judged before the first refusal by number is answered. */
+static status_t move_enrolment(session_t *session, entry_builder_t *entry,
+                               const subject_t *subject, uint64_t adopted, fault_t *kept)
 {
     const wire_t *wire = &session->wire;
     const enrol_request_t *request = &wire->enrol;
-    status_t status = move_place(session, entry, subject);
-    for (uint32_t i = 0; i < request->identifiers.count && status == STATUS_OK; i++) {
-        status = move_identity(session, view, entry, &wire->identifiers[i], subject->member, false,
-                               "identifiers", i);
+    keep_first(session, move_place(session, entry, subject), kept);
+    keep_first(session, move_identities(session, entry, subject->member, adopted), kept);
+    keep_first(session, move_offers(session, entry, subject), kept);
+    keep_first(session, move_segments(session, entry, subject, wire->names[0],
+                                      request->segment_ids.count, 1, "segment_ids"), kept);
+    if (request->tier_id.size > 0) {
+        keep_first(session, move_tier(session, entry, subject, request->tier_id), kept);
     }
-    if (status == STATUS_OK && request->tier_id.size > 0) {
-        status = move_tier(session, entry, subject, request->tier_id);
-    }
-    if (status == STATUS_OK) {
-        status = move_segments(session, entry, subject, wire->names[0], request->segment_ids.count,
-                               1, "segment_ids");
-    }
-    if (status == STATUS_OK) {
-        status = move_consents(session, entry, subject, wire->names[1], request->consent_ids.count,
-                               1, "consent_ids");
-    }
-    for (uint32_t i = 0; i < request->offer_ids.count && status == STATUS_OK; i++) {
-        status = move_wallet(session, entry, subject, wire->names[2][i], 1, "offer_ids", i);
-    }
-    return status;
+    keep_first(session, move_consents(session, entry, subject, request->consent_ids.count, 1),
+               kept);
+    return answer_kept(session, kept);
 }
 
 static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -311,14 +415,25 @@ static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_
     const enrol_request_t *request = &session->wire.enrol;
     const bytes_t no_locale = {NULL, 0};
     uint64_t member = number_of_id(session->engine, "member", request->member_id);
+    uint64_t adopted = 0;
+    fault_t kept = {.status = STATUS_OK};
     subject_t subject = {.member = member, .place = find_place(session, view, member)};
-    if (subject.place.is_known) return fault_at(session->fault, STATUS_MEMBER_EXISTS, "member_id");
+    bool is_enrolled = subject.place.is_known;
     subject.place.account_group =
         request->group_id.size > 0 ? number_of_id(session->engine, "group", request->group_id)
                                    : member;
+    keep_first(session, check_owners(session, view, member, &adopted,
+                                     &subject.place.account_group), &kept);
+    if (is_enrolled) {
+        keep_first(session, fault_at(session->fault, STATUS_MEMBER_EXISTS, "member_id"), &kept);
+    }
+    subject.place.flags = 0;
     subject.place.birth_month = (uint16_t)(request->birth_month_day / 100);
     subject.place.birth_day = (uint16_t)(request->birth_month_day % 100);
-    status_t status = move_enrolment(session, view, entry, &subject);
+    status_t status = move_enrolment(session, entry, &subject, adopted, &kept);
+    if (status == STATUS_OK && adopted != 0) {
+        status = move_counts(session, view, entry, &subject, adopted);
+    }
     if (status != STATUS_OK) return status;
     posting_t posting = posting_of(entry);
     status = write_member(session, view, &subject, no_locale, entry, &posting);
@@ -330,31 +445,25 @@ static status_t move_update(session_t *session, entry_builder_t *entry, const su
 {
     const wire_t *wire = &session->wire;
     const update_request_t *request = &wire->update;
-    status_t status = STATUS_OK;
+    fault_t kept = {.status = STATUS_OK};
     if (is_present(request->present, UPDATE_BLOCKED)
         || is_present(request->present, UPDATE_BIRTH_MONTH_DAY)) {
-        status = move_place(session, entry, subject);
+        keep_first(session, move_place(session, entry, subject), &kept);
     }
-    if (status == STATUS_OK && is_present(request->present, UPDATE_TIER_ID)) {
-        status = move_tier(session, entry, subject, request->tier_id);
+    keep_first(session, move_segments(session, entry, subject, wire->names[0],
+                                      request->add_segment_ids.count, 1, "add_segment_ids"),
+               &kept);
+    keep_first(session, move_segments(session, entry, subject, wire->names[1],
+                                      request->remove_segment_ids.count, -1,
+                                      "remove_segment_ids"), &kept);
+    if (is_present(request->present, UPDATE_TIER_ID)) {
+        keep_first(session, move_tier(session, entry, subject, request->tier_id), &kept);
     }
-    if (status == STATUS_OK) {
-        status = move_segments(session, entry, subject, wire->names[0],
-                               request->add_segment_ids.count, 1, "add_segment_ids");
-    }
-    if (status == STATUS_OK) {
-        status = move_segments(session, entry, subject, wire->names[1],
-                               request->remove_segment_ids.count, -1, "remove_segment_ids");
-    }
-    if (status == STATUS_OK) {
-        status = move_consents(session, entry, subject, wire->names[2],
-                               request->add_consent_ids.count, 1, "add_consent_ids");
-    }
-    if (status == STATUS_OK) {
-        status = move_consents(session, entry, subject, wire->names[3],
-                               request->remove_consent_ids.count, -1, "remove_consent_ids");
-    }
-    return status;
+    keep_first(session, move_consents(session, entry, subject, request->add_consent_ids.count, 1),
+               &kept);
+    keep_first(session, move_consents(session, entry, subject,
+                                      request->remove_consent_ids.count, -1), &kept);
+    return answer_kept(session, &kept);
 }
 
 static status_t prepare_update(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -381,21 +490,51 @@ static status_t prepare_update(void *context, const accounts_view_t *view, entry
     return status;
 }
 
+/* Removing what is not there changes nothing and is no refusal. */
+static status_t move_link(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                          uint64_t member)
+{
+    const link_request_t *request = &session->wire.link;
+    int64_t kind = request->identifier.kind;
+    hash128_t hash;
+    uint64_t lsn;
+    uint64_t owner = find_identified(session, view, kind, request->identifier.value, &hash, &lsn);
+    if (request->remove) {
+        return owner == member ? move_identity(session, entry, hash, member, -kind) : STATUS_OK;
+    }
+    if (owner != 0 && owner != member) {
+        return fault_at(session->fault, STATUS_IDENTIFIER_TAKEN, "identifier");
+    }
+    return move_identity(session, entry, hash, member, kind);
+}
+
 static status_t prepare_link(void *context, const accounts_view_t *view, entry_builder_t *entry)
 {
     session_t *session = context;
-    const link_request_t *request = &session->wire.link;
     subject_t subject;
-    status_t status = find_subject(session, view, &request->member, &subject);
-    if (status == STATUS_OK) {
-        status = move_identity(session, view, entry, &request->identifier, subject.member,
-                               request->remove, "identifier", 0);
-    }
+    status_t status = find_subject(session, view, &session->wire.link.member, &subject);
+    if (status == STATUS_OK) status = move_link(session, view, entry, subject.member);
     if (status != STATUS_OK) return status;
     posting_t posting = posting_of(entry);
     status = wire_write_link(session->reply, subject.member, &posting);
     seal(session, entry, ENTRY_LINK, &subject);
     return status;
+}
+
+/* WALLET_FULL where one more offer would not fit. */
+static status_t check_wallet_room(session_t *session, const accounts_view_t *view,
+                                  const subject_t *subject, uint64_t offer_key)
+{
+    facts_t *facts = &session->facts;
+    session->found_count = 0;
+    facts->member = subject->member;
+    facts->account_group = subject->place.account_group;
+    fill_member_facts(session, view, day_of_unix_ms(wall_unix_ms(), 0));
+    if (facts->wallet_count < WALLET_MAX) return STATUS_OK;
+    for (uint32_t i = 0; i < facts->wallet_count; i++) {
+        if (session->wallet[i] == offer_key) return STATUS_OK;
+    }
+    return fault_at(session->fault, STATUS_WALLET_FULL, "offer_id");
 }
 
 static status_t prepare_activate(void *context, const accounts_view_t *view,
@@ -405,13 +544,16 @@ static status_t prepare_activate(void *context, const accounts_view_t *view,
     const activate_request_t *request = &session->wire.activate;
     const bytes_t no_locale = {NULL, 0};
     bool is_held = request->action <= WALLET_ACTION_ASSIGN;
-    wallet_offer_t wallet_offer = {.offer_key = name_key_of("offer", request->offer_id),
-                                   .activated = true};
+    uint64_t key = name_key_of("offer", request->offer_id);
+    wallet_offer_t wallet_offer = {.offer_key = key, .activated = true};
     subject_t subject;
     status_t status = find_subject(session, view, &request->member, &subject);
+    if (status == STATUS_OK && !is_offer(session, request->offer_id)) {
+        status = fault_at(session->fault, STATUS_OFFER_UNKNOWN, "offer_id");
+    }
+    if (status == STATUS_OK && is_held) status = check_wallet_room(session, view, &subject, key);
     if (status == STATUS_OK) {
-        status = move_wallet(session, entry, &subject, request->offer_id, is_held ? 1 : -1,
-                             "offer_id", 0);
+        status = move_wallet(session, entry, &subject, request->offer_id, is_held ? 1 : -1);
     }
     if (status != STATUS_OK) return status;
     posting_t posting = posting_of(entry);
@@ -430,6 +572,11 @@ static status_t prepare_stop(void *context, const accounts_view_t *view, entry_b
     (void)view;
     uint64_t key = name_key_of("offer", request->offer_id);
     uint32_t offer = find_offer(program, key);
+    /* The caller holds the stops, so the list is still the one that this changes. */
+    const stopped_t *stopped = atomic_load(&session->engine->stopped);
+    if (!request->resume && count_other_stops(stopped, key) >= STOPPED_MAX) {
+        return fault_at(session->fault, STATUS_TOO_MANY_ITEMS, "offer_id");
+    }
     if (offer == NONE_32) return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "offer_id");
     cell_t cell = {.kind = CELL_STOPPED, .value = request->resume ? 0 : 1};
     status_t status = entry_builder_move(entry, key_of(session, FAMILY_OFFER, key, 0), cell,
@@ -441,30 +588,46 @@ static status_t prepare_stop(void *context, const accounts_view_t *view, entry_b
     return status;
 }
 
-/* Every change here: the first answer if there was one, else the writer's. */
-static status_t change_member(session_t *session, uint32_t kind,
+/* Every change here: the first answer if there was one, else what was `judged`, else the
+ * writer's. */
+static status_t change_member(session_t *session, uint32_t kind, status_t judged,
                               status_t (*prepare)(void *, const accounts_view_t *,
                                                   entry_builder_t *))
 {
     bool is_answered = false;
     begin_change(session, kind, prepare);
-    status_t status = answer_repeat(session, &is_answered);
-    if (status != STATUS_OK || is_answered) return status;
     if (session->wire.head.context.training) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
+        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
     }
+    if (judged == STATUS_OK) judged = check_sender(session, "context.store_id");
+    status_t status = answer_repeat(session, judged, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
     return submit_change(session);
+}
+
+static status_t judge_enrolment(session_t *session)
+{
+    const enrol_request_t *request = &session->wire.enrol;
+    char place[32];
+    status_t status = STATUS_OK;
+    if (request->profile.count > 0) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "profile");
+    }
+    for (uint32_t i = 0; i < request->identifiers.count && status == STATUS_OK; i++) {
+        snprintf(place, sizeof place, "identifiers[%u]", i);
+        status = check_identifier(session, &session->wire.identifiers[i], place);
+    }
+    if (status != STATUS_OK) return status;
+    return check_consents(session, session->wire.names[1], request->consent_ids.count,
+                          "consent_ids");
 }
 
 status_t call_enrol(session_t *session)
 {
-    if (session->wire.enrol.profile.count > 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "profile");
-    }
-    return change_member(session, REQUEST_ENROL_MEMBER, prepare_enrol);
+    return change_member(session, REQUEST_ENROL_MEMBER, judge_enrolment(session), prepare_enrol);
 }
 
-status_t call_update_member(session_t *session)
+static status_t judge_update(session_t *session)
 {
     const update_request_t *request = &session->wire.update;
     if (request->profile.count > 0) {
@@ -473,31 +636,47 @@ status_t call_update_member(session_t *session)
     if (is_present(request->present, UPDATE_GROUP_ID)) {
         return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "group_id");
     }
-    return change_member(session, REQUEST_UPDATE_MEMBER, prepare_update);
+    status_t status = check_consents(session, session->wire.names[2],
+                                     request->add_consent_ids.count, "add_consent_ids");
+    if (status != STATUS_OK) return status;
+    return check_consents(session, session->wire.names[3], request->remove_consent_ids.count,
+                          "remove_consent_ids");
+}
+
+status_t call_update_member(session_t *session)
+{
+    return change_member(session, REQUEST_UPDATE_MEMBER, judge_update(session), prepare_update);
 }
 
 status_t call_link(session_t *session)
 {
-    return change_member(session, REQUEST_LINK_IDENTIFIER, prepare_link);
+    status_t judged = check_identifier(session, &session->wire.link.identifier, "identifier");
+    return change_member(session, REQUEST_LINK_IDENTIFIER, judged, prepare_link);
 }
 
 status_t call_activate_offer(session_t *session)
 {
+    status_t judged = STATUS_OK;
     if (session->wire.activate.expire_date != 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "expire_date");
+        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "expire_date");
     }
-    return change_member(session, REQUEST_ACTIVATE_OFFER, prepare_activate);
+    return change_member(session, REQUEST_ACTIVATE_OFFER, judged, prepare_activate);
 }
 
+/* The new list is made first: once the stop is journalled nothing may fail. */
 status_t call_stop_offer(session_t *session)
 {
     const stop_request_t *request = &session->wire.stop;
     engine_t *engine = session->engine;
-    pthread_mutex_lock(&engine->activation);
-    status_t status = change_member(session, REQUEST_STOP_OFFER, prepare_stop);
-    if (status == STATUS_OK && session->change.lsn != 0) {
-        status = change_stops(engine, name_key_of("offer", request->offer_id), !request->resume);
-    }
-    pthread_mutex_unlock(&engine->activation);
+    pthread_mutex_lock(&engine->stops_mutex);
+    stopped_t *stopped = make_stops(engine, name_key_of("offer", request->offer_id),
+                                    !request->resume);
+    status_t status = STATUS_OUT_OF_MEMORY;
+    if (stopped != NULL) status = change_member(session, REQUEST_STOP_OFFER, STATUS_OK,
+                                                prepare_stop);
+    bool is_changed = status == STATUS_OK && session->change.lsn != 0;
+    if (is_changed) publish_stops(engine, stopped);
+    else free(stopped);
+    pthread_mutex_unlock(&engine->stops_mutex);
     return status;
 }

@@ -754,7 +754,7 @@ cdef bint round_trial(scratch_t *scratch) noexcept nogil:
 
 
 cdef void split_fraction(scratch_t *scratch) noexcept nogil:
-    """Branch on the whole number whose value is furthest from whole, applications before free units,
+    """Branch on the whole number that is furthest from whole, applications before free units,
     towards the nearer side."""
     cdef search_t *search = &scratch.search
     cdef double value, fraction, weight
@@ -814,13 +814,25 @@ cdef bint is_closed_by_bound(scratch_t *scratch, uint32_t status) noexcept nogil
     cdef search_t *search = &scratch.search
     cdef int64_t bound = lp_bound_parts(&scratch.lp)
     cdef uint32_t tries = 0
-    while bound - bound % search.grain > search.incumbent_parts:
+    while True:
+        # Every worth is a multiple of the grain. C rounds towards 0: never below the floor.
+        search.node_bound = bound - bound % search.grain
+        if search.frame_count > 0:
+            search.node_bound = minimum(search.node_bound,
+                                        search.frames[search.frame_count - 1].bound_parts)
+        if search.node_bound <= search.incumbent_parts:
+            return True
         if status != LP_INFEASIBLE or tries == 3:
             return False
         tries += 1
         scratch.lp.ray *= 1024.0
         bound = lp_bound_parts(&scratch.lp)
-    return True
+
+
+cdef void leave_open(search_t *search, int64_t bound) noexcept nogil:
+    """What lies below a node was not searched: up to its bound may have been missed."""
+    search.is_proven = False
+    search.open_bound = maximum(search.open_bound, bound)
 
 
 cdef bint solve_node(scratch_t *scratch) noexcept nogil:
@@ -843,12 +855,12 @@ cdef bint solve_node(scratch_t *scratch) noexcept nogil:
             if is_closed_by_bound(scratch, status):
                 return False
         if status != LP_OPTIMAL:
-            search.is_proven = False
+            leave_open(search, search.node_bound)
             return False
         if add_broken_prefixes(scratch) == 0:
             break
         if lp.is_full:
-            search.is_proven = False
+            leave_open(search, search.node_bound)
             return False
     search.node_count += 1
     if round_trial(scratch):
@@ -882,6 +894,8 @@ cdef bint back_track(scratch_t *scratch) noexcept nogil:
             frame.is_second = True
             set_bounds(scratch, frame.column, frame.other_lower, frame.other_upper)
             return True
+        if not frame.is_second and not search.is_proven:
+            search.open_bound = maximum(search.open_bound, frame.bound_parts)
         set_bounds(scratch, frame.column, frame.lower, frame.upper)
         search.frame_count -= 1
     return False
@@ -896,15 +910,17 @@ cdef void branch(scratch_t *scratch) noexcept nogil:
     search.node_count = 0
     search.is_found = False
     search.is_proven = True
+    search.open_bound = search.incumbent_parts
     while True:
         if solve_node(scratch):
             if search.frame_count == FRAMES_MAX:
-                search.is_proven = False
+                leave_open(search, search.node_bound)
             else:
                 frame = &search.frames[search.frame_count]
                 search.frame_count += 1
                 frame.column = search.split_column
                 frame.is_second = False
+                frame.bound_parts = search.node_bound
                 frame.lower = scratch.lp.lower[frame.column]
                 frame.upper = scratch.lp.upper[frame.column]
                 frame.other_lower = search.split_lower[1]
@@ -954,8 +970,8 @@ cdef void settle_ties(scratch_t *scratch) noexcept nogil:
 
 
 cdef void keep_flow(scratch_t *scratch) noexcept nogil:
-    """Allocate the units of the flow at hand. Cheapest-free units are dealt out anew: of those taken
-    the last of each block are free."""
+    """Allocate the units of the flow at hand. Cheapest-free units are dealt out anew: of those
+    taken the last of each block are free."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef place_t *place
@@ -1044,8 +1060,7 @@ cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
                                int64_t *bound) noexcept nogil:
     """Search one component; returns the worth and sets what could be had at most."""
     cdef search_t *search = &scratch.search
-    cdef int64_t root_bound
-    cdef bint is_proven
+    cdef int64_t worth
     cdef uint32_t i
     search.component = component
     if not build_program(scratch):
@@ -1060,16 +1075,18 @@ cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
     if scratch.flow.is_full:
         return resolve_in_turn(scratch, component, bound)
     try_in_turn(scratch)
-    lp_solve(&scratch.lp, -1e300, scratch.step_budget)
-    root_bound = lp_bound_parts(&scratch.lp)
     branch(scratch)
-    is_proven = search.is_proven
-    bound[0] = maximum(search.incumbent_parts, root_bound)
-    if is_proven:
-        bound[0] = search.incumbent_parts
+    bound[0] = search.incumbent_parts
+    if search.is_proven:
         settle_ties(scratch)
-    root_bound = transport(scratch, search.best, True)
-    INVARIANT(root_bound == search.incumbent_parts)
+    else:
+        bound[0] = 0
+        for i in range(scratch.contest.contender_count):
+            if is_in(scratch, i):
+                bound[0] += scratch.contest.contenders[i].alone_parts
+        bound[0] = maximum(minimum(bound[0], search.open_bound), search.incumbent_parts)
+    worth = transport(scratch, search.best, True)
+    INVARIANT(worth == search.incumbent_parts)
     keep_flow(scratch)
     return search.incumbent_parts
 

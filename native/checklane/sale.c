@@ -8,7 +8,9 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
-#define DEGRADED_FULL 1
+#define EXCEPTION_DISCOUNT_DIFFERS 1
+#define EXCEPTION_POINTS_DIFFER 2
+#define ORIGINAL_OF_LINE 18 /* field Line.original */
 
 static int32_t business_date_of(const session_t *session, int64_t local_ms)
 {
@@ -16,20 +18,31 @@ static int32_t business_date_of(const session_t *session, int64_t local_ms)
     return date_from_day(day_of_unix_ms(local_ms, 0));
 }
 
-/* Store, currency, products, times: what only the live tables can judge. */
+static status_t find_basket_store(session_t *session)
+{
+    session->facts.store = find_store(session->live->catalogue, session->basket.store_key);
+    if (session->facts.store != NULL) return STATUS_OK;
+    return fault_at(session->fault, STATUS_STORE_UNKNOWN, "basket.store_id");
+}
+
+static status_t check_selections(session_t *session)
+{
+    const basket_t *basket = &session->basket;
+    for (uint32_t i = 0; i < basket->selection_count; i++) {
+        if (find_offer(session->live->program, basket->selections[i]) != NONE_32) continue;
+        return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "basket.selections[%u].offer_id", i);
+    }
+    return STATUS_OK;
+}
+
+/* What only the live tables can judge: store, products, times, chosen offers. */
 status_t resolve_basket(session_t *session, bool is_paid)
 {
     basket_t *basket = &session->basket;
     facts_t *facts = &session->facts;
     const catalogue_t *catalogue = session->live->catalogue;
-    facts->store = find_store(catalogue, basket->store_key);
-    if (facts->store == NULL) {
-        return fault_at(session->fault, STATUS_STORE_UNKNOWN, "basket.store_id");
-    }
-    for (uint32_t i = 0; i < basket->selection_count && !is_paid; i++) {
-        if (find_offer(session->live->program, basket->selections[i]) != NONE_32) continue;
-        return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "basket.selections[%u].offer_id", i);
-    }
+    status_t status = find_basket_store(session);
+    if (status != STATUS_OK) return status;
     for (uint32_t i = 0; i < basket->line_count; i++) {
         line_t *line = &basket->lines[i];
         line->product = line->code == 0 ? NONE_32 : find_product(catalogue, line->code);
@@ -43,12 +56,15 @@ status_t resolve_basket(session_t *session, bool is_paid)
     facts->local_minute = local_ms / 60000 - (local_ms % 60000 < 0);
     basket->business_date = business_date_of(session, local_ms);
     facts->business_day = day_from_date(basket->business_date);
+    if (facts->business_day == INT32_MIN) { /* local time has left the years of the contract */
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "basket.opened_time_unix_ms");
+    }
     facts->decided_unix_ms = wall_unix_ms();
     facts->degraded_level = 0;
     facts->hold_out_key = session->engine->options.hold_out_key;
     facts->stopped = session->stopped == NULL ? NULL : session->stopped->keys;
     facts->stopped_count = session->stopped == NULL ? 0 : session->stopped->count;
-    return STATUS_OK;
+    return is_paid ? STATUS_OK : check_selections(session);
 }
 
 static status_t check_currency(const session_t *session, bytes_t currency_code)
@@ -60,12 +76,33 @@ static status_t check_currency(const session_t *session, bytes_t currency_code)
     return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "basket.currency_code");
 }
 
-static status_t gather(session_t *session, const accounts_view_t *view,
-                       const sent_basket_t *sent)
+/* A line that names what it gives back would have to change that sale, which is a call of its own
+ * so far: passing over it would let the same goods come back twice. */
+static status_t check_lines_built(session_t *session, const sent_basket_t *sent)
+{
+    for (uint32_t i = 0; i < sent->lines.count; i++) {
+        if (!is_present(session->wire.lines[sent->lines.first + i].present, ORIGINAL_OF_LINE)) {
+            continue;
+        }
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "basket.lines[%u].original", i);
+    }
+    return STATUS_OK;
+}
+
+/* What has a number below KEY_REUSED: what is not served yet, the currency, the stores. */
+static status_t judge_basket(session_t *session, const sent_basket_t *sent)
+{
+    status_t status = check_lines_built(session, sent);
+    if (status == STATUS_OK) status = check_currency(session, sent->currency_code);
+    if (status == STATUS_OK) status = check_sender(session, "basket.store_id");
+    if (status == STATUS_OK) status = find_basket_store(session);
+    return status;
+}
+
+static void gather(session_t *session, const accounts_view_t *view, const sent_basket_t *sent)
 {
     identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
     fill_member_facts(session, view, session->facts.business_day);
-    return STATUS_OK;
 }
 
 status_t decide(session_t *session)
@@ -93,12 +130,12 @@ static decision_answer_t decision_answer(const session_t *session, bytes_t local
 status_t call_quote(session_t *session)
 {
     const quote_request_t *request = &session->wire.quote;
-    status_t status = check_currency(session, request->basket.currency_code);
+    status_t status = judge_basket(session, &request->basket);
     if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
-    status = gather(session, view, &request->basket);
-    if (status == STATUS_OK) status = decide(session);
+    gather(session, view, &request->basket);
+    status = decide(session);
     if (status == STATUS_OK) {
         decision_answer_t answer = decision_answer(session, request->locale);
         status = wire_write_quote(session->reply, &answer);
@@ -118,11 +155,11 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
                         uint64_t *steps)
 {
     const quote_request_t *request = &session->wire.quote;
-    status_t status = check_currency(session, request->basket.currency_code);
+    status_t status = judge_basket(session, &request->basket);
     if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
-    status = gather(session, view, &request->basket);
+    gather(session, view, &request->basket);
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
         uint64_t begin_ns = monotonic_ns();
         status = decide(session);
@@ -136,23 +173,117 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
 
 /* ------------------------------------------------------------------ commit ---- */
 
-/* Refuse-on-change, or for a paid sale the list of what the lane gave and we would not have. */
+/* What the customer owes by the decision: return lines are paid out. */
+static int64_t due_minor(const session_t *session)
+{
+    const basket_t *basket = &session->basket;
+    int64_t due = session->decision.net_minor;
+    for (uint32_t i = 0; i < basket->line_count; i++) {
+        if (basket->lines[i].kind == LINE_KIND_RETURN) due -= basket->lines[i].amount_minor;
+    }
+    return due;
+}
+
+static int64_t awarded_points(const session_t *session, bytes_t purse_id)
+{
+    const decision_t *decision = &session->decision;
+    uint32_t purse = find_name(session->live->program, name_key_of("purse", purse_id));
+    int64_t points = 0;
+    for (uint32_t i = 0; i < decision->award_count; i++) {
+        if (decision->awards[i].purse == purse) points += decision->awards[i].points;
+    }
+    return points;
+}
+
+/* Index of the first line whose discount was shown otherwise than decided; NONE_32: none. */
+static uint32_t find_changed_line(const session_t *session)
+{
+    span_t lines = session->wire.commit.figures.lines;
+    for (uint32_t i = 0; i < lines.count; i++) {
+        const line_figures_t *shown = &session->wire.line_figures[lines.first + i];
+        uint32_t line = wire_find_line(&session->wire, shown->line_id);
+        if (line == NONE_32) return i;
+        if (session->decision.line_discount_minor[line] != shown->discount_minor) return i;
+    }
+    return NONE_32;
+}
+
+/* DECISION_CHANGED at the first figure that is not what the lane showed. */
+static status_t refuse_change(session_t *session)
+{
+    const figures_t *figures = &session->wire.commit.figures;
+    fault_t *fault = session->fault;
+    if (is_present(figures->present, FIGURES_DISCOUNT_MINOR)
+        && figures->discount_minor != session->decision.discount_minor) {
+        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.discount_minor");
+    }
+    if (is_present(figures->present, FIGURES_DUE_MINOR)
+        && figures->due_minor != due_minor(session)) {
+        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.due_minor");
+    }
+    uint32_t line = find_changed_line(session);
+    if (line != NONE_32) {
+        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.lines[%u].discount_minor", line);
+    }
+    for (uint32_t i = 0; i < figures->points.count; i++) {
+        const purse_points_t *told = &session->wire.purse_points[figures->points.first + i];
+        if (awarded_points(session, told->purse_id) == told->points) continue;
+        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.points[%u].points", i);
+    }
+    return STATUS_OK;
+}
+
+/* For a paid sale the list of what the lane gave and we would not have. Returns how many. */
+static uint32_t list_exceptions(session_t *session)
+{
+    const figures_t *figures = &session->wire.commit.figures;
+    int64_t sold_minor = figures->discount_minor;
+    uint32_t count = 0;
+    bool is_told = is_present(figures->present, FIGURES_DISCOUNT_MINOR);
+    if (!is_told) {
+        for (uint32_t i = 0; i < figures->lines.count; i++) {
+            sold_minor += session->wire.line_figures[figures->lines.first + i].discount_minor;
+        }
+    }
+    int64_t differs_minor = sold_minor - session->decision.discount_minor;
+    if ((is_told || figures->lines.count > 0) && differs_minor != 0) {
+        session->exceptions[count++] =
+            (exception_t){.kind = EXCEPTION_DISCOUNT_DIFFERS, .amount_minor = differs_minor};
+    }
+    for (uint32_t i = 0; i < figures->points.count; i++) {
+        const purse_points_t *told = &session->wire.purse_points[figures->points.first + i];
+        int64_t differs = told->points - awarded_points(session, told->purse_id);
+        if (differs == 0) continue;
+        session->exceptions[count++] = (exception_t){.kind = EXCEPTION_POINTS_DIFFER,
+                                                     .purse_id = told->purse_id,
+                                                     .points = differs};
+    }
+    return count;
+}
+
+/* What the lane showed or sold beside what was decided. Without `paid` and without
+ * refuse-on-change the sale is what was decided, and nothing is left to honour. */
 status_t compare_figures(session_t *session, uint32_t *exception_count)
 {
     const commit_request_t *request = &session->wire.commit;
-    const figures_t *figures = &request->figures;
-    int64_t decided = session->decision.discount_minor;
     *exception_count = 0;
+    if (session->is_voided_before) return STATUS_OK;
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
-    if (!is_present(figures->present, FIGURES_DISCOUNT_MINOR)) return STATUS_OK;
-    if (figures->discount_minor == decided) return STATUS_OK;
-    if (request->refuse_on_change) {
-        return fault_at(session->fault, STATUS_DECISION_CHANGED, "figures.discount_minor");
-    }
-    session->exceptions[0] =
-        (exception_t){.kind = 1, .amount_minor = figures->discount_minor - decided};
-    *exception_count = 1;
+    if (request->refuse_on_change) return refuse_change(session);
+    if (request->paid) *exception_count = list_exceptions(session);
     return STATUS_OK;
+}
+
+int64_t sold_discount_minor(const session_t *session, uint32_t line)
+{
+    const commit_request_t *request = &session->wire.commit;
+    span_t lines = request->figures.lines;
+    if (!request->paid || lines.count == 0) return session->decision.line_discount_minor[line];
+    for (uint32_t i = 0; i < lines.count; i++) {
+        const line_figures_t *sold = &session->wire.line_figures[lines.first + i];
+        if (sold->line_id == session->basket.lines[line].line_id) return sold->discount_minor;
+    }
+    return 0;
 }
 
 static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
@@ -179,6 +310,16 @@ static status_t move_provisional(session_t *session, entry_builder_t *entry)
                               MOVEMENT_SET, REASON_OVERLAY);
 }
 
+static cell_t lot_of(const award_t *award)
+{
+    cell_t lot = {.kind = CELL_LOT,
+                  .sub = award->purse,
+                  .day = award->expiry_day,
+                  .key = (uint64_t)((int64_t)award->activation_day + ((int64_t)1 << 31)),
+                  .value = award->points};
+    return lot;
+}
+
 static status_t move_awards(session_t *session, entry_builder_t *entry)
 {
     const decision_t *decision = &session->decision;
@@ -190,13 +331,8 @@ static status_t move_awards(session_t *session, entry_builder_t *entry)
     for (uint32_t i = 0; i < decision->award_count && status == STATUS_OK; i++) {
         const award_t *award = &decision->awards[i];
         if (award->points == 0) continue;
-        cell_t lot = {.kind = CELL_LOT,
-                      .sub = award->purse,
-                      .day = award->expiry_day,
-                      .key = (uint64_t)((int64_t)award->activation_day + ((int64_t)1 << 31)),
-                      .value = award->points};
         cell_t earned = {.kind = CELL_EARNED, .sub = award->purse, .value = award->points};
-        status = entry_builder_move(entry, group, lot, MOVEMENT_ADD, REASON_EARN);
+        status = entry_builder_move(entry, group, lot_of(award), MOVEMENT_ADD, REASON_EARN);
         if (status != STATUS_OK) break;
         status = entry_builder_move(entry, receipt, earned, MOVEMENT_ADD, REASON_BIND);
     }
@@ -225,6 +361,27 @@ static status_t move_counters(session_t *session, entry_builder_t *entry)
     return status;
 }
 
+static bool is_past(const cell_t *cell, int32_t today)
+{
+    if (cell->kind == CELL_LOT) return cell->day < today - 31;
+    return cell->kind == CELL_COUNTER && cell->day != 0 && cell->day < today - RETENTION_DAYS;
+}
+
+static status_t sweep_record(entry_builder_t *entry, record_key_t record, const cell_t *cells,
+                             uint32_t count, int32_t today, uint32_t *swept)
+{
+    for (uint32_t i = 0; i < count && *swept < SWEPT_MAX; i++) {
+        if (!is_past(&cells[i], today)) continue;
+        cell_t cell = cells[i];
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        status_t status = entry_builder_move(entry, record, cell, MOVEMENT_ADD, REASON_EXPIRE);
+        if (status != STATUS_OK) return status;
+        ++*swept;
+    }
+    return STATUS_OK;
+}
+
 /* Takes out what can never be read again: lots a month past their expiry, counters of windows
  * that began over 400 days ago. A few at a time; keeps records below their ceiling for good. */
 static status_t move_sweep(session_t *session, entry_builder_t *entry)
@@ -234,48 +391,25 @@ static status_t move_sweep(session_t *session, entry_builder_t *entry)
     if (facts->business_day < today) today = facts->business_day;
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
     record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
-    status_t status = STATUS_OK;
     uint32_t swept = 0;
-    for (uint32_t i = 0; i < facts->group_cell_count && swept < SWEPT_MAX; i++) {
-        cell_t cell = facts->group_cells[i];
-        if (cell.kind != CELL_LOT || cell.day >= today - 31) continue;
-        cell.value = -cell.value;
-        cell.other = 0;
-        status = entry_builder_move(entry, group, cell, MOVEMENT_ADD, REASON_EXPIRE);
-        if (status != STATUS_OK) return status;
-        swept++;
-    }
-    for (uint32_t i = 0; i < facts->member_cell_count && swept < SWEPT_MAX; i++) {
-        cell_t cell = facts->member_cells[i];
-        if (cell.kind != CELL_COUNTER || cell.day == 0) continue;
-        if (cell.day >= today - RETENTION_DAYS) continue;
-        cell.value = -cell.value;
-        cell.other = 0;
-        status = entry_builder_move(entry, member, cell, MOVEMENT_ADD, REASON_EXPIRE);
-        if (status != STATUS_OK) return status;
-        swept++;
-    }
-    return status;
+    status_t status = sweep_record(entry, group, facts->group_cells, facts->group_cell_count,
+                                   today, &swept);
+    if (status != STATUS_OK) return status;
+    return sweep_record(entry, member, facts->member_cells, facts->member_cell_count, today,
+                        &swept);
 }
 
 /* Balances after the sale: the group's cells with the awards of this decision on top. */
 static uint32_t balances_after(session_t *session)
 {
     const decision_t *decision = &session->decision;
-    const program_t *program = session->live->program;
-    int32_t today = session->facts.business_day;
-    uint32_t count = balances_of(session->facts.group_cells, session->facts.group_cell_count,
-                                 program, today, session->balances);
+    const facts_t *facts = &session->facts;
+    copy_cells(session, facts->group_cells, facts->group_cell_count);
     for (uint32_t i = 0; i < decision->award_count; i++) {
-        const award_t *award = &decision->awards[i];
-        for (uint32_t j = 0; j < count; j++) {
-            balance_t *balance = &session->balances[j];
-            if (balance->purse != award->purse) continue;
-            if (award->activation_day > today) balance->pending += award->points;
-            else if (award->expiry_day >= today) balance->available += award->points;
-        }
+        add_cell(session, lot_of(&decision->awards[i]));
     }
-    return count;
+    return balances_of(session->cells, session->cell_count, session->live->program,
+                       facts->business_day, session->balances);
 }
 
 status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
@@ -297,15 +431,52 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
     return wire_write_commit(session->reply, &answer);
 }
 
-/* A sale that was voided before it came posts its money, which the void took back already, and
- * gives nothing. */
-static void note_tombstone(session_t *session, const accounts_view_t *view)
+/* Whether a void of this sale came before it, by its receipt or by its key. Such a sale posts its
+ * money, which the void took back, and gives nothing. The tombstone is noted at the receipt, where
+ * later voids and returns look. */
+static status_t find_tombstone(session_t *session, const accounts_view_t *view,
+                               entry_builder_t *entry)
 {
-    record_t receipt = accounts_read(view, key_of(session, FAMILY_RECEIPT,
-                                                  session->change.receipt.hi,
-                                                  session->change.receipt.lo));
-    session->is_voided_before = record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL;
-    if (session->is_voided_before) give_nothing(&session->decision);
+    const change_t *change = &session->change;
+    record_key_t receipt = key_of(session, FAMILY_RECEIPT, change->receipt.hi, change->receipt.lo);
+    record_key_t key = key_of(session, FAMILY_KEY, change->key.hi, change->key.lo);
+    const cell_t *tombstone = record_find(accounts_read(view, receipt), CELL_VOIDED, 0, 0, 0);
+    bool is_noted = tombstone != NULL;
+    if (!is_noted) tombstone = record_find(accounts_read(view, key), CELL_VOIDED, 0, 0, 0);
+    session->is_voided_before = tombstone != NULL;
+    if (tombstone == NULL) return STATUS_OK;
+    give_nothing(&session->decision);
+    if (is_noted) return STATUS_OK;
+    return entry_builder_move(entry, receipt, *tombstone, MOVEMENT_SET, REASON_REVERSE);
+}
+
+/* Gathers the facts again; true when anything that was decided on has changed. Versions alone do
+ * not tell: a member of the snapshot without a row of the overlay has versions of 0, and so has
+ * nobody, which a block or an unlinking makes of the member. */
+static bool gather_again(session_t *session, const accounts_view_t *view)
+{
+    uint64_t versions[4];
+    found_t found[IDENTIFIERS_MAX];
+    memcpy(versions, session->versions, sizeof versions);
+    memcpy(found, session->found, sizeof found);
+    gather(session, view, &session->wire.commit.basket);
+    if (memcmp(versions, session->versions, sizeof versions) != 0) return true;
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        const found_t *now = &session->found[i];
+        if (now->member != found[i].member || now->result != found[i].result) return true;
+        if (now->account_group != found[i].account_group) return true;
+    }
+    return false;
+}
+
+static status_t move_sale(session_t *session, entry_builder_t *entry)
+{
+    status_t status = move_provisional(session, entry);
+    if (status != STATUS_OK || session->facts.member == 0) return status;
+    status = move_awards(session, entry);
+    if (status == STATUS_OK) status = move_counters(session, entry);
+    if (status == STATUS_OK) status = move_sweep(session, entry);
+    return status;
 }
 
 static status_t prepare_commit(void *context, const accounts_view_t *view,
@@ -313,22 +484,15 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
 {
     session_t *session = context;
     const commit_request_t *request = &session->wire.commit;
-    uint64_t read[4];
     uint32_t exception_count;
-    memcpy(read, session->versions, sizeof read);
-    status_t status = gather(session, view, &request->basket);
-    if (memcmp(read, session->versions, sizeof read) != 0) {
+    status_t status = STATUS_OK;
+    if (gather_again(session, view)) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);
     }
+    if (status == STATUS_OK) status = find_tombstone(session, view, entry);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
-    if (status == STATUS_OK) note_tombstone(session, view);
-    if (status == STATUS_OK) status = move_provisional(session, entry);
-    if (status == STATUS_OK && session->facts.member != 0) {
-        status = move_awards(session, entry);
-        if (status == STATUS_OK) status = move_counters(session, entry);
-        if (status == STATUS_OK) status = move_sweep(session, entry);
-    }
+    if (status == STATUS_OK && !session->is_voided_before) status = move_sale(session, entry);
     if (status == STATUS_OK) {
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }
@@ -336,7 +500,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     entry->kind = ENTRY_COMMIT;
     entry->flags = request->paid ? ENTRY_FLAG_PAID : 0;
     entry->event_unix_ms = request->completed_time_unix_ms != 0 ? request->completed_time_unix_ms
-                                                                : session->basket.opened_unix_ms;
+                                                                : entry->post_unix_ms;
     entry->account_group = session->facts.account_group;
     entry->member = session->facts.member;
     entry->business_date = session->basket.business_date;
@@ -355,26 +519,47 @@ static status_t decide_in_training(session_t *session)
     return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
 }
 
+/* What is not served yet would change the figures if it were passed over. */
+static status_t check_commit_built(session_t *session)
+{
+    const commit_request_t *request = &session->wire.commit;
+    if (request->total_token.size > 0) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "total_token");
+    }
+    if (request->hold_captures.count > 0) {
+        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "hold_captures");
+    }
+    return STATUS_OK;
+}
+
+/* Unpins before the writer is asked: it may be waiting for views to end. It gathers the facts
+ * anew, so nothing of the view is used after. */
+static status_t decide_and_submit(session_t *session)
+{
+    const commit_request_t *request = &session->wire.commit;
+    const accounts_view_t *view = ledger_pin(session->reader);
+    gather(session, view, &request->basket);
+    status_t status = decide(session);
+    if (status == STATUS_OK && request->context.training) status = decide_in_training(session);
+    ledger_unpin(session->reader);
+    if (status != STATUS_OK || request->context.training) return status;
+    return submit_change(session);
+}
+
 status_t call_commit(session_t *session)
 {
     static const uint64_t no_secret[2] = {0, 0};
     const commit_request_t *request = &session->wire.commit;
-    bool is_training = request->context.training;
     bool is_answered = false;
     session->is_voided_before = false;
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
-    status_t status = is_training ? STATUS_OK : answer_repeat(session, &is_answered);
+    status_t status = check_commit_built(session);
+    if (status == STATUS_OK) status = judge_basket(session, &request->basket);
+    if (!request->context.training) status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    status = check_currency(session, request->basket.currency_code);
+    status = wire_check_figures(&session->wire, session->fault);
     if (status == STATUS_OK) status = resolve_basket(session, request->paid);
-    if (status == STATUS_OK) status = wire_check_figures(&session->wire, session->fault);
     if (status != STATUS_OK) return status;
-    const accounts_view_t *view = ledger_pin(session->reader);
-    status = gather(session, view, &request->basket);
-    if (status == STATUS_OK) status = decide(session);
-    if (status == STATUS_OK && is_training) status = decide_in_training(session);
-    ledger_unpin(session->reader);
-    if (status != STATUS_OK || is_training) return status;
-    return submit_change(session);
+    return decide_and_submit(session);
 }

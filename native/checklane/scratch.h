@@ -162,6 +162,7 @@ typedef struct frame {
     int64_t upper;
     int64_t other_lower;
     int64_t other_upper;
+    int64_t bound_parts;      /* of the node that was split */
 } frame_t;
 
 #define FRAMES_MAX 512
@@ -175,6 +176,8 @@ typedef struct search {
     uint32_t is_found;
     uint32_t is_proven;
     int64_t incumbent_parts;  /* only what is worth more is looked for */
+    int64_t node_bound;       /* proven for the node at hand */
+    int64_t open_bound;       /* the most that branches which were not searched may hold */
     int64_t grain;            /* every worth in the component is a multiple of it */
     uint32_t split_column;
     uint32_t reserved;

@@ -73,7 +73,8 @@
     STATUS(IO_FAILED, 73, 13, "look at the disk and the system log")                              \
     STATUS(OUT_OF_MEMORY, 74, 8, "give the process more memory")                                  \
     STATUS(SNAPSHOT_MISMATCH, 75, 9, "build the program against the catalogue that is live")      \
-    STATUS(DATA_DIRECTORY_BUSY, 76, 9, "stop the other process on this data directory")
+    STATUS(DATA_DIRECTORY_BUSY, 76, 9, "stop the other process on this data directory")           \
+    STATUS(JOURNAL_MISMATCH, 77, 9, "open the data directory of this program, node and partition")
 
 typedef enum status {
 #define STATUS_ENUM(name, number, grpc, remedy) STATUS_##name = number,

@@ -736,6 +736,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t upper
         int64_t other_lower
         int64_t other_upper
+        int64_t bound_parts
     ctypedef struct search_t:
         uint32_t component
         uint32_t frame_count
@@ -744,6 +745,8 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t is_found
         uint32_t is_proven
         int64_t incumbent_parts
+        int64_t node_bound
+        int64_t open_bound
         int64_t grain
         uint32_t split_column
         int64_t split_lower[2]

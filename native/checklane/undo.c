@@ -9,6 +9,7 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
+#define EXCEPTION_DISCOUNT_DIFFERS 1
 #define EXCEPTION_CLAW_BACK_SHORT 14
 
 static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
@@ -38,7 +39,6 @@ static status_t copy_original(session_t *session, uint64_t position)
     bytes_t bytes = {entry.facts, entry.header->facts_bytes};
     INVARIANT(read_facts(bytes, &facts));
     INVARIANT(entry.header->movement_count <= MOVEMENTS_MAX);
-    original->position = position;
     original->account_group = entry.header->account_group;
     original->member = entry.header->member;
     original->business_date = entry.header->business_date;
@@ -56,52 +56,59 @@ static const cell_t *find_entry_cell(record_t record)
     return &record.cells[at];
 }
 
-/* Finds the sale by its receipt, or by the key under which it was committed. */
-static status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
-                              const char *place)
+/* The record that names the sale: of its receipt, or of the key under which it was committed. */
+static record_key_t named_record(const session_t *session, const receipt_id_t *receipt,
+                                 bytes_t key)
 {
     static const uint64_t no_secret[2] = {0, 0};
     const wire_t *wire = &session->wire;
-    hash128_t hash;
-    uint8_t family = FAMILY_RECEIPT;
-    if (key.size > 0) {
-        family = FAMILY_KEY;
-        hash = wire_key_hash(no_secret, wire->store_id, wire->till_id, REQUEST_COMMIT_TRANSACTION,
-                             key);
-    } else {
-        hash = wire_receipt_hash(no_secret, receipt);
+    if (key.size == 0) {
+        hash128_t hash = wire_receipt_hash(no_secret, receipt);
+        return key_of(session, FAMILY_RECEIPT, hash.hi, hash.lo);
     }
-    const accounts_view_t *view = ledger_pin(session->reader);
-    const cell_t *cell =
-        find_entry_cell(accounts_read(view, key_of(session, family, hash.hi, hash.lo)));
-    uint64_t position = cell == NULL ? 0 : (uint64_t)cell->value;
-    ledger_unpin(session->reader);
-    if (position == 0) return fault_at(session->fault, STATUS_RECEIPT_UNKNOWN, "%s", place);
-    status_t status = copy_original(session, position);
-    if (status != STATUS_OK) return fault_at(session->fault, status, "%s", place);
-    session->original.receipt = hash;
-    return STATUS_OK;
+    hash128_t hash = wire_key_hash(no_secret, wire->store_id, wire->till_id,
+                                   REQUEST_COMMIT_TRANSACTION, key);
+    return key_of(session, FAMILY_KEY, hash.hi, hash.lo);
 }
 
-/* The receipt's record key of the original sale: its own hash, or what its entry was bound to. */
-static record_key_t original_record(const session_t *session)
+/* Where the sale is bound by its receipt: what it was named by, unless that was its key. */
+static void note_record(original_t *original, record_key_t named)
 {
-    const original_t *original = &session->original;
+    original->record = named;
     for (uint32_t i = 0; i < original->movement_count; i++) {
         const movement_t *movement = &original->movements[i];
         if (movement->record.family != FAMILY_RECEIPT) continue;
-        if (movement->cell.kind == CELL_ENTRY) return movement->record;
+        if (movement->cell.kind == CELL_ENTRY) original->record = movement->record;
     }
-    return key_of(session, FAMILY_RECEIPT, original->receipt.hi, original->receipt.lo);
+}
+
+/* Finds the sale. One that was not seen has position 0 and status RECEIPT_UNKNOWN. */
+static status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
+                              const char *place)
+{
+    original_t *original = &session->original;
+    record_key_t named = named_record(session, receipt, key);
+    const accounts_view_t *view = ledger_pin(session->reader);
+    const cell_t *cell = find_entry_cell(accounts_read(view, named));
+    uint64_t position = cell == NULL ? 0 : (uint64_t)cell->value;
+    ledger_unpin(session->reader);
+    original->position = position;
+    original->account_group = 0;
+    original->member = 0;
+    original->business_date = 0;
+    original->movement_count = 0;
+    original->sold_count = 0;
+    status_t status = position == 0 ? STATUS_RECEIPT_UNKNOWN : copy_original(session, position);
+    note_record(original, named);
+    if (status != STATUS_OK) return fault_at(session->fault, status, "%s", place);
+    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ points back ---- */
 
-static void copy_cells(session_t *session, record_t group)
+static record_key_t group_record(const session_t *session)
 {
-    session->cell_count = group.head->cell_count;
-    if (session->cell_count == 0) return;
-    memcpy(session->cells, group.cells, session->cell_count * sizeof(cell_t));
+    return key_of(session, FAMILY_GROUP, session->original.account_group, 0);
 }
 
 /* Takes up to `points` from one lot of the working copy, as a movement. */
@@ -115,8 +122,7 @@ static status_t take_from(session_t *session, entry_builder_t *entry, cell_t *lo
     cell.other = 0;
     lot->value -= taken;
     *left -= taken;
-    return entry_builder_move(entry, key_of(session, FAMILY_GROUP, session->original.account_group, 0),
-                              cell, MOVEMENT_ADD, REASON_REVERSE);
+    return entry_builder_move(entry, group_record(session), cell, MOVEMENT_ADD, REASON_REVERSE);
 }
 
 static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t policy)
@@ -124,17 +130,6 @@ static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t p
     int32_t activation = (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
     if (lot->kind != CELL_LOT || lot->sub != purse || lot->day < today) return false;
     return policy != CLAW_BACK_PENDING_ONLY || activation > today;
-}
-
-/* Keeps the working copy true for the balances in the answer; a full record only misses that. */
-static void note_debt(session_t *session, const cell_t *debt)
-{
-    for (uint32_t i = 0; i < session->cell_count; i++) {
-        if (cell_compare(&session->cells[i], debt) != 0) continue;
-        session->cells[i].value += debt->value;
-        return;
-    }
-    if (session->cell_count < RECORD_CELLS_MAX) session->cells[session->cell_count++] = *debt;
 }
 
 /* Takes points back: from the lots that the sale made, then from others, the earliest expiry
@@ -166,9 +161,9 @@ static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t pu
     }
     if (status == STATUS_OK && left > 0 && policy == CLAW_BACK_NEGATIVE) {
         cell_t debt = {.kind = CELL_DEBT, .sub = purse, .value = left};
-        status = entry_builder_move(entry, key_of(session, FAMILY_GROUP, original->account_group, 0),
-                                    debt, MOVEMENT_ADD, REASON_CLAW_BACK);
-        note_debt(session, &debt);
+        status = entry_builder_move(entry, group_record(session), debt, MOVEMENT_ADD,
+                                    REASON_CLAW_BACK);
+        add_cell(session, debt);
         left = 0;
     }
     *short_by = left;
@@ -198,37 +193,58 @@ typedef struct undo {
     uint32_t exception_count;
 } undo_t;
 
+/* Points of `earned` that what was refunded so far takes back. */
+static int64_t due_back(const undo_t *undo, int64_t earned)
+{
+    if (undo->is_whole) return earned;
+    if (undo->net == 0) return 0;
+    return share_of(earned, undo->refunded < undo->net ? undo->refunded : undo->net, undo->net);
+}
+
+/* The live program may no longer declare the purse: it then has no name. */
+static bytes_t purse_id_of(const program_t *program, uint8_t purse)
+{
+    if (purse > program->purse_count) return (bytes_t){NULL, 0};
+    const purse_t *record = &program->purses[purse - 1];
+    return (bytes_t){program->strings + record->id_text, record->id_length};
+}
+
+static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *undo,
+                           uint8_t reason, uint8_t purse)
+{
+    int64_t earned = sum_earned(&session->original, purse);
+    const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
+    int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
+    int64_t points = due_back(undo, earned) - reversed_before;
+    int64_t short_by = 0;
+    if (points <= 0) return STATUS_OK;
+    status_t status = take_back(session, entry, purse, points, &short_by);
+    if (status != STATUS_OK) return status;
+    cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -points};
+    status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
+    if (status != STATUS_OK) return status;
+    if (points > short_by) {
+        session->points[undo->points_count++] = (points_t){
+            .offer = NONE_32, .purse = purse, .reason = reason, .points = short_by - points};
+    }
+    if (short_by > 0) {
+        session->exceptions[undo->exception_count++] =
+            (exception_t){.kind = EXCEPTION_CLAW_BACK_SHORT,
+                          .purse_id = purse_id_of(session->live->program, purse),
+                          .points = short_by};
+    }
+    return STATUS_OK;
+}
+
 /* Takes back each purse's part for what was refunded so far. */
 static status_t move_points(session_t *session, entry_builder_t *entry, undo_t *undo,
                             uint8_t reason)
 {
-    const original_t *original = &session->original;
-    for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
-        int64_t earned = sum_earned(original, purse);
-        if (earned == 0) continue;
-        const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
-        int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
-        int64_t reversed = undo->is_whole || undo->net == 0
-                               ? (undo->is_whole ? earned : 0)
-                               : share_of(earned, undo->refunded, undo->net);
-        int64_t points = reversed - reversed_before;
-        int64_t short_by = 0;
-        if (points <= 0) continue;
-        status_t status = take_back(session, entry, purse, points, &short_by);
-        if (status != STATUS_OK) return status;
-        cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -points};
-        status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
-        if (status != STATUS_OK) return status;
-        const purse_t *named = &session->live->program->purses[purse - 1];
-        session->points[undo->points_count++] = (points_t){
-            .offer = NONE_32, .purse = purse, .reason = reason, .points = short_by - points};
-        if (short_by == 0) continue;
-        session->exceptions[undo->exception_count++] = (exception_t){
-            .kind = EXCEPTION_CLAW_BACK_SHORT,
-            .purse_id = {session->live->program->strings + named->id_text, named->id_length},
-            .points = short_by};
+    status_t status = STATUS_OK;
+    for (uint8_t purse = 1; purse <= PURSES_MAX && status == STATUS_OK; purse++) {
+        status = move_purse(session, entry, undo, reason, purse);
     }
-    return STATUS_OK;
+    return status;
 }
 
 /* Gives counters back once nothing of the sale is left. */
@@ -258,15 +274,15 @@ static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *
 {
     const original_t *original = &session->original;
     memset(undo, 0, sizeof *undo);
-    undo->receipt_key = original_record(session);
+    undo->receipt_key = original->record;
     undo->receipt = accounts_read(view, undo->receipt_key);
     for (uint32_t i = 0; i < original->sold_count; i++) undo->net += original->sold[i].net_minor;
     for (uint32_t i = record_first(undo->receipt, CELL_RETURNED);
          i < undo->receipt.head->cell_count && undo->receipt.cells[i].kind == CELL_RETURNED; i++) {
         undo->refunded += undo->receipt.cells[i].other;
     }
-    copy_cells(session, accounts_read(view, key_of(session, FAMILY_GROUP,
-                                                   original->account_group, 0)));
+    record_t group = accounts_read(view, group_record(session));
+    copy_cells(session, group.cells, group.head->cell_count);
 }
 
 static int64_t discount_part(const sold_line_t *sold, int64_t count)
@@ -309,14 +325,8 @@ static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *
 {
     const return_line_t *asked = &session->wire.return_lines[index];
     const sold_line_t *sold = find_sold(&session->original, asked->line_id);
-    if (sold == NULL) {
-        return fault_at(session->fault, STATUS_LINE_UNKNOWN, "lines[%u].line_id", index);
-    }
-    if (is_present(asked->present, RETURN_LINE_QUANTITY)) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "lines[%u].quantity_thousandths",
-                        index);
-    }
-    const cell_t *returned = record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+    const cell_t *returned =
+        record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
     int64_t before = returned == NULL ? 0 : returned->value;
     int64_t refunded = returned == NULL ? 0 : returned->other;
     int64_t count = is_present(asked->present, RETURN_LINE_COUNT) ? asked->count
@@ -325,12 +335,21 @@ static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *
         return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].count", index);
     }
     int64_t refund = share_of(sold->net_minor, before + count, sold->count) - refunded;
+    if (refund < 0) refund = 0; /* more than the rules say was paid out before */
     if (is_present(asked->present, RETURN_LINE_REFUND)) {
-        if (asked->refund_minor > refund) {
+        int64_t differs = asked->refund_minor - refund;
+        bool is_paid = session->wire.give_back.paid != 0;
+        if (differs > 0 && !is_paid) {
             return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].refund_minor",
                             index);
         }
         refund = asked->refund_minor;
+        if (differs != 0 && is_paid) {
+            session->exceptions[undo->exception_count++] =
+                (exception_t){.kind = EXCEPTION_DISCOUNT_DIFFERS,
+                              .line_id = sold->line_id,
+                              .amount_minor = differs};
+        }
     }
     return reverse_line(session, entry, undo, sold, before, count, refund);
 }
@@ -397,6 +416,39 @@ static status_t seal_entry(session_t *session, entry_builder_t *entry, uint16_t 
     return STATUS_OK;
 }
 
+static status_t move_voided(entry_builder_t *entry, const undo_t *undo)
+{
+    cell_t voided = {.kind = CELL_VOIDED, .value = (int64_t)entry->position};
+    return entry_builder_move(entry, undo->receipt_key, voided, MOVEMENT_SET, REASON_REVERSE);
+}
+
+/* The business date that a void counts for: of its own receipt, else of the sale. */
+static int32_t void_date(const session_t *session, const entry_builder_t *entry)
+{
+    const void_request_t *request = &session->wire.cancel;
+    if (is_present(request->present, VOID_RECEIPT)) return (int32_t)request->receipt.business_date;
+    if (session->original.business_date != 0) return session->original.business_date;
+    if (is_present(request->present, VOID_ORIGINAL_RECEIPT)) {
+        return (int32_t)request->original_receipt.business_date;
+    }
+    return date_from_day(day_of_unix_ms(entry->post_unix_ms, 0));
+}
+
+/* A void that came before its sale: notes it where the sale will look. */
+static status_t prepare_tombstone(session_t *session, entry_builder_t *entry, undo_t *undo)
+{
+    session->is_seen_late = find_entry_cell(undo->receipt) != NULL;
+    if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
+    status_t status = move_voided(entry, undo);
+    if (status != STATUS_OK) return status;
+    int32_t business_date = void_date(session, entry);
+    reversal_answer_t answer = reversal_answer(session, undo, entry, business_date);
+    answer.outcome = VOID_TOMBSTONE;
+    answer.has_reversal = false;
+    return seal_entry(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
+                      business_date, wire_write_void(session->reply, &answer));
+}
+
 static status_t prepare_void(void *context, const accounts_view_t *view, entry_builder_t *entry)
 {
     session_t *session = context;
@@ -406,12 +458,12 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
-    if (undo.receipt.cells != NULL) {
-        uint32_t at = record_first(undo.receipt, CELL_RETURNED);
-        if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
-            return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
-        }
+    if (original->position == 0) return prepare_tombstone(session, entry, &undo);
+    uint32_t at = record_first(undo.receipt, CELL_RETURNED);
+    if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
+        return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
+    session->facts.business_day = day_from_date(void_date(session, entry));
     for (uint32_t i = 0; i < original->sold_count; i++) {
         const sold_line_t *sold = &original->sold[i];
         session->reversed[undo.line_count++] =
@@ -423,16 +475,15 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
         undo.refund += sold->net_minor;
     }
     undo.is_whole = true;
-    cell_t voided = {.kind = CELL_VOIDED, .value = (int64_t)entry->position};
-    status_t status = entry_builder_move(entry, undo.receipt_key, voided, MOVEMENT_SET,
-                                         REASON_REVERSE);
+    status_t status = move_voided(entry, &undo);
     if (status == STATUS_OK) status = move_points(session, entry, &undo, EARN_REASON_VOID);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
-    reversal_answer_t answer = reversal_answer(session, &undo, entry, original->business_date);
+    int32_t business_date = void_date(session, entry);
+    reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
     answer.outcome = VOID_VOIDED;
     return seal_entry(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
-                      original->business_date, wire_write_void(session->reply, &answer));
+                      business_date, wire_write_void(session->reply, &answer));
 }
 
 static status_t prepare_return(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -444,6 +495,10 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     begin_undo(session, view, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    for (uint32_t i = 0; i < request->lines.count; i++) {
+        if (find_sold(&session->original, session->wire.return_lines[i].line_id) != NULL) continue;
+        return fault_at(session->fault, STATUS_LINE_UNKNOWN, "lines[%u].line_id", i);
     }
     for (uint32_t i = 0; i < request->lines.count && status == STATUS_OK; i++) {
         status = return_line(session, entry, &undo, i);
@@ -459,35 +514,44 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
                       business_date, wire_write_return(session->reply, &answer));
 }
 
-/* A void that comes before its sale: the receipt is marked, and the sale, when it comes late, is
- * answered as voided before. */
-static status_t prepare_tombstone(void *context, const accounts_view_t *view,
-                                  entry_builder_t *entry)
+/* ------------------------------------------------------------------ calls ---- */
+
+/* What is not served yet would be answered wrongly if it were passed over. */
+static status_t check_training(session_t *session)
 {
-    session_t *session = context;
-    const void_request_t *request = &session->wire.cancel;
-    hash128_t hash = session->original.receipt;
-    record_key_t key = key_of(session, FAMILY_RECEIPT, hash.hi, hash.lo);
-    record_t receipt = accounts_read(view, key);
-    if (record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
-        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
-    }
-    /* The sale came in after we looked: the retry will find it. */
-    if (find_entry_cell(receipt) != NULL) return STATUS_QUEUE_FULL;
-    cell_t voided = {.kind = CELL_VOIDED, .value = (int64_t)entry->position};
-    status_t status = entry_builder_move(entry, key, voided, MOVEMENT_SET, REASON_REVERSE);
-    if (status != STATUS_OK) return status;
-    int32_t business_date = (int32_t)request->original_receipt.business_date;
-    reversal_answer_t answer = {.program = session->live->program,
-                                .outcome = VOID_TOMBSTONE,
-                                .posting = {.lsn = (int64_t)entry->lsn,
-                                            .post_unix_ms = entry->post_unix_ms,
-                                            .business_date = business_date}};
-    return seal_entry(session, entry, ENTRY_VOID, request->completed_time_unix_ms, business_date,
-                      wire_write_void(session->reply, &answer));
+    if (!session->wire.head.context.training) return STATUS_OK;
+    return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
 }
 
-/* ------------------------------------------------------------------ calls ---- */
+static status_t check_return_built(session_t *session)
+{
+    status_t status = check_training(session);
+    for (uint32_t i = 0; status == STATUS_OK && i < session->wire.give_back.lines.count; i++) {
+        if (!is_present(session->wire.return_lines[i].present, RETURN_LINE_QUANTITY)) continue;
+        status = fault_at(session->fault, STATUS_METHOD_NOT_BUILT,
+                          "lines[%u].quantity_thousandths", i);
+    }
+    return status;
+}
+
+/* A sale that is not there leaves a tombstone. Where the writer then finds that the sale came in
+ * between, it is durable by the time of that answer, and is voided in the ordinary way. */
+static status_t void_or_bury(session_t *session)
+{
+    const void_request_t *request = &session->wire.cancel;
+    bool has_receipt = is_present(request->present, VOID_ORIGINAL_RECEIPT);
+    bytes_t key = request->original_idempotency_key;
+    if (has_receipt) key.size = 0;
+    status_t status;
+    do {
+        session->is_seen_late = false;
+        status = load_original(session, &request->original_receipt, key, "original_receipt");
+        bool is_unseen = status == STATUS_RECEIPT_UNKNOWN && session->original.position == 0;
+        if (status != STATUS_OK && !is_unseen) return status;
+        status = submit_change(session);
+    } while (session->is_seen_late);
+    return status;
+}
 
 status_t call_void(session_t *session)
 {
@@ -498,24 +562,11 @@ status_t call_void(session_t *session)
     if (is_present(request->present, VOID_RECEIPT)) {
         session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     }
-    status_t status = answer_repeat(session, &is_answered);
+    status_t status = check_training(session);
+    if (status == STATUS_OK) status = check_sender(session, "original_receipt.store_id");
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    if (request->context.training) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
-    status = load_original(session, &request->original_receipt,
-                           request->original_idempotency_key, "original_receipt");
-    if (status == STATUS_RECEIPT_UNKNOWN && request->original_idempotency_key.size == 0) {
-        session->original.position = 0;
-        session->original.account_group = 0;
-        session->original.member = 0;
-        session->original.receipt = wire_receipt_hash(no_secret, &request->original_receipt);
-        session->change.prepare = prepare_tombstone;
-        return submit_change(session);
-    }
-    if (status != STATUS_OK) return status;
-    session->facts.business_day = day_from_date(session->original.business_date);
-    return submit_change(session);
+    return void_or_bury(session);
 }
 
 status_t call_return(session_t *session)
@@ -526,11 +577,10 @@ status_t call_return(session_t *session)
     bool is_answered = false;
     begin_change(session, REQUEST_RETURN_ITEMS, prepare_return);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
-    status_t status = answer_repeat(session, &is_answered);
+    status_t status = check_return_built(session);
+    if (status == STATUS_OK) status = check_sender(session, "receipt.store_id");
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    if (request->context.training) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
     status = load_original(session, &request->original_receipt, no_key, "original_receipt");
     if (status != STATUS_OK) return status;
     session->facts.business_day = day_from_date(request->receipt.business_date);

@@ -1,6 +1,6 @@
 """The only door between Python and the engine; built from ``native/checklane/_engine.pyx``."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,55 @@ class Engine:
 
         Calls that come later are answered with ENGINE_CLOSED. Closing twice is no error.
         """
+
+class LedgerAudit:
+    """A journal, and the accounts derived from it, looked at from outside. Writes nothing there.
+
+    A server may be running on the data directory, in another process. Opening walks the chain of
+    the whole journal. With `scratch`, `step` rebuilds the accounts in there, and where `accounts`
+    is given holds them against those, as soon as it has come to the entry that they cover. A broken
+    environment may end the process.
+
+    Parameters
+    ----------
+    journal : str
+        The directory of the segments.
+    accounts : str, optional
+        The directory of the accounts to compare.
+    scratch : str, optional
+        An existing directory. Accounts that lie in it already are where the rebuilding begins.
+    retention_days : int, optional
+        Of keys and receipts. Default: 0, that of limits.h.
+
+    Raises
+    ------
+    EngineError
+        JOURNAL_DAMAGED with the place, FORMAT_UNSUPPORTED, LSN_NOT_KEPT when the journal does not
+        begin at its first entry and there is nothing to begin from, IO_FAILED, OUT_OF_MEMORY.
+    """
+
+    def __init__(
+        self,
+        journal: str,
+        *,
+        accounts: str | None = None,
+        scratch: str | None = None,
+        retention_days: int = 0,
+    ) -> None: ...
+    def step(self, entries: int) -> dict[str, Any]:
+        """Replay up to `entries` more; return the report. Needs a scratch directory."""
+
+    def finish(self) -> None:
+        """Write the rebuilt accounts into the scratch directory, synced; after the last step."""
+
+    def report(self) -> dict[str, Any]:
+        """Return the fields of ``audit_report_t`` (native/checklane/audit.h) by name."""
+
+    def read_entries(self, from_lsn: int, limit: int, max_bytes: int) -> list[bytes]:
+        """Return entries as `Engine.read_entries` does, at least one where there is one."""
+
+    def close(self) -> None:
+        """Free everything. Closing twice is no error."""
 
 def siphash128_batch(key: bytes, data: bytes, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hash many byte strings at once with SipHash-2-4-128; rows of (high, low)."""

@@ -291,6 +291,7 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "OUT_OF_MEMORY": (CeilingError, "there is not enough memory"),
     "SNAPSHOT_MISMATCH": (StateError, "the snapshots do not fit together"),
     "DATA_DIRECTORY_BUSY": (DataDirectoryBusyError, "the data directory is in use"),
+    "JOURNAL_MISMATCH": (StateError, "the journal belongs to another service"),
 }
 
 

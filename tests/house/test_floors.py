@@ -10,7 +10,7 @@ from tests.house.tree import PACKAGE, hand_written, name_of
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"bench", "demo"}),
-    frozenset({"client", "reports", "server"}),
+    frozenset({"client", "ledger", "reports", "server"}),
     frozenset({"program", "snapshot"}),
     frozenset({"tables"}),
     frozenset({"config"}),

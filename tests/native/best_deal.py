@@ -48,7 +48,9 @@ def row_of(offer: Offer, product: int) -> tuple[int, int] | None:
     return None
 
 
-def moves_of(offer: Offer, state: tuple[int, ...], unit: Unit) -> Iterator[tuple[int, tuple[int, ...]]]:
+def moves_of(
+    offer: Offer, state: tuple[int, ...], unit: Unit
+) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield (worth, next state) for each way in which an offer can take a unit.
 
     A state counts: units taken (and of each product for row prices), or units in each place.
@@ -92,9 +94,7 @@ def times_of(offer: Offer, state: tuple[int, ...]) -> int | None:
     if offer.mechanic in UNIT_MECHANICS:
         return state[0]
     times = state[0] // offer.slots[0].count
-    whole = all(
-        taken == times * slot.count for taken, slot in zip(state, offer.slots, strict=True)
-    )
+    whole = all(taken == times * slot.count for taken, slot in zip(state, offer.slots, strict=True))
     return times if whole else None
 
 

@@ -32,7 +32,9 @@ def random_offer(rng: random.Random, products: list[int], price: int) -> Offer:
         rows = [(p, 0, rng.randint(1, price), rng.choice([0, 1, 2])) for p in sorted(group())]
         fields = {"units_max": rng.choice([0, 0, 2])}
         slots = [Slot(set(products))]
-        return Offer(layout.MECHANIC_ROW_PRICE, slots, layout.REWARD_PRICE, fields=fields, rows=rows)
+        return Offer(
+            layout.MECHANIC_ROW_PRICE, slots, layout.REWARD_PRICE, fields=fields, rows=rows
+        )
     if kind == "B":
         slots = [
             Slot(group(), rng.randint(1, 2), layout.SLOT_BUY),
@@ -60,7 +62,11 @@ def tiny_case(seed: int) -> tuple[list[Offer], list[Line], int]:
         count = rng.randint(1, 3)
         lines.append(Line(product, count, rng.randint(1, price) * count + rng.choice([0, 0, 1])))
     products = list(range(product_count))
-    return [random_offer(rng, products, price) for _ in range(rng.randint(2, 4))], lines, product_count
+    return (
+        [random_offer(rng, products, price) for _ in range(rng.randint(2, 4))],
+        lines,
+        product_count,
+    )
 
 
 def realistic_case(

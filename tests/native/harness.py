@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 from tests.house.tree import NATIVE, ROOT
 
@@ -37,7 +37,7 @@ def build(folder: Path, flags: tuple[str, ...]) -> Path:
         subprocess.run(command, check=True)
         target = package / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
         command = ["cc", "-shared", "-fPIC", "-g", "-std=c11", "-D_GNU_SOURCE", "-UNDEBUG"]
-        command += ["-ffp-contract=off", *flags, f"-I{NATIVE.parent}", f"-I{numpy.get_include()}"]
+        command += ["-ffp-contract=off", *flags, f"-I{NATIVE.parent}", f"-I{np.get_include()}"]
         command += [f"-I{sysconfig.get_path('include')}", str(generated), "-o", str(target)]
         subprocess.run(command, check=True)
 

@@ -344,6 +344,7 @@ static void mode_checkpoint_crash(const char *directory, uint64_t seed)
         uint64_t until = lsn + random_below(&seed, 30);
         if (until > ENTRIES) until = ENTRIES;
         covered_t covered = accounts_covered(accounts);
+        accounts_advance(accounts, 1000);
         accounts_group_begin(accounts);
         for (uint64_t at = covered.lsn + 1; at <= until; at++) {
             if (at > lsn) {

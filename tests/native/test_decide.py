@@ -141,7 +141,8 @@ def test_order_and_splitting_change_nothing(harness):
             line.amount = unit * line.count
             parts = rng.randint(1, line.count)
             split += [Line(line.product, 1, unit) for _ in range(parts - 1)]
-            split.append(Line(line.product, line.count - parts + 1, unit * (line.count - parts + 1)))
+            rest = line.count - parts + 1
+            split.append(Line(line.product, rest, unit * rest))
         rng.shuffle(split)
         offers.append(percent(1700, None, class_order=1, flags=layout.OFFER_FLAG_STACKABLE))
         program = make_program(offers, products)

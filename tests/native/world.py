@@ -124,7 +124,10 @@ def add_side_tables(number: int, offer: Offer, record: Any, lists: dict[str, lis
 
 
 def make_program(
-    offers: list[Offer], product_count: int, purses: list[dict[str, int]] | None = None, **header: Any
+    offers: list[Offer],
+    product_count: int,
+    purses: list[dict[str, int]] | None = None,
+    **header: Any,
 ) -> dict[str, Any]:
     """Return the tables of a program with these offers."""
     names = "blackouts schedules audiences store_sets limits funding rows coupons slots universal"

@@ -56,7 +56,7 @@ class Unit:
         )
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]
-        return (-self.left, self.code, number, source, flags, self.measure, -self.initial)
+        return (-self.left, -self.initial, self.code, number, source, flags, self.measure)
 
 
 def canonical(units: list[Unit]) -> list[Unit]:

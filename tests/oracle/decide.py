@@ -218,9 +218,9 @@ class Layers:
             self.explain(offer, parts)
 
     def take(self, use: Use) -> None:
-        """Take the units of an offer that was applied away from those of later classes (Y2)."""
+        """Take the units of an offer away from those of later classes (Y2)."""
         for unit in use.rewarded + use.bought:
-            unit.taken |= self.decision.outcomes[use.offer.id] == "APPLIED"
+            unit.taken = True
 
     def alone(self, offer: Offer, units: list[Unit]) -> tuple[Use, int]:
         """Return the best use of an offer if it had some units to itself, and its worth."""

@@ -39,10 +39,8 @@ def decide_points(
         else:
             rivals = [o for o in offers if o.mechanic == "multiply" and o.purse == offer.purse]
             rates = [o for o in base if o.purse == offer.purse]
-            points = sum(
-                rounded(_extra(offer, rivals, rate, units, policy), rate.rounding or how)
-                for rate in rates
-            )
+            extra = sum((_extra(offer, rivals, rate, units, policy) for rate in rates), Fraction(0))
+            points = rounded(extra, offer.rounding or how)
         possible = bool(fitting) and (offer.mechanic != "bonus" or uses > 0)
         decision.outcomes[offer.id] = "NO_VALUE" if possible else "GOODS_MISSING"
         if points > 0:

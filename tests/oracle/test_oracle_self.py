@@ -52,6 +52,7 @@ def test_siphash_is_the_published_function() -> None:
         (1, [1, 2, 2], None, [0, 1, 0]),
         (11, [10, 1], [10, 1], [10, 1]),
         (11, [100, 3, 3], [10, 1, 1], [10, 1, 0]),
+        (160, [597, 300, 99], [507, 210, 9], [102, 49, 9]),
         (5, [0, 1], None, [0, 5]),
     ],
 )
@@ -150,13 +151,14 @@ def test_an_offer_in_vain_takes_no_units() -> None:
     assert decision.totals["discount"] == 40
 
 
-def test_what_rounds_to_nothing_takes_no_units() -> None:
+def test_what_rounds_to_nothing_is_not_applied() -> None:
     offers = [
         {"id": "a", "discount": {"of": "all", "percent": "1"}},
         {"id": "b", "class": 1, "discount": {"of": "all", "percent": "50"}},
     ]
     decision = quote(offers, (100, 1, "0.20"))
-    assert decision.outcomes == {"a": "NO_VALUE", "b": "APPLIED"}
+    assert decision.outcomes == {"a": "NO_VALUE", "b": "NOT_BEST"}
+    assert decision.given == []
 
 
 def test_a_floor_holds_for_every_unit() -> None:

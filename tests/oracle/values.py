@@ -44,7 +44,8 @@ def share(total: int, weights: list[int], most: list[int] | None = None) -> list
     Parameters
     ----------
     most : list of int, optional
-        No share is greater than this; what does not fit goes to the next in the order.
+        No share is greater than this. What is over goes to the others, a cent each by remainder,
+        then to the earliest that have room.
     """
     everything = sum(weights)
     if everything == 0:
@@ -52,12 +53,14 @@ def share(total: int, weights: list[int], most: list[int] | None = None) -> list
     ceilings = most if most is not None else [total] * len(weights)
     shares = [min(total * w // everything, c) for w, c in zip(weights, ceilings, strict=True)]
     order = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % everything), i))
-    while sum(shares) < total:
-        open_ones = [i for i in order if weights[i] > 0 and shares[i] < ceilings[i]]
-        if not open_ones:
-            raise ValueError("more is shared than there is room for")
-        for i in open_ones[: total - sum(shares)]:
+    for i in order:
+        if weights[i] > 0 and shares[i] < ceilings[i] and sum(shares) < total:
             shares[i] += 1
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            shares[i] += min(ceilings[i] - shares[i], total - sum(shares))
+    if sum(shares) != total:
+        raise ValueError("more is shared than there is room for")
     return shares
 
 

@@ -38,7 +38,7 @@ def test_the_program_is_good_and_every_offer_reaches_something(catalogue_path):
     assert report.problems == []
     assert len(report.offers) >= 12
     assert [line.id for line in report.offers if line.reach == 0] == []
-    assert report.cost.candidates_max < 20
+    assert report.cost.product.candidates < 20
 
 
 def test_every_mechanic_is_shown():
@@ -67,7 +67,9 @@ def test_feeds_fit_together_and_to_the_program():
 
 
 def test_check_on_the_command_line(catalogue_path):
-    result = CliRunner().invoke(offers, ["check", str(PROGRAM), "--catalogue", str(catalogue_path)])
+    result = CliRunner().invoke(
+        offers, ["check", str(PROGRAM), "--catalogue", str(catalogue_path), "--no-measure"]
+    )
     assert result.exit_code == 0
     assert "meal-deal" in result.output
     assert "corner-market: good, 0 errors, 0 warnings" in result.output

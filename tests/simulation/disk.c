@@ -202,7 +202,10 @@ static int file_sync_fails(disk_file_t *file)
 static int sync_or_fail(disk_file_t *file)
 {
     step();
-    if (disk->syncs_left >= 0 && disk->syncs_left-- == 0) return file_sync_fails(file);
+    bool is_counted = file->is_mapped == disk->is_mapped_sync;
+    if (is_counted && disk->syncs_left >= 0 && disk->syncs_left-- == 0) {
+        return file_sync_fails(file);
+    }
     file_sync(file);
     step();
     return 0;
@@ -310,6 +313,7 @@ void disk_reset(uint64_t seed)
     disk->is_full = false;
     disk->steps = 0;
     disk->wall_unix_ms = 1767225600000;
+    disk->skew_ms = 0;
     disk->monotonic_ns = 1000000000;
 }
 
@@ -333,9 +337,8 @@ void disk_power_cut(void)
     files_sweep(true);
     /* The clock of a machine that boots: from zero, and near the right time, or a day off. */
     disk->monotonic_ns = 1000000000;
-    if (chance(4)) {
-        disk->wall_unix_ms += (int64_t)random_below(&disk->random, 172800000) - 86400000;
-    }
+    disk->skew_ms = 0;
+    if (chance(4)) disk->skew_ms = (int64_t)random_below(&disk->random, 172800000) - 86400000;
 }
 
 void disk_lose(const char *path)
@@ -508,7 +511,7 @@ static int64_t fake_wall_unix_ms(void *context)
 {
     (void)context;
     disk->monotonic_ns += 500000;
-    return disk->wall_unix_ms++;
+    return disk->skew_ms + disk->wall_unix_ms++;
 }
 
 static int64_t fake_monotonic_ns(void *context)

@@ -69,12 +69,14 @@ typedef struct disk {
      * one fails (-1: none does). */
     int64_t steps_left;
     int64_t syncs_left;
+    bool is_mapped_sync;       /* one of LMDB's syncs, not of the journal's */
     bool is_cut;
     bool is_full;              /* no file can grow */
     uint64_t steps;            /* operations since the seed began */
     uint64_t failed_syncs;
     uint64_t full_refusals;
-    int64_t wall_unix_ms;
+    int64_t wall_unix_ms;      /* the right time */
+    int64_t skew_ms;           /* how far ahead the machine's clock is */
     int64_t monotonic_ns;
     uint32_t change_count;
     disk_name_t cached_names[NAMES_MAX];

@@ -54,9 +54,8 @@ void call_set(call_t *call, const request_t *request, bool is_other_key)
     call->is_other_key = is_other_key;
     call->request = *request;
     uint64_t content = (uint64_t)request->operation << 8 | request->variant;
-    /* Lengths of entries vary, so that new entries end where old ones ended. */
-    uint32_t padding = (uint32_t)(mix64(content) % 4) * 64 + (uint32_t)(content % 2) * 16;
-    if (request->kind == KIND_NOTE) padding = (uint32_t)(mix64(content) % 3) * 16;
+    /* Few lengths, so that new entries often end where old ones ended. */
+    uint32_t padding = content % 4 == 0 ? 128 : 0;
     call->request.padding = padding;
     memset(call->request_padding, (int)request->operation & 0xff, padding);
     change_t *change = &call->change;
@@ -272,8 +271,7 @@ status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_
     if (status != STATUS_OK) return status;
     entry->event_unix_ms = 1000 + request->operation;
     entry->account_group = 100u + request->group;
-    uint32_t padding = (uint32_t)(mix64(entry->lsn) % 3) * 32;
-    if (request->kind == KIND_NOTE) padding = 0;
+    uint32_t padding = entry->lsn % 8 == 0 ? 64 : 0;
     memset(call->response_padding, (int)entry->lsn & 0xff, padding);
     entry->response = &call->response;
     entry->response_bytes = (uint32_t)sizeof call->response + padding;

@@ -61,7 +61,6 @@ typedef struct call {
     uint32_t operation;
     uint8_t variant;
     bool is_other_key; /* same receipt, another key */
-    bool is_posted;
     bool is_done;
     bool is_prepared;
     uint64_t prepared_hash;

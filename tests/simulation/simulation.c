@@ -30,6 +30,8 @@
 #define OPENINGS_MAX 9
 #define STORED_RESPONSE_BYTES (sizeof(response_t) + RESPONSE_PADDING_MAX)
 #define HOUR_MS 3600000
+/* 800 days of the 840 that a retention may have, from the beginning of the fake clock. */
+#define WORLD_END_MS (1767225600000 + 800ll * 86400000)
 
 /* What is known of an operation. `bound` says content (variant + 1) that a key or receipt stands
  * for, durably; the index is call_t.is_other_key. */
@@ -45,6 +47,12 @@ typedef struct operation {
     uint8_t response[STORED_RESPONSE_BYTES];
 } operation_t;
 
+typedef struct posted {
+    uint32_t operation;
+    uint8_t variant;
+    bool is_other_key;
+} posted_t;
+
 typedef struct counts {
     uint64_t openings, cuts, kills, unfinished, entries, answered, repeats, reused, refused;
     uint64_t full, checkpoints, interleaved, rebuilt, checked, opened_full;
@@ -55,10 +63,13 @@ typedef struct world {
     uint64_t seed;
     uint64_t random;
     uint32_t opening;
+    bool has_failed_sync;    /* the opening before ended with one */
     bool is_open;            /* this opening has got through its recovery */
     uint32_t operation_count;
     uint64_t settled_lsn;    /* everything up to here was answered, or read after an opening */
     int64_t post_unix_ms;    /* of the last settled entry */
+    uint32_t batch_count;    /* the last calls, as they were posted */
+    posted_t batch[CALLS_MAX];
     uint32_t crc[ENTRIES_MAX];
     operation_t operations[OPERATIONS_MAX];
     uint64_t accounts_hash;  /* of the last orderly end */
@@ -274,7 +285,6 @@ static void call_post(call_t *call, uint32_t number, uint8_t variant, bool is_ot
     call_set(call, &request, is_other_key);
     call->change.prepare = call_prepare_noted;
     call->change.done = call_done;
-    call->is_posted = true;
     CHECK(ledger_post(ledger, &call->change) == STATUS_OK);
 }
 
@@ -306,9 +316,32 @@ static void run_calls(uint64_t count)
             call_random(&calls[i]);
         }
     }
+    if (!is_interleaved) {
+        for (uint64_t i = 0; i < count; i++) {
+            posted_t posted = {calls[i].operation, calls[i].variant, calls[i].is_other_key};
+            world->batch[i] = posted;
+        }
+        world->batch_count = (uint32_t)count;
+    }
     while (ledger_run_group(ledger)) continue;
     for (uint64_t i = 0; i < count; i++) CHECK(calls[i].is_done);
     free(calls);
+}
+
+/* What lanes do first when the service is back: ask again what was not answered, some in the old
+ * order. */
+static void run_last_calls_again(void)
+{
+    static call_t calls[CALLS_MAX];
+    bool is_one_by_one = below(4) != 0;
+    uint64_t first = below(2) * below(CALLS_MAX);
+    for (uint32_t i = 0; i < world->batch_count; i++) {
+        const posted_t *posted = &world->batch[(first + i) % world->batch_count];
+        call_post(&calls[i], posted->operation, posted->variant, posted->is_other_key);
+        while (is_one_by_one && ledger_run_group(ledger)) continue;
+    }
+    while (ledger_run_group(ledger)) continue;
+    for (uint32_t i = 0; i < world->batch_count; i++) CHECK(calls[i].is_done);
 }
 
 /* Readers see only what is durable: looked at while a group is being written and synced. */
@@ -532,6 +565,7 @@ static void open_ledger(void)
         .node = 1,
         .partition = PARTITION,
         .is_threadless = true,
+        .retention_days = RETENTION_DAYS_MAX,
         .journal = {.segment_bytes = 12288 + sizes % 3 * 4096,
                     .entry_bytes_max = 4096,
                     .group_bytes_max = 4096 + sizes / 4 % 2 * 4096,
@@ -543,18 +577,18 @@ static void open_ledger(void)
                      .checkpoint_pause_ms = 1},
     };
     fault_t fault;
-    boot_wall_ms = disk->wall_unix_ms;
+    boot_wall_ms = disk->wall_unix_ms + disk->skew_ms;
     boot_monotonic_ns = disk->monotonic_ns;
     uint64_t failed_syncs = disk->failed_syncs;
     status_t status = ledger_open(&options, &ledger, &fault);
-    if (status == STATUS_IO_FAILED && disk->failed_syncs > failed_syncs) {
-        /* A sync failed before anything could be answered: the service does not start. */
-        _exit(disk->is_cut ? EXIT_POWER_CUT : EXIT_KILLED);
-    }
     if (status == STATUS_DISK_FULL && disk->is_full) {
         disk->is_full = false;
         world->counts.opened_full++;
         status = ledger_open(&options, &ledger, &fault);
+    }
+    if (status == STATUS_IO_FAILED && disk->failed_syncs > failed_syncs) {
+        /* A sync failed before anything could be answered: the service does not start. */
+        _exit(disk->is_cut ? EXIT_POWER_CUT : EXIT_KILLED);
     }
     if (status != STATUS_OK) fprintf(stderr, "status %d at %s\n", (int)status, fault.place);
     CHECK(status == STATUS_OK);
@@ -569,16 +603,28 @@ static void plan_end(bool is_undisturbed)
     disk->steps_left = -1;
     disk->syncs_left = -1;
     if (is_undisturbed) return;
-    uint64_t how = below(8);
-    if (how < 3) disk->steps_left = (int64_t)below(80); /* in the middle of the recovery */
-    else if (how < 6) disk->steps_left = (int64_t)below(800);
-    else if (how < 7) disk->syncs_left = (int64_t)below(60);
+    bool is_after_failure = world->has_failed_sync;
+    world->has_failed_sync = false;
+    uint64_t how = below(10);
+    if (how < 3) {
+        disk->steps_left = (int64_t)below(80); /* often in the middle of the recovery */
+    } else if (how < 6 || is_after_failure) {
+        /* After a sync that failed the power goes soon, and shows what was on the disk. */
+        disk->steps_left = (int64_t)below(is_after_failure ? 120 : 500);
+    } else if (how < 9) {
+        disk->is_mapped_sync = how > 6;
+        disk->syncs_left = (int64_t)below(disk->is_mapped_sync ? 12 : 60);
+        disk->is_cut = below(3) == 0;
+    }
 }
 
 static void jump_clock(void)
 {
     static const int64_t jumps_ms[] = {-HOUR_MS, HOUR_MS / 2, -86400000, 86400000, 31536000000};
-    disk->wall_unix_ms += jumps_ms[below(5)];
+    int64_t jump_ms = jumps_ms[below(5)];
+    /* Nothing may be repeated as new here: the world ends before its keys' retention does. */
+    if (disk->wall_unix_ms + jump_ms > WORLD_END_MS) jump_ms = -HOUR_MS;
+    disk->wall_unix_ms += jump_ms;
     disk->monotonic_ns += (int64_t)below(5000000000);
 }
 
@@ -640,6 +686,7 @@ static void live(bool is_last, bool is_rebuilt)
     disk_journal_hook = look_during_write;
     disk_rest_hook = run_during_checkpoint;
     uint64_t rounds = is_rebuilt || is_last ? 0 : 5 + below(40);
+    if (rounds > 0 && below(2) == 0) run_last_calls_again();
     for (uint64_t i = 0; i < rounds; i++) act();
     if (is_last) ask_for_everything();
     world->accounts_hash = check_all();
@@ -661,6 +708,7 @@ static bool run_opening(bool is_last, bool is_rebuilt)
 {
     world->opening++;
     world->is_open = false;
+    uint64_t failed_syncs = disk->failed_syncs;
     pid_t child = fork();
     if (child < 0) exit(2);
     if (child == 0) live(is_last, is_rebuilt);
@@ -668,6 +716,7 @@ static bool run_opening(bool is_last, bool is_rebuilt)
     if (waitpid(child, &status, 0) != child) exit(2);
     world->counts.openings++;
     if (!world->is_open) world->counts.unfinished++;
+    world->has_failed_sync = disk->failed_syncs > failed_syncs;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (code == EXIT_POWER_CUT) world->counts.cuts++;
     if (code == EXIT_KILLED) world->counts.kills++;
@@ -689,6 +738,7 @@ static bool run_seed(uint64_t seed)
     world->random = mix64(seed ^ 0x51ed270b);
     world->opening = 0;
     world->operation_count = 0;
+    world->batch_count = 0;
     world->settled_lsn = 0;
     world->post_unix_ms = 0;
     disk_reset(mix64(seed + 1));

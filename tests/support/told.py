@@ -120,8 +120,8 @@ def funding(shares: Any) -> dict[str, int]:
 def differences(oracle: Told, engine: Told) -> list[str]:
     """Return what the engine says otherwise, key by key.
 
-    Near misses are not compared, and where a tie is open (D3) only who is eligible. The reasons that come after eligibility count as one: which of them
-    is told of an offer that could not win is shown by examples.
+    Near misses are not compared, and where a tie is open (D3) only who is eligible. The reasons
+    that come after eligibility count as one: examples show which of them is told.
     """
     found = []
     if not oracle["unique"]:

@@ -1,4 +1,4 @@
-"""Shows figures: a table for the terminal, all of them as JSON, and a page that stands alone."""
+"""Shows figures: a table for the terminal and for documents, a page that stands alone, and JSON."""
 
 import base64
 import html
@@ -101,13 +101,21 @@ def show(console: Console, report: Report) -> None:
         for title in HEAD[1:]:
             table.add_column(title, justify="right", no_wrap=True)
         for figure in figures:
-            table.add_row(*cells(figure, figures))
+            table.add_row(*cells(figure, report.figures))
         console.print()
         console.print(table)
     console.print()
+    for line in held_lines(report):
+        console.print(f"[dim]{line}[/dim]", highlight=False)
+
+
+def held_lines(report: Report) -> list[str]:
+    """Return what the ratios mean: to which row each of them is."""
+    lines = []
     for versus in dict.fromkeys(figure.versus for figure in report.figures if figure.versus):
         held = "; ".join(figure.name for figure in report.figures if figure.versus == versus)
-        console.print(f"[dim]ratio to «{versus}»: {held}[/dim]", highlight=False)
+        lines.append(f"ratio to «{versus}»: {held}")
+    return lines
 
 
 def write_json(report: Report, path: Path) -> None:
@@ -142,6 +150,17 @@ def write_json(report: Report, path: Path) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_markdown(report: Report, path: Path) -> None:
+    """Write the same tables as Markdown, for a page of the documentation."""
+    parts = [f"- {name}: {text}" for name, text in {**report.machine, **report.settings}.items()]
+    for name, figures in report.sections():
+        parts += ["", f"**{TITLES[name]}**", "", "| " + " | ".join(HEAD) + " |"]
+        parts.append("|---|" + "---:|" * (len(HEAD) - 1))
+        parts += ["| " + " | ".join(cells(figure, report.figures)) + " |" for figure in figures]
+    parts += ["", *(f"- {line}" for line in held_lines(report))]
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
 def write_page(report: Report, path: Path) -> None:
     """Write an HTML page that needs nothing beside it."""
     parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>checklane bench</title>"]
@@ -151,11 +170,11 @@ def write_page(report: Report, path: Path) -> None:
         parts.append(f"<dt>{html.escape(name)}<dd>{html.escape(text)}")
     parts.append("</dl>")
     for name, figures in report.sections():
-        parts += _section(name, figures)
+        parts += _section(name, figures, report.figures)
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _section(name: str, figures: Sequence[Figure]) -> list[str]:
+def _section(name: str, figures: Sequence[Figure], every: Sequence[Figure]) -> list[str]:
     low = math.log10(min(figure.p50_ns for figure in figures))
     high = math.log10(max(figure.p99_ns for figure in figures))
     wide = max(high - low, 0.1)
@@ -163,7 +182,7 @@ def _section(name: str, figures: Sequence[Figure]) -> list[str]:
     parts += [f"<th>{title}" for title in HEAD[:-1]]
     parts.append("<th>p50 to p99, logarithmic<th>decisions")
     for figure in figures:
-        row = cells(figure, figures)
+        row = cells(figure, every)
         title = f" title='held against {html.escape(figure.versus)}'" if figure.versus else ""
         parts.append(f"<tr{title}>" + "".join(f"<td>{html.escape(cell)}" for cell in row[:-1]))
         ends = [

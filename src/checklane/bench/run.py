@@ -75,5 +75,5 @@ def _words(options: Options, sizes: Sizes, effort: Effort) -> dict[str, str]:
         "size": f"{sizes.products:,} products, {sizes.members:,} members, {offers} live offers",
         "runs": f"{effort.runs} of each row; p50, p99 and rates are medians over the runs, max"
         f" is over all; seed {options.seed}",
-        "use": "quick: shows that it runs, not how fast" if options.quick else "for comparison",
+        "use": "quick: shows that it runs, not how fast" if options.quick else "full size",
     }

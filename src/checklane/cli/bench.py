@@ -38,12 +38,12 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
     calls      whole calls in this process: quotes, and commits with several in flight
     grpc       quotes and commits through `checklane serve` on loopback, beside an empty method
 
-    Prints a table and writes bench.json and bench.html to OUT. Every answer is checked: a wrong or
-    refused one fails the run. Needs pip install 'checklane[bench]'.
+    Prints tables and writes bench.html, bench.md and bench.json to OUT. Every answer is checked: a
+    wrong or refused one fails the run. Needs pip install 'checklane[bench]'.
     """  # noqa: D301 - click needs the character
     # Imported late: the histograms are an extra, and the engine takes a moment to load.
     from checklane.bench.figures import BenchError
-    from checklane.bench.report import show, write_json, write_page
+    from checklane.bench.report import show, write_json, write_markdown, write_page
     from checklane.bench.run import Options, run
 
     console = Console()
@@ -60,8 +60,9 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
         shutil.rmtree(work)
     show(console, report)
     write_json(report, out / "bench.json")
+    write_markdown(report, out / "bench.md")
     write_page(report, out / "bench.html")
-    console.print(f"\nreport: {out / 'bench.html'} and {out / 'bench.json'}", soft_wrap=True)
+    console.print(f"\nreport: {out / 'bench.html'}, also as .md and .json", soft_wrap=True)
 
 
 def _say(what: str) -> None:

@@ -1,6 +1,7 @@
 """``checklane offers``: program files before they go live."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -9,23 +10,31 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table as Grid
 
+from checklane._layout import CANDIDATES_MAX
 from checklane.program import (
     CheckReport,
     Problem,
     ProgramError,
     Severity,
-    check_path,
     export_schema,
     load_program,
 )
+from checklane.program.cost import Cost
+from checklane.program.load import load_program_file
+from checklane.program.model import CostBudget
 from checklane.program.problems import did_you_mean, list_names
-from checklane.program.report import OfferLine, window_text
+from checklane.program.report import Checked, OfferLine, check_whole, window_text
+from checklane.program.worst import Measured
 from checklane.tables.catalogue_tables import CatalogueTables, open_catalogue
 
 __all__ = ["offers"]
 
 PROGRAM_PATH = click.Path(exists=True, file_okay=False, path_type=Path)
 WIDTH_WITHOUT_TERMINAL = 100
+BUDGET_COUNT = click.IntRange(1, CANDIDATES_MAX)
+COUNT = click.IntRange(min=1)
+NAMES_TOLD = 8
+MEASURES_TOLD = 8
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,8 +62,33 @@ def offers() -> None:
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A catalogue snapshot (catalogue-<hash>.lmdb). With it products, stores and price zones "
-    "are looked up, and reach and cost are told.",
+    "are looked up, reach and cost are told, and baskets are decided.",
 )
+@click.option(
+    "--baskets",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Real baskets to decide: a QuoteBasketRequest in JSON a line. Identified ones come with "
+    "the card of one member, who holds wallet offers as cost.wallet_offers says.",
+)
+@click.option(
+    "--measure/--no-measure",
+    "is_measured",
+    default=True,
+    show_default=True,
+    help="Decide baskets that are built to be dear. Needs a --catalogue.",
+)
+@click.option(
+    "--climb",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="Decisions spent on making the worst of them worse.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the built baskets.")
+@click.option("--max-product-candidates", type=BUDGET_COUNT, help="cost.product_candidates.")
+@click.option("--max-basket-candidates", type=BUDGET_COUNT, help="cost.basket_candidates.")
+@click.option("--max-component-offers", type=COUNT, help="cost.component_offers.")
+@click.option("--max-steps", type=COUNT, help="cost.steps.")
 @click.option(
     "--format",
     "style",
@@ -63,24 +97,80 @@ def offers() -> None:
     show_default=True,
     help="json: one object on standard output, for a build server.",
 )
-def check_command(path: Path, catalogue: Path | None, style: str) -> None:
+def check_command(
+    path: Path,
+    catalogue: Path | None,
+    baskets: Path | None,
+    is_measured: bool,
+    climb: int,
+    seed: int,
+    style: str,
+    **limits: int | None,
+) -> None:
     """Check the program at PATH: every problem with file, line, column and remedy.
 
     \b
     Exit status  0  the program can be built (there may be warnings)
-                 1  there are errors
+                 1  there are errors, or it costs more than it may
                  2  the command line is wrong
 
     Without errors a table of the offers follows: mechanic, layer, how many products are reached,
-    and when the offer runs.
+    and when the offer runs; with a catalogue also what the program costs at worst. What it may cost
+    stands in program.yaml under `cost`; options that begin with --max say otherwise for one check.
     """  # noqa: D301 - click needs the character
+    if baskets is not None and catalogue is None:
+        raise click.UsageError("--baskets needs a --catalogue")
     tables = open_catalogue(catalogue) if catalogue is not None else None
-    report = check_path(path, tables)
+    budget = budget_of(path, limits)
+    checked = check_whole(path, tables, budget)
+    if catalogue is not None and tables is not None and (is_measured or baskets is not None):
+        measure_checked(path, checked, (catalogue, tables), budget, baskets, climb, seed)
+    report = checked.report
     if style == "json":
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
         print_report(report, tables)
     raise SystemExit(0 if report.is_good else 1)
+
+
+def budget_of(path: Path, limits: Mapping[str, int | None]) -> CostBudget | None:
+    """Return the budget of a program with what options say otherwise; None: it has no file."""
+    try:
+        budget = load_program_file(path).cost
+    except ProgramError:
+        return None
+    given = {name.removeprefix("max_"): n for name, n in limits.items() if n is not None}
+    return budget.model_copy(update=given)
+
+
+def measure_checked(
+    path: Path,
+    checked: Checked,
+    catalogue: tuple[Path, CatalogueTables],
+    budget: CostBudget | None,
+    baskets: Path | None,
+    climb: int,
+    seed: int,
+) -> None:
+    """Decide baskets of a program that could be compiled, and add what they took to its report."""
+    # The engine and the feeds are loaded only where baskets are decided.
+    from checklane.cli.measuring import measure
+
+    if checked.loaded is None or checked.compiled is None or checked.analysis is None:
+        return
+    assert budget is not None
+    measured = measure(
+        path,
+        checked.loaded,
+        checked.compiled,
+        checked.analysis,
+        catalogue,
+        budget=budget,
+        given=baskets,
+        climb=climb,
+        seed=seed,
+    )
+    checked.add_measured(measured, budget)
 
 
 @offers.command("schema")
@@ -180,18 +270,14 @@ def print_report(report: CheckReport, catalogue: CatalogueTables | None) -> None
     print_problems(report.problems)
     errors = sum(problem.severity is Severity.ERROR for problem in report.problems)
     warnings = len(report.problems) - errors
-    if report.is_good:
+    if report.offers:
         console.print(offer_grid(report.offers))
         if catalogue is None:
             console.print("Products and stores were not looked up: name a --catalogue.")
     if report.cost is not None:
-        cost = report.cost
-        console.print(
-            f"cost: at most {cost.candidates_max} candidate slots for a product;"
-            f" {cost.offers:,} offers, {cost.slots:,} slots, {cost.classes:,} classes of products,"
-            f" {cost.postings:,} postings, tables of {cost.table_bytes:,} bytes",
-            highlight=False,
-        )
+        print_cost(console, report.cost)
+    if report.measured is not None:
+        print_measured(console, report.measured)
     verdict = "[green]good[/green]" if report.is_good else "[red]not good[/red]"
     name = escape(report.program) or "the program"
     console.print(f"{name}: {verdict}, {errors} errors, {warnings} warnings", highlight=False)
@@ -207,3 +293,81 @@ def offer_grid(lines: list[OfferLine]) -> Grid:
         reach = {None: "-", -1: "all"}.get(line.reach, f"{line.reach:,}" if line.reach else "none")
         grid.add_row(escape(line.id), line.mechanic, line.layer, reach, line.window, line.place)
     return grid
+
+
+def print_cost(console: Console, cost: Cost) -> None:
+    """Print what the analysis found."""
+    grid = Grid("cost at worst", "", show_header=True, box=None, padding=(0, 2, 0, 0))
+    product, basket = cost.product, cost.basket
+    which = f"number {product.product}" if product.product >= 0 else "any"
+    like = f" and {product.products - 1:,} like it" if product.products > 1 else ""
+    grid.add_row(
+        "candidates of a product",
+        f"{product.candidates}{bound_text(product.candidates, product.at_most)}:"
+        f" product {which}{like}, by {escape(short(product.offers))}",
+    )
+    past = f"; past {CANDIDATES_MAX} from {basket.ceiling_lines} lines on"
+    grid.add_row(
+        f"candidates of {basket.lines} lines",
+        f"{basket.candidates}{bound_text(basket.candidates, basket.at_most)}"
+        + (past if basket.ceiling_lines else ""),
+    )
+    grid.add_row(
+        "components",
+        f"{cost.component_count:,} of two offers and more; {cost.competing:,} of"
+        f" {cost.offers:,} offers are in them",
+    )
+    for part in cost.components:
+        reach = "every product" if part.products < 0 else f"{part.products:,} products"
+        grid.add_row(
+            "",
+            f"{part.layer} layer, class {part.class_order}: {part.offers:,} offers,"
+            f" {part.at_once:,} at once, {reach}: {escape(short(part.names, part.at_once))}",
+        )
+    grid.add_row("step budget", f"{cost.step_budget:,}")
+    grid.add_row(
+        "memory",
+        f"{cost.table_bytes:,} bytes of tables: {cost.slots:,} slots, {cost.classes:,} classes of"
+        f" products, {cost.postings:,} postings",
+    )
+    console.print(grid, highlight=False)
+
+
+def print_measured(console: Console, measured: Measured) -> None:
+    """Print what deciding baskets took."""
+    if measured.generated:
+        grid = Grid("built basket", "lines", "steps", "best deal", "µs")
+        for column in (1, 2, 4):
+            grid.columns[column].justify = "right"
+        for found in measured.generated[:MEASURES_TOLD]:
+            lines = f"{found.lines}"
+            if found.refused_lines:
+                lines += f" ({found.refused_lines} refused)"
+            proof = "proven" if found.is_exact else f"within {found.gap_minor}"
+            time_us = f"{found.time_ns / 1000:,.0f}"
+            grid.add_row(escape(found.basket), lines, f"{found.steps:,}", proof, time_us)
+        console.print(grid, highlight=False)
+    told = [f"{name} {fewer:,}" for name, fewer in measured.culprits if fewer > 0]
+    if told:
+        text = f"steps of the first that go with one offer: {short(told)}"
+        console.print(escape(text), highlight=False)
+    given = measured.given
+    if given is not None:
+        steps = " / ".join(f"{n:,}" for n in given.steps)
+        times = " / ".join(f"{n / 1000:,.0f}" for n in given.time_ns)
+        console.print(
+            f"given baskets: {given.count:,}, {given.refused:,} refused, {given.exact:,} proven;"
+            f" p50 / p99 / most: {steps} steps, {times} µs; most steps in line {given.worst_line}",
+            highlight=False,
+        )
+
+
+def bound_text(found: int, at_most: int) -> str:
+    """Return what is said of a bound that was not reached."""
+    return f" (at most {at_most:,})" if at_most > found else ""
+
+
+def short(names: list[str], count: int = 0) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = max(count, len(names)) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")

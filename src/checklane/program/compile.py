@@ -57,16 +57,10 @@ class Compiled:
         For ``checklane.tables.files.write_snapshot(directory, "program", tables)``.
     reach : dict of str to int
         Products that fit a slot of each offer, by offer id; -1: every product, known or not.
-    candidates_max : int
-        Offers that compete for the product with the most of them.
-    candidates_product : int
-        That product's number in the catalogue; -1 without products.
     """
 
     tables: Tables
     reach: dict[str, int] = field(default_factory=dict)
-    candidates_max: int = 0
-    candidates_product: int = -1
 
     @property
     def table_bytes(self) -> int:
@@ -129,6 +123,11 @@ def compile_loaded(
     for number, source in enumerate(order):
         builder.add(number, source, loaded.offers[source])
     return builder.finish()
+
+
+def in_order(offers: Sequence[Offer]) -> list[Offer]:
+    """Return offers by their numbers in the tables."""
+    return sorted(offers, key=lambda offer: offer.id.encode())
 
 
 class Builder:
@@ -267,7 +266,6 @@ class Builder:
         tables.update(program_tables(self.loaded.program, self.strings, self.offers))
         tables["strings"] = self.strings.bytes()
         compiled = Compiled(tables, self.reach)
-        self._count_candidates(compiled, classes, lists, len(universal))
         self._check_ceilings(tables)
         return compiled
 
@@ -291,17 +289,6 @@ class Builder:
         lists["count"] = np.bincount(class_of_posting, minlength=classes.count)
         lists["first"] = np.cumsum(lists["count"], dtype=np.int64) - lists["count"]
         return posting[order].astype(np.uint32), lists
-
-    def _count_candidates(
-        self, compiled: Compiled, classes: Classes, lists: npt.NDArray[Any], universal: int
-    ) -> None:
-        """Find the product for which most slots stand in line."""
-        compiled.candidates_max = universal
-        if self.index.product_count:
-            counts = lists["count"][classes.class_of_product]
-            product = int(np.argmax(counts))
-            compiled.candidates_max = int(counts[product]) + universal
-            compiled.candidates_product = product
 
     def _offer_records(self) -> npt.NDArray[Any]:
         records = np.zeros(len(self.records), dtype=_layout.OFFER)

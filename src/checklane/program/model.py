@@ -11,12 +11,15 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
 from checklane._layout import (
+    BASKET_LINES_MAX,
+    CANDIDATES_MAX,
     OFFER_SLOTS_MAX,
     PURSES_MAX,
     SEGMENTS_MAX,
     SEMANTICS_VERSION,
     STEP_BUDGET_DEFAULT,
     TIERS_MAX,
+    WALLET_MAX,
 )
 from checklane.program.fields import (
     Clock,
@@ -860,6 +863,37 @@ class Policies(Part):
     )
 
 
+class CostBudget(Part):
+    """What the program may cost at worst; `checklane offers check` refuses more."""
+
+    product_candidates: Annotated[int, Field(strict=True, ge=1, le=CANDIDATES_MAX)] = Field(
+        default=64,
+        description="Offers that may compete for one product, at one time for one customer.",
+    )
+    basket_candidates: Annotated[int, Field(strict=True, ge=1, le=CANDIDATES_MAX)] | None = Field(
+        default=None,
+        description="Offers that may compete in a basket of basket_lines lines. Default: no limit, "
+        "but a warning where the lanes would refuse such a basket.",
+    )
+    basket_lines: Annotated[int, Field(strict=True, ge=1, le=BASKET_LINES_MAX)] = Field(
+        default=40, description="Different products in the largest basket that must be decided."
+    )
+    component_offers: Count | None = Field(
+        default=None,
+        description="Offers that may hang together through shared products, at one time for one "
+        "customer. Default: no limit.",
+    )
+    wallet_offers: Annotated[int, Field(strict=True, ge=1, le=WALLET_MAX)] = Field(
+        default=64, description="Wallet offers that one member is taken to hold."
+    )
+    steps: Count | None = Field(
+        default=None,
+        description="Steps that a measured basket may take. Default: no limit for generated "
+        "baskets, which the step budget bounds; given ones may not use that up.",
+    )
+    table_mib: Count = Field(default=4096, description="Mebibytes of the compiled tables.")
+
+
 class Program(Part):
     """The program file: money, purses, tiers, names and policies of one retailer."""
 
@@ -887,6 +921,9 @@ class Program(Part):
     )
     progress: dict[Id, Progress] = Field(default={}, description="Counts towards goals, by id.")
     policies: Policies = Field(default=Policies(), description="Rules for all offers.")
+    cost: CostBudget = Field(
+        default=CostBudget(), description="What the program may cost the lanes at worst."
+    )
 
     @field_validator("semantics")
     @classmethod

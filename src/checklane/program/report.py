@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checklane._layout import CANDIDATES_MAX
+from checklane.program.budget import blame, excesses_of, measured_excesses
 from checklane.program.checks import Attachments, check_program
-from checklane.program.compile import Compiled, array_of, compile_loaded
+from checklane.program.compile import Compiled, compile_loaded, in_order
+from checklane.program.cost import Analysis, Cost
 from checklane.program.fields import MINUTES_A_DAY, day_text, minute_text
 from checklane.program.load import LoadedProgram, load_program
-from checklane.program.model import Discount, Offer, When
+from checklane.program.model import CostBudget, Discount, Offer, When
 from checklane.program.problems import Problem, ProgramError, Severity
+from checklane.program.worst import Measured
 from checklane.tables.catalogue_tables import CatalogueTables
 
 #: Keys that do not change for whom, where, when and on what an offer applies.
@@ -40,29 +42,6 @@ class OfferLine:
     place: str
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a program costs the engine.
-
-    Attributes
-    ----------
-    candidates_max : int
-        Slots that stand in line for the product with the most of them.
-    candidates_product : int
-        Its number in the catalogue; -1: no product.
-    offers, slots, classes, postings : int
-    table_bytes : int
-    """
-
-    candidates_max: int
-    candidates_product: int
-    offers: int
-    slots: int
-    classes: int
-    postings: int
-    table_bytes: int
-
-
 @dataclass
 class CheckReport:
     """The outcome of a check.
@@ -77,12 +56,15 @@ class CheckReport:
         Sorted by id; only when there are no errors.
     cost : Cost or None
         Only with a catalogue and without errors.
+    measured : Measured or None
+        Only where baskets were decided.
     """
 
     program: str = ""
     problems: list[Problem] = field(default_factory=list)
     offers: list[OfferLine] = field(default_factory=list)
     cost: Cost | None = None
+    measured: Measured | None = None
 
     @property
     def is_good(self) -> bool:
@@ -92,6 +74,35 @@ class CheckReport:
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
         return {"good": self.is_good, **asdict(self)}
+
+
+@dataclass
+class Checked:
+    """A report, and what it was made from.
+
+    Attributes
+    ----------
+    report : CheckReport
+    loaded : LoadedProgram or None
+        None when the program file could not be read.
+    compiled : Compiled or None
+        Only with a catalogue and without errors.
+    analysis : Analysis or None
+        The same.
+    """
+
+    report: CheckReport
+    loaded: LoadedProgram | None = None
+    compiled: Compiled | None = None
+    analysis: Analysis | None = None
+
+    def add_measured(self, measured: Measured, budget: CostBudget) -> None:
+        """Add what deciding baskets took, and hold it against the budget."""
+        assert self.loaded is not None
+        assert self.report.cost is not None
+        self.report.measured = measured
+        blame(self.loaded, measured_excesses(measured, self.report.cost, budget))
+        self.report.problems = list(self.loaded.problems)
 
 
 def check_path(path: Path, catalogue: CatalogueTables | None = None) -> CheckReport:
@@ -107,27 +118,60 @@ def check_path(path: Path, catalogue: CatalogueTables | None = None) -> CheckRep
     -------
     CheckReport
     """
+    return check_whole(path, catalogue).report
+
+
+def check_whole(
+    path: Path, catalogue: CatalogueTables | None, budget: CostBudget | None = None
+) -> Checked:
+    """Check as `check_path` does, and keep what was made on the way.
+
+    Parameters
+    ----------
+    path : Path
+    catalogue : CatalogueTables or None
+    budget : CostBudget, optional
+        Instead of the program's own.
+    """
     try:
         loaded = load_program(path)
     except ProgramError as error:
-        return CheckReport(problems=error.problems)
+        return Checked(CheckReport(problems=error.problems))
     report = CheckReport(program=loaded.program.program)
+    checked = Checked(report, loaded)
     attachments = check_program(loaded, catalogue)
     warn_of_shadows(loaded)
     compiled = None
     if catalogue is not None and not loaded.problems.has_errors:
         compiled = compile_with_warnings(loaded, attachments, catalogue)
+    if catalogue is not None and compiled is not None:
+        checked.compiled = compiled
+        checked.analysis = analyse(loaded, compiled, catalogue, budget)
+        report.cost = checked.analysis.cost
     report.problems = list(loaded.problems)
-    if report.is_good:
+    if not loaded.problems.has_errors or compiled is not None:
         report.offers = offer_lines(loaded, compiled)
-        report.cost = cost_of(compiled) if compiled is not None else None
-    return report
+    return checked
+
+
+def analyse(
+    loaded: LoadedProgram,
+    compiled: Compiled,
+    catalogue: CatalogueTables,
+    budget: CostBudget | None = None,
+) -> Analysis:
+    """Work out what a compiled program costs at worst; keep a problem where that is too much."""
+    budget = budget if budget is not None else loaded.program.cost
+    ids = [offer.id for offer in in_order(loaded.offers)]
+    analysis = Analysis(compiled, ids, budget, len(catalogue.stores))
+    blame(loaded, excesses_of(analysis.cost, budget))
+    return analysis
 
 
 def compile_with_warnings(
     loaded: LoadedProgram, attachments: Attachments, catalogue: CatalogueTables
 ) -> Compiled | None:
-    """Compile; warn of offers without products and of products with too many offers."""
+    """Compile; warn of offers without products."""
     try:
         compiled = compile_loaded(loaded, attachments, catalogue)
     except ProgramError:
@@ -136,12 +180,6 @@ def compile_with_warnings(
         if compiled.reach[offer.id] == 0:
             what = "the offer can never apply: no product of the catalogue fits"
             loaded.warn(number, (offer.mechanic,), what, "widen its selector")
-    if compiled.candidates_max > CANDIDATES_MAX:
-        what = (
-            f"{compiled.candidates_max} slots compete for one product (number"
-            f" {compiled.candidates_product}); one basket takes {CANDIDATES_MAX} offers"
-        )
-        loaded.warn(None, (), what, "narrow selectors, stores or segments of the widest offers")
     return compiled
 
 
@@ -226,17 +264,3 @@ def bound_text(minute: int) -> str:
 def clock_text(minutes: int) -> str:
     """Return minutes since midnight as a time of day."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def cost_of(compiled: Compiled) -> Cost:
-    """Return the cost of a compiled program."""
-    counts = {name: len(array_of(table)) for name, table in compiled.tables.items()}
-    return Cost(
-        candidates_max=compiled.candidates_max,
-        candidates_product=compiled.candidates_product,
-        offers=counts["offers"],
-        slots=counts["slots"],
-        classes=counts["classes"],
-        postings=counts["postings"],
-        table_bytes=compiled.table_bytes,
-    )

@@ -8,13 +8,13 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from checklane import _layout
 from checklane.program.checks import check_program
-from checklane.program.compile import Compiled, compile_loaded
+from checklane.program.compile import compile_loaded
+from checklane.program.cost import Cost
 from checklane.program.load import load_program
 from checklane.program.problems import Problem, ProgramError, Severity
+from checklane.program.report import analyse
 from checklane.snapshot.store import snapshot_directory
 from checklane.tables.catalogue_tables import open_catalogue
 from checklane.tables.files import write_snapshot
@@ -80,8 +80,9 @@ def work(folder: Path, catalogue: Path | None, data: Path | None) -> tuple[bytes
         except ProgramError as failure:
             loaded.problems.found.extend(failure.problems)
         else:
-            _fill_cost(response.cost, compiled)
-            if data is not None:
+            cost = analyse(loaded, compiled, tables).cost
+            _fill_cost(response.cost, cost)
+            if data is not None and not loaded.problems.has_errors:
                 path = write_snapshot(snapshot_directory(data), "program", compiled.tables)
     response.publishable = not loaded.problems.has_errors
     for problem in loaded.problems:
@@ -89,14 +90,12 @@ def work(folder: Path, catalogue: Path | None, data: Path | None) -> tuple[bytes
     return response.SerializeToString(), path
 
 
-def _fill_cost(cost: program_pb2.ProgramCost, compiled: Compiled) -> None:
-    cost.offer_count = len(compiled.reach)
-    cost.product_candidates_max = compiled.candidates_max
-    cost.basket_candidates_max = min(len(compiled.reach), _layout.CANDIDATES_MAX)
-    cost.snapshot_bytes = compiled.table_bytes
-    header = compiled.tables["header"]
-    if isinstance(header, np.ndarray):
-        cost.step_budget = int(header[0]["step_budget"])
+def _fill_cost(message: program_pb2.ProgramCost, cost: Cost) -> None:
+    message.offer_count = cost.offers
+    message.product_candidates_max = cost.product.at_most
+    message.basket_candidates_max = min(cost.basket.at_most, _layout.CANDIDATES_MAX)
+    message.snapshot_bytes = cost.table_bytes
+    message.step_budget = cost.step_budget
 
 
 def _finding(problem: Problem) -> program_pb2.Finding:

@@ -8,7 +8,6 @@ Members and identifiers are hashed with the identity key of the data directory.
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
 
 import numpy as np
 
@@ -41,7 +40,7 @@ def hash_texts(key: bytes, texts: Sequence[str]) -> UintArray:
     encoded = [text.encode() for text in texts]
     lengths = np.fromiter(chain((0,), map(len, encoded)), dtype=np.uint64, count=len(encoded) + 1)
     offsets = np.cumsum(lengths, dtype=np.uint64)
-    return cast(UintArray, _engine.siphash128_batch(key, b"".join(encoded), offsets))
+    return _engine.siphash128_batch(key, b"".join(encoded), offsets)
 
 
 def first_words(hashes: UintArray) -> UintArray:

@@ -1,0 +1,1 @@
+"""What an operator does with a ledger: check, rebuild, copy, restore, prune."""

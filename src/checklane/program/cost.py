@@ -1,0 +1,346 @@
+"""What a program costs at worst, from its tables alone.
+
+Everything is counted over classes of products, never over products, so a million products cost no
+more than the few thousand classes that they fall into. Measuring is elsewhere: :mod:`worst` builds
+the baskets that come near these figures.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from checklane import _layout
+from checklane.program.compile import Compiled, array_of
+from checklane.program.components import Reach, components_of, reach_of, steps_of
+from checklane.program.model import CostBudget
+from checklane.program.scenes import GATES, Scene, Scenery
+from checklane.tables.open_addressing import IntArray
+
+LAYERS = {
+    _layout.LAYER_ITEM: "item",
+    _layout.LAYER_BASKET: "basket",
+    _layout.LAYER_TENDER: "tender",
+    _layout.LAYER_EARN: "earn",
+}
+#: Components that are told one by one, and offers of each that are named.
+COMPONENTS_TOLD = 5
+NAMES_TOLD = 10
+#: Classes whose scenes are looked at one by one before the rest is only bounded.
+CLASSES_LOOKED_AT = 2_000
+
+
+@dataclass(frozen=True)
+class ProductCost:
+    """The product for which most offers stand in line.
+
+    Attributes
+    ----------
+    candidates : int
+        Offers that can compete for it at one time for one customer.
+    at_most : int
+        No product has more.
+    product : int
+        Its number in the catalogue; -1: any product, known or not.
+    products : int
+        Products for which the same offers stand in line.
+    offers : list of str
+    """
+
+    candidates: int
+    at_most: int
+    product: int
+    products: int
+    offers: list[str]
+
+
+@dataclass(frozen=True)
+class BasketCost:
+    """The basket that most offers touch.
+
+    Attributes
+    ----------
+    lines : int
+        Different products that it may have.
+    candidates : int
+        Offers that a basket built for it has.
+    at_most : int
+        No basket of so many lines has more.
+    ceiling_lines : int
+        Lines after which the built basket is past the engine's ceiling; 0: it never is.
+    """
+
+    lines: int
+    candidates: int
+    at_most: int
+    ceiling_lines: int
+
+
+@dataclass(frozen=True)
+class ComponentCost:
+    """Offers of one layer and class that can compete for the same products, or through others.
+
+    Attributes
+    ----------
+    layer : str
+    class_order : int
+    offers : int
+    at_once : int
+        Those that can meet: at one time, in one store, for one customer.
+    products : int
+        Products that they want; -1: every product.
+    names : list of str
+        The first of those that can meet, widest first.
+    """
+
+    layer: str
+    class_order: int
+    offers: int
+    at_once: int
+    products: int
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a program costs the engine at worst.
+
+    Attributes
+    ----------
+    offers, slots, classes, postings, table_bytes : int
+    step_budget : int
+        Steps after which a decision is bounded.
+    product : ProductCost
+    basket : BasketCost
+    competing : int
+        Offers that compete with another one.
+    component_count : int
+        Components of two offers and more.
+    components : list of ComponentCost
+        The largest, largest first.
+    """
+
+    offers: int
+    slots: int
+    classes: int
+    postings: int
+    table_bytes: int
+    step_budget: int
+    product: ProductCost
+    basket: BasketCost
+    competing: int
+    component_count: int
+    components: list[ComponentCost]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a program is dear: a scene and classes of products, dearest first.
+
+    Attributes
+    ----------
+    name : str
+    scene : Scene
+    classes : numpy.ndarray of int64
+    """
+
+    name: str
+    scene: Scene
+    classes: IntArray
+
+
+class Analysis:
+    """The worst of a compiled program.
+
+    Parameters
+    ----------
+    compiled : Compiled
+    ids : sequence of str
+        Of the offers, by their numbers in the tables.
+    budget : CostBudget
+        Says how large a basket and a wallet may be.
+    store_count : int
+        Stores of the catalogue.
+    """
+
+    def __init__(
+        self, compiled: Compiled, ids: Sequence[str], budget: CostBudget, store_count: int
+    ) -> None:
+        self._compiled = compiled
+        self._budget = budget
+        self.ids = ids
+        self.reach: Reach = reach_of(compiled.tables)
+        self.scenery = Scenery(compiled.tables, store_count, budget.wallet_offers)
+        self._steps = steps_of(self.scenery.offers)
+        self._labels = components_of(self.reach, self._steps)
+        self.spots: list[Spot] = []
+        self.cost = self._cost()
+
+    def _cost(self) -> Cost:
+        tables = self._compiled.tables
+        counts = {name: len(array_of(table)) for name, table in tables.items()}
+        sizes = np.bincount(self._labels[self._labels >= 0], minlength=self.scenery.count)
+        return Cost(
+            offers=counts["offers"],
+            slots=counts["slots"],
+            classes=counts["classes"],
+            postings=counts["postings"],
+            table_bytes=self._compiled.table_bytes,
+            step_budget=int(array_of(tables["header"])[0]["step_budget"]),
+            product=self._product(),
+            basket=self._basket(),
+            competing=int(sizes[sizes > 1].sum()),
+            component_count=int((sizes > 1).sum()),
+            components=self._components(sizes),
+        )
+
+    def names(self, numbers: IntArray) -> list[str]:
+        """Return the ids of offers, those that reach most products first."""
+        ids = [self.ids[number] for number in numbers]
+        reach = self._compiled.reach
+        everything = len(array_of(self._compiled.tables["class_of_product"])) + 1
+        return sorted(
+            ids, key=lambda name: (-(reach[name] if reach[name] >= 0 else everything), name)
+        )
+
+    # ---------------------------------------------------------------- a product -----------------
+
+    def _bounds(self) -> IntArray:
+        """Return for each class how many offers compete at most, whatever the scene."""
+        gates = self.scenery.gates
+        keys = self.reach.classes * GATES + gates[self.reach.offers]
+        counts = np.bincount(keys, minlength=len(self.reach.sizes) * GATES).reshape(-1, GATES)
+        counts = counts + self.scenery.counts_by_gate(self.reach.universal)
+        return self.scenery.bound(counts).astype(np.int64)
+
+    def _product(self) -> ProductCost:
+        """Look at classes from the greatest bound down, until no bound is above what was found."""
+        bounds = self._bounds()
+        held = np.flatnonzero(self.reach.sizes > 0) if len(self.reach.sizes) else np.arange(0)
+        order = held[np.argsort(-bounds[held], kind="stable")]
+        best, best_class = self.scenery.worst(self.reach.universal), -1
+        at_most = best.at_most
+        for looked_at, number in enumerate(order):
+            if bounds[number] <= best.count:
+                break
+            if looked_at == CLASSES_LOOKED_AT:
+                at_most = max(at_most, int(bounds[number]))
+                break
+            scene = self.scenery.worst(self.reach.of_class(int(number)))
+            at_most = max(at_most, scene.at_most)
+            if scene.count > best.count:
+                best, best_class = scene, int(number)
+        product, products = -1, 0
+        classes = order[:1]
+        if best_class >= 0:
+            of_product = array_of(self._compiled.tables["class_of_product"])
+            product = int(np.argmax(of_product == best_class))
+            products = int(self.reach.sizes[best_class])
+            classes = self._neighbours(best_class, best)
+        self.spots.append(Spot("product", best, classes))
+        return ProductCost(best.count, at_most, product, products, self.names(best.offers))
+
+    def _neighbours(self, number: int, scene: Scene) -> IntArray:
+        """Return a class, then the classes that share most of its offers."""
+        weights = self._weights(scene.offers)
+        weights[number] = self.scenery.count + 1
+        return _heaviest(weights)
+
+    def _weights(self, offers: IntArray) -> IntArray:
+        """Return how many of some offers want each class of products."""
+        chosen = np.zeros(self.scenery.count, dtype=bool)
+        chosen[offers] = True
+        pairs = self.reach.classes[chosen[self.reach.offers]]
+        weights = np.bincount(pairs, minlength=len(self.reach.sizes)).astype(np.int64)
+        weights[self.reach.sizes == 0] = 0
+        return weights
+
+    # ---------------------------------------------------------------- a basket ------------------
+
+    def _basket(self) -> BasketCost:
+        """Build a basket line by line, each for the class that brings most new offers."""
+        wanted = np.unique(np.concatenate([self.reach.offers, self.reach.universal]))
+        lines = self._budget.basket_lines
+        if len(wanted) == 0:
+            return BasketCost(lines, 0, 0, 0)
+        scene = self.scenery.worst(wanted)
+        classes, counts = self._spread(scene)
+        ceiling = int(np.searchsorted(counts, _layout.CANDIDATES_MAX, side="right"))
+        base = int(self.scenery.bound(self.scenery.counts_by_gate(self.reach.universal)))
+        bounds = np.sort(self._bounds()[self.reach.sizes > 0] - base)[::-1]
+        at_most = min(scene.at_most, base + int(bounds[:lines].sum()))
+        self.spots.append(Spot("spread", scene, classes))
+        return BasketCost(
+            lines=lines,
+            candidates=int(counts[min(lines, len(counts) - 1)]),
+            at_most=at_most,
+            ceiling_lines=ceiling if ceiling < len(counts) else 0,
+        )
+
+    def _spread(self, scene: Scene) -> tuple[IntArray, IntArray]:
+        """Return classes in the order of the basket, and its candidates after each line, from 0."""
+        gates, caps = self.scenery.gates, self.scenery.caps
+        present = np.zeros(self.scenery.count, dtype=bool)
+        present[scene.offers] = True
+        everywhere = self.reach.universal[present[self.reach.universal]]
+        seen = self.scenery.counts_by_gate(everywhere)
+        counts = [int(self.scenery.bound(seen))]
+        weights = self._weights(scene.offers)
+        queue = [(-int(weights[n]), int(n)) for n in np.flatnonzero(weights)]
+        heapq.heapify(queue)
+        chosen: list[int] = []
+        while queue and len(chosen) < _layout.BASKET_LINES_MAX:
+            promised, number = heapq.heappop(queue)
+            own = self.reach.offers[self.reach.first[number] : self.reach.first[number + 1]]
+            own = own[present[own]]
+            fresh = np.bincount(gates[own], minlength=GATES)
+            gain = int((np.minimum(seen + fresh, caps) - np.minimum(seen, caps)).sum())
+            if gain == 0:
+                continue
+            # What a class brings only falls; the first whose promise holds brings most.
+            if queue and gain < -queue[0][0] and gain < -promised:
+                heapq.heappush(queue, (-gain, number))
+                continue
+            chosen.append(number)
+            seen = seen + fresh
+            present[own] = False
+            counts.append(int(self.scenery.bound(seen)))
+        return np.array(chosen, dtype=np.int64), np.array(counts, dtype=np.int64)
+
+    # ---------------------------------------------------------------- components ----------------
+
+    def _components(self, sizes: IntArray) -> list[ComponentCost]:
+        """Tell the largest components."""
+        found = []
+        for label in np.argsort(-sizes, kind="stable")[:COMPONENTS_TOLD]:
+            if sizes[label] < 2:
+                break
+            members = np.flatnonzero(self._labels == label)
+            scene = self.scenery.worst(members)
+            weights = self._weights(members)
+            is_wide = bool(np.isin(members, self.reach.universal).any())
+            products = -1 if is_wide else int(self.reach.sizes[weights > 0].sum())
+            offer = self.scenery.offers[label]
+            self.spots.append(
+                Spot(
+                    f"component of {self.ids[label]}", scene, _heaviest(self._weights(scene.offers))
+                )
+            )
+            found.append(
+                ComponentCost(
+                    LAYERS[int(offer["layer"])],
+                    int(offer["class_order"]),
+                    len(members),
+                    scene.count,
+                    products,
+                    self.names(scene.offers)[:NAMES_TOLD],
+                )
+            )
+        return found
+
+
+def _heaviest(weights: IntArray) -> IntArray:
+    """Return the classes of a weight, heaviest first, as many as a basket has lines."""
+    order = np.argsort(-weights, kind="stable")[: _layout.BASKET_LINES_MAX]
+    return np.asarray(order[weights[order] > 0], dtype=np.int64)
