@@ -61,8 +61,12 @@
 #define MONTHS_KEY "months"
 _Static_assert(FAMILY_KEY == FAMILY_RECEIPT + 1, "the monthly families stand side by side");
 _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and two more");
-/* Words of the smallest filter; it grows fourfold when it holds half as many records. */
+/* Words of the smallest filter, and records a word at which it is built anew, with one word a
+ * record or more. 16 million keys and receipts * 4 B = 64 MiB; two records a word over 16 months
+ * leave a bit set with 1 - e^(-4/16) = 22 %, in both words with 5 %: less than one month is asked
+ * in vain. */
 #define FILTER_WORDS_MIN (64 * 1024)
+#define FILTER_RECORDS_A_WORD 2
 /* A replay in place, for entries of so many movements; longer ones take the way of a group. */
 #define REPLAY_MOVEMENTS_MAX 64
 /* A long replay gets a memtable of this many times the arena and the slots, so that a million
@@ -1263,7 +1267,7 @@ static int filter_build(accounts_t *accounts, MDB_txn *transaction, uint64_t mor
         count += stat.ms_entries;
     }
     uint64_t words = FILTER_WORDS_MIN;
-    while (words < 4 * count && words < 1ull << 31) words *= 2;
+    while (words < count && words < 1ull << 31) words *= 2;
     filter_t *filter = calloc(1, sizeof *filter + words * sizeof filter->words[0]);
     if (filter == NULL) return 0;
     filter->mask = words - 1;
@@ -1285,7 +1289,9 @@ static int filter_build(accounts_t *accounts, MDB_txn *transaction, uint64_t mor
 status_t accounts_prepare_filter(accounts_t *accounts, uint64_t more)
 {
     const filter_t *filter = atomic_load(&accounts->filter);
-    if (filter != NULL && 2 * (filter->count + more) <= filter->mask + 1) return STATUS_OK;
+    if (filter != NULL && filter->count + more <= FILTER_RECORDS_A_WORD * (filter->mask + 1)) {
+        return STATUS_OK;
+    }
     /* One that readers may still hold goes with the next retirement; until then this one does. */
     if (accounts->retired_filter != NULL) return STATUS_OK;
     MDB_txn *transaction;

@@ -72,7 +72,7 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     applied.discount_minor = 0
     count_limits(program, facts, decision, candidate, times, units, 0)
     if offer.flags & OFFER_FLAG_COUPON:
-        consume_coupons(basket, scratch, decision, candidate, 1)
+        consume_coupons(basket, scratch, decision, candidate, times)
 
 
 cdef int64_t sum_fitting(const scratch_t *scratch, uint32_t number, int64_t *units) noexcept nogil:

@@ -43,9 +43,8 @@ SAMPLE = Sample(
 CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
 PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
 PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
+#: The slow twin walks every way to use the units: more than these take it too long.
 UNITS_MAX = 9
-#: Places of all units in all competing offers that the slow twin can walk in a moment.
-STATES_MAX = 6
 
 
 def money(cents: int) -> str:

@@ -71,6 +71,8 @@ dan,,gold,,true,true
 eve,house,basic,,false,false
 eva,house,basic,,false,false
 """
+# Members of whom nothing is known but the feed.
+CROWD = [f"crowd-{number}" for number in range(100)]
 IDENTIFIERS = """member_id,kind,value
 ann,card,1001
 ann,phone,+1 (312) 555-01.01
@@ -147,7 +149,7 @@ class Built:
 
     def _members(self) -> Path:
         feeds = MemberFeeds(
-            [self._feed("members.csv", MEMBERS)],
+            [self._feed("members.csv", MEMBERS + "".join(f"{m},,gold,,,\n" for m in CROWD))],
             [self._feed("identifiers.csv", IDENTIFIERS)],
             [self._feed("wallets.csv", WALLETS)],
         )

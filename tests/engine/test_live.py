@@ -60,7 +60,7 @@ def test_a_first_activation_that_fails_leaves_the_way_free(built, tmp_path):
     shop.engine = open_engine(shop.data)
     try:
         stranger = (built.stranger, built.catalogue, built.members)
-        assert refusal(shop.activate, *stranger) == "SNAPSHOT_MISMATCH"
+        assert refusal(shop.activate, *stranger) == "JOURNAL_MISMATCH"
         assert shop.engine.stats() == {}
         assert NAMES[shop.engine.call(2, b"")[0]] == "PROGRAM_MISSING"
         shop.activate(built.program, built.catalogue, built.members)

@@ -625,6 +625,81 @@ static void mode_sync_fails(const char *directory, uint64_t seed)
     }
 }
 
+/* ---------------------------------------------------------------- retention --------------- */
+
+#define MONTH_MS (2629800ll * 1000)
+#define MONTHS_RUN 40
+
+static int64_t wall_unix_ms;
+
+static int64_t faulty_wall_unix_ms(void *context)
+{
+    (void)context;
+    return wall_unix_ms;
+}
+
+static void count_once(void *context, const record_key_t *key, record_t record)
+{
+    uint64_t *counts = context;
+    CHECK(record.head->cell_count == 1);
+    counts[key->family]++;
+}
+
+/* Offers the key of an earlier month again, with other content: refused as long as it is known. */
+static void offer_again(ledger_t *ledger, operation_t *operation, uint64_t id)
+{
+    operation_set(operation, id);
+    CHECK(operation_run(ledger, operation) == STATUS_OK);
+    CHECK(operation->change.is_repeat);
+    operation_set(operation, id);
+    operation->change.content = hash_of(4, id);
+    CHECK(operation_run(ledger, operation) == STATUS_KEY_REUSED);
+}
+
+/* One new key a month for longer than the ring of months; 56 days are two months after a key's
+ * own. Some months close with a checkpoint and some by a kill, so that replay does the same. */
+static void mode_retention(const char *directory, uint64_t seed)
+{
+    faulty_make();
+    faulty.wall_unix_ms = faulty_wall_unix_ms;
+    ledger_options_t options = small_options(directory);
+    options.is_threadless = true;
+    options.machine = &faulty;
+    options.retention_days = 56;
+    operation_t *operation = calloc(1, sizeof *operation);
+    CHECK(operation != NULL);
+    for (uint64_t month = 0; month < MONTHS_RUN; month++) {
+        wall_unix_ms = 1768500000000 + (int64_t)month * MONTH_MS;
+        ledger_t *ledger = open_ledger(&options);
+        operation_set(operation, 100 + month);
+        CHECK(operation_run(ledger, operation) == STATUS_OK);
+        CHECK(!operation->change.is_repeat);
+        for (uint64_t past = 0; past <= 2 && past <= month; past++) {
+            offer_again(ledger, operation, 100 + month - past);
+        }
+        if (month >= 3) {
+            operation_set(operation, 100 + month - 3);
+            CHECK(operation_run(ledger, operation) == STATUS_OK);
+            CHECK(!operation->change.is_repeat);
+        }
+        if (random_below(&seed, 2) == 0) CHECK(ledger_checkpoint(ledger) == STATUS_OK);
+        if (random_below(&seed, 2) == 0) CHECK(ledger_run_helper(ledger) == STATUS_OK);
+        if (month + 1 == MONTHS_RUN) CHECK(ledger_checkpoint(ledger) == STATUS_OK);
+        uint64_t counts[9] = {0};
+        ledger_reader_t *reader;
+        CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
+        CHECK(accounts_each(ledger_pin(reader), count_once, counts) == STATUS_OK);
+        ledger_unpin(reader);
+        ledger_reader_close(reader);
+        /* Each of the last three months has its own and, from the fourth on, one bound anew. */
+        uint64_t expected = month < 3 ? month + 1 : 3 + (month < 5 ? month - 2 : 3);
+        CHECK(counts[FAMILY_KEY] == expected);
+        CHECK(counts[FAMILY_RECEIPT] == expected);
+        ledger_close(ledger, random_below(&seed, 3) == 0);
+    }
+    free(operation);
+}
+
 /* ---------------------------------------------------------------- threads ----------------- */
 
 #define SUBMITTERS 8
@@ -995,6 +1070,7 @@ int main(int argc, char **argv)
         {"ceilings", mode_ceilings},
         {"disk-full", mode_disk_full},
         {"sync-fails", mode_sync_fails},
+        {"retention", mode_retention},
         {"load", mode_load},
         {"until-killed", mode_until_killed},
         {"fill", mode_fill},

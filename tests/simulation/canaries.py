@@ -64,13 +64,15 @@ ONCE = """    if (status != STATUS_OK) return status;
     }
     if (room != STATUS_OK) return room;
 """
-ACCEPT = """    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content);
+ACCEPT = """\
+    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content, known.receipt);
     return accept_entry(ledger, change, &entry);
 """
-ACCEPT_THEN_LOOK = """    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content);
+ACCEPT_THEN_LOOK = """\
+    bind(ledger, &entry, FAMILY_RECEIPT, change->receipt, change->content, known.receipt);
     status_t accepted = accept_entry(ledger, change, &entry);
     if (accepted != STATUS_OK) return accepted;
-    if (known != STATUS_OK) return known;
+    if (looked != STATUS_OK) return looked;
     if (position != 0) {
         change->position = position;
         change->is_repeat = true;
@@ -106,7 +108,7 @@ CANARIES = (
         "key checked after the append",
         (
             Patch(
-                "ledger.c", ONCE, "    status_t known = status;\n    if (room != 0) return room;\n"
+                "ledger.c", ONCE, "    status_t before = status;\n    if (room != 0) return room;\n"
             ),
             Patch("ledger.c", ACCEPT, ACCEPT_THEN_LOOK),
         ),
@@ -142,7 +144,7 @@ CANARIES = (
                 "",
             ),
         ),
-        seeds_max=1000,
+        seeds_max=2000,
     ),
     Canary(
         "covered LSN advanced first",
@@ -157,7 +159,7 @@ CANARIES = (
                 "error = from > segment->bytes ? rewrite(scan, file, from, 0) : 0;",
             ),
         ),
-        seeds_max=1000,
+        seeds_max=2000,
     ),
     Canary(
         "the accounts go on from a page that a failed sync lost",
@@ -169,7 +171,7 @@ CANARIES = (
                 "",
             ),
         ),
-        seeds_max=4000,
+        seeds_max=3000,
     ),
     Canary("readers see what is not synced", (Patch("ledger.c", PUBLISH, PUBLISH_FIRST),)),
     Canary(

@@ -55,7 +55,7 @@ void call_set(call_t *call, const request_t *request, bool is_other_key)
     call->request = *request;
     uint64_t content = (uint64_t)request->operation << 8 | request->variant;
     /* Few lengths, so that new entries often end where old ones ended. */
-    uint32_t padding = content % 4 == 0 ? 128 : 0;
+    uint32_t padding = request->operation % 4 == 0 ? 128 : 0;
     call->request.padding = padding;
     memset(call->request_padding, (int)request->operation & 0xff, padding);
     change_t *change = &call->change;

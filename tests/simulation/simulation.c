@@ -333,15 +333,19 @@ static void run_calls(uint64_t count)
 static void run_last_calls_again(void)
 {
     static call_t calls[CALLS_MAX];
+    if (world->batch_count == 0) return;
     bool is_one_by_one = below(4) != 0;
     uint64_t first = below(2) * below(CALLS_MAX);
-    for (uint32_t i = 0; i < world->batch_count; i++) {
+    bool is_cut_soon = below(2) == 0;
+    uint64_t count = is_cut_soon ? 1 : world->batch_count;
+    for (uint64_t i = 0; i < count; i++) {
         const posted_t *posted = &world->batch[(first + i) % world->batch_count];
         call_post(&calls[i], posted->operation, posted->variant, posted->is_other_key);
         while (is_one_by_one && ledger_run_group(ledger)) continue;
     }
     while (ledger_run_group(ledger)) continue;
-    for (uint32_t i = 0; i < world->batch_count; i++) CHECK(calls[i].is_done);
+    for (uint64_t i = 0; i < count; i++) CHECK(calls[i].is_done);
+    if (is_cut_soon) _exit(EXIT_POWER_CUT);
 }
 
 /* Readers see only what is durable: looked at while a group is being written and synced. */

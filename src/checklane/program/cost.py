@@ -27,8 +27,10 @@ LAYERS = {
 #: Components that are told one by one, and offers of each that are named.
 COMPONENTS_TOLD = 5
 NAMES_TOLD = 10
-#: Classes whose scenes are looked at one by one before the rest is only bounded.
-CLASSES_LOOKED_AT = 2_000
+#: Offers of classes whose scenes are looked at one by one before the rest is only bounded: about a
+#: second. A look costs as much as `LOOK_COST` offers by itself.
+OFFERS_LOOKED_AT = 2_000_000
+LOOK_COST = 200
 
 
 @dataclass(frozen=True)
@@ -220,14 +222,16 @@ class Analysis:
         held = np.flatnonzero(self.reach.sizes > 0) if len(self.reach.sizes) else np.arange(0)
         order = held[np.argsort(-bounds[held], kind="stable")]
         best, best_class = self.scenery.worst(self.reach.universal), -1
-        at_most = best.at_most
-        for looked_at, number in enumerate(order):
+        at_most, looked_at = best.at_most, 0
+        for number in order:
             if bounds[number] <= best.count:
                 break
-            if looked_at == CLASSES_LOOKED_AT:
+            offers = self.reach.of_class(int(number))
+            looked_at += LOOK_COST + len(offers)
+            if looked_at > OFFERS_LOOKED_AT:
                 at_most = max(at_most, int(bounds[number]))
                 break
-            scene = self.scenery.worst(self.reach.of_class(int(number)))
+            scene = self.scenery.worst(offers)
             at_most = max(at_most, scene.at_most)
             if scene.count > best.count:
                 best, best_class = scene, int(number)

@@ -4,10 +4,20 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from tests.native.adversarial.deciding import BRANDS, CATEGORIES, PRODUCTS, Case, Line, Shop
+from tests.native.adversarial.deciding import (
+    BRANDS,
+    CATEGORIES,
+    PRODUCTS,
+    STEP_BUDGET,
+    Case,
+    Line,
+    Shop,
+)
 
-OFFERS_MAX = 10
-LINES_MAX = 14
+#: Most offers and lines, by seed in turn. Small ones: larger ones use up any budget, and then their
+#: steps tell nothing.
+SIZES = ((3, 4), (4, 4), (4, 6), (6, 8))
+COUNT_MAX = 9
 #: Lines change more often than offers: a changed program has to be compiled.
 LINE_MOVES = 4
 CODES = [product["code"] for product in PRODUCTS]
@@ -77,19 +87,20 @@ def random_line(draw: random.Random) -> Line:
 
 def seedling(draw: random.Random, name: str) -> Case:
     """Return a random case to begin with."""
-    offers = [random_offer(draw, number) for number in range(draw.randint(4, 7))]
-    return Case(name, offers, [random_line(draw) for _ in range(draw.randint(5, 9))])
+    offers = [random_offer(draw, number) for number in range(3)]
+    return Case(name, offers, [random_line(draw) for _ in range(4)])
 
 
-def change(draw: random.Random, case: Case) -> Case:
+def change(draw: random.Random, case: Case, size: tuple[int, int]) -> Case:
     """Return a case with one offer or one line more, fewer or different."""
+    offers_max, lines_max = size
     if draw.randrange(LINE_MOVES + 1) == 0:
         offers = list(case.offers)
         at = draw.randrange(len(offers))
         move = draw.randrange(4)
-        if move == 0 and len(offers) < OFFERS_MAX:
+        if move == 0 and len(offers) < offers_max:
             numbers = {offer["id"] for offer in offers}
-            free = next(n for n in range(OFFERS_MAX) if f"o{n}" not in numbers)
+            free = next(n for n in range(offers_max) if f"o{n}" not in numbers)
             offers.append(random_offer(draw, free))
         elif move == 1 and len(offers) > 2:
             offers.pop(at)
@@ -100,12 +111,12 @@ def change(draw: random.Random, case: Case) -> Case:
     at = draw.randrange(len(lines))
     code, count, minor = lines[at]
     move = draw.randrange(6)
-    if move == 0 and len(lines) < LINES_MAX:
+    if move == 0 and len(lines) < lines_max:
         lines.append(random_line(draw))
     elif move == 1 and len(lines) > 2:
         lines.pop(at)
     elif move == 2:
-        lines[at] = (code, max(1, count + draw.choice((-1, 1, 2, 5))), minor)
+        lines[at] = (code, min(COUNT_MAX, max(1, count + draw.choice((-1, 1, 2, 5)))), minor)
     elif move == 3:
         lines[at] = (code, count, lines[draw.randrange(len(lines))][2])
     elif move == 4:
@@ -121,7 +132,9 @@ def breed(shop: Shop, seed: int, decisions: int) -> tuple[Case, dict[str, Any]]:
     best = seedling(draw, f"seed {seed}")
     found = shop.decide(best)
     for _ in range(decisions):
-        trial = change(draw, best)
+        if found["steps"] >= STEP_BUDGET:
+            break
+        trial = change(draw, best, SIZES[seed % len(SIZES)])
         now = shop.decide(trial)
         if now["steps"] >= found["steps"]:
             best, found = trial, now

@@ -21,11 +21,12 @@ CATALOGUE: dict[str, list[dict[str, Any]]] = {
     "products": PRODUCTS,
     "stores": [{"store_id": "N1", "timezone": "UTC"}],
 }
-#: The step budget is wide enough that the worst are told apart.
+#: Wide enough that the worst are told apart.
+STEP_BUDGET = 2_000_000
 HEAD = {
     "program": "adversarial",
     "currency": {"code": "USD", "exponent": 2},
-    "policies": {"step_budget": 2_000_000},
+    "policies": {"step_budget": STEP_BUDGET},
 }
 SEEDLING = [{"id": "o0", "discount": {"of": "all", "percent": 10}}]
 
