@@ -173,8 +173,8 @@ cdef extern from "checklane/engine.h" nogil:
                              const uint8_t *catalogue_hash, const char *program_path,
                              const uint8_t *program_hash, bint is_recorded, fault_t *fault)
     status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,
-                           const program_t *program, const catalogue_t *catalogue, reply_t *reply,
-                           fault_t *fault)
+                           const program_t *program, const catalogue_t *catalogue,
+                           bint is_explained, reply_t *reply, fault_t *fault)
     bint engine_measure(engine_t *engine, ledger_metrics_t *metrics)
     status_t engine_reader_open(engine_t *engine, ledger_reader_t **reader)
     status_t engine_time_decisions(engine_t *engine, const uint8_t *request, size_t request_size,
@@ -413,7 +413,7 @@ cdef class Engine:
             raise_fault(status, &fault)
         return times, steps
 
-    def replay(self, bytes entry not None, program, catalogue):
+    def replay(self, bytes entry not None, program, catalogue, *, bint is_explained=False):
         """Decide a committed sale again from its entry; return (status, answer or place)."""
         cdef bytes program_path = os.fspath(program).encode()
         cdef bytes catalogue_path = os.fspath(catalogue).encode()
@@ -445,7 +445,7 @@ cdef class Engine:
             memcpy(block + REPLY_BYTES_MAX, <const char *>entry, size)
             with nogil:
                 status = engine_replay(engine, block + REPLY_BYTES_MAX, size, &then_program,
-                                       &then_catalogue, &reply, &fault)
+                                       &then_catalogue, is_explained, &reply, &fault)
             self.release()
             if status != 0:
                 return status, fault.place.decode("utf-8", "replace")

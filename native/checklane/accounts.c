@@ -534,14 +534,16 @@ static int found_compare(const void *left, const void *right)
     return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
-/* Appends a memtable's records to `found`, which has room for `room`; returns the new count. */
-static size_t memtable_collect(const memtable_t *table, uint64_t rank, found_t *found,
-                               size_t count, size_t room)
+/* Appends a memtable's records of a family (0: of all) to `found`, which has room for `room`;
+ * returns the new count. */
+static size_t memtable_collect(const memtable_t *table, uint8_t family, uint64_t rank,
+                               found_t *found, size_t count, size_t room)
 {
     for (uint64_t at = 0; at <= table->mask && count < room; at++) {
         const stored_t *record =
             atomic_load_explicit(&table->slots[at].record, memory_order_acquire);
         if (record == NULL) continue;
+        if (family != 0 && record->key.family != family) continue;
         found[count].record = record;
         found[count].prefix = key_prefix(&record->key);
         found[count].rank = rank;
@@ -655,9 +657,9 @@ static int walk_family(walk_t *walk, MDB_txn *transaction, uint8_t family)
     return error;
 }
 
-status_t accounts_each(const accounts_view_t *view,
-                       void (*each)(void *context, const record_key_t *key, record_t record),
-                       void *context)
+status_t accounts_each_of(const accounts_view_t *view, uint8_t family,
+                          void (*each)(void *context, const record_key_t *key, record_t record),
+                          void *context)
 {
     const tables_t *tables = view->tables;
     accounts_t *accounts = view->reader->accounts;
@@ -668,8 +670,10 @@ status_t accounts_each(const accounts_view_t *view,
     found_t *found = malloc(room * sizeof *found);
     if (found == NULL) return STATUS_OUT_OF_MEMORY;
     size_t count = 0;
-    if (tables->frozen != NULL) count = memtable_collect(tables->frozen, 1, found, count, room);
-    count = memtable_collect(tables->active, 0, found, count, room);
+    if (tables->frozen != NULL) {
+        count = memtable_collect(tables->frozen, family, 1, found, count, room);
+    }
+    count = memtable_collect(tables->active, family, 0, found, count, room);
     qsort(found, count, sizeof *found, found_compare);
     walk_t walk = {.accounts = accounts,
                    .each = each,
@@ -678,11 +682,19 @@ status_t accounts_each(const accounts_view_t *view,
                    .count = count};
     MDB_txn *transaction = view_transaction(view);
     int error = 0;
-    for (uint8_t family = 1; family <= FAMILIES && error == 0; family++) {
-        error = walk_family(&walk, transaction, family);
+    uint8_t last = family == 0 ? FAMILIES : family;
+    for (uint8_t at = family == 0 ? 1 : family; at <= last && error == 0; at++) {
+        error = walk_family(&walk, transaction, at);
     }
     free(found);
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
+}
+
+status_t accounts_each(const accounts_view_t *view,
+                       void (*each)(void *context, const record_key_t *key, record_t record),
+                       void *context)
+{
+    return accounts_each_of(view, 0, each, context);
 }
 
 /* ---------------------------------------------------------------- the open group ---------- */
@@ -1399,7 +1411,7 @@ status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *conte
         free(fresh);
         return STATUS_OUT_OF_MEMORY;
     }
-    size_t count = memtable_collect(frozen, 0, found, 0, room);
+    size_t count = memtable_collect(frozen, 0, 0, found, 0, room);
     INVARIANT(count == room);
     /* Neighbours in key order share pages: fewer pages a transaction. */
     qsort(found, count, sizeof *found, found_compare);

@@ -129,6 +129,11 @@ status_t accounts_each(const accounts_view_t *view,
                        void (*each)(void *context, const record_key_t *key, record_t record),
                        void *context);
 
+/* The same for one family, without touching what the environment has of the others. */
+status_t accounts_each_of(const accounts_view_t *view, uint8_t family,
+                          void (*each)(void *context, const record_key_t *key, record_t record),
+                          void *context);
+
 /* What the environment of this view covers: the same transaction that reads its records. */
 covered_t accounts_view_covered(const accounts_view_t *view);
 

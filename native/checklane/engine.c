@@ -410,7 +410,7 @@ static status_t load_stops(engine_t *engine)
     ledger_reader_t *reader = engine->sessions[0]->reader;
     collected_t collected = {.engine = engine, .status = STATUS_OK};
     const accounts_view_t *view = ledger_pin(reader);
-    status_t status = accounts_each(view, collect_stop, &collected);
+    status_t status = accounts_each_of(view, FAMILY_OFFER, collect_stop, &collected);
     ledger_unpin(reader);
     return status != STATUS_OK ? status : collected.status;
 }
@@ -671,7 +671,7 @@ static size_t padded(uint64_t bytes)
 }
 
 static status_t replay(session_t *session, const entry_header_t *header, const uint8_t *entry,
-                       size_t entry_bytes)
+                       size_t entry_bytes, bool is_explained)
 {
     size_t request_at = padded(sizeof *header);
     size_t facts_at = request_at + padded(header->request_bytes);
@@ -693,12 +693,14 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     }
     status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, entry + request_at,
                                 header->request_bytes, &session->basket, session->fault);
-    return status != STATUS_OK ? status : decide_again(session, header, &facts);
+    if (status != STATUS_OK) return status;
+    if (is_explained) session->basket.explain = 1;
+    return decide_again(session, header, &facts);
 }
 
 status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,
-                       const program_t *program, const catalogue_t *catalogue, reply_t *reply,
-                       fault_t *fault)
+                       const program_t *program, const catalogue_t *catalogue,
+                       bool is_explained, reply_t *reply, fault_t *fault)
 {
     const live_t then = {.program = program, .catalogue = catalogue, .members = NULL};
     entry_header_t header;
@@ -715,7 +717,7 @@ status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_byte
     session->fault = fault;
     session->live = &then;
     session->stopped = NULL;
-    fault->status = replay(session, &header, entry, entry_bytes);
+    fault->status = replay(session, &header, entry, entry_bytes, is_explained);
     session->live = NULL;
     give_back(session);
     return fault->status;

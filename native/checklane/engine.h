@@ -101,12 +101,13 @@ status_t engine_activate(engine_t *engine, const char *members_path, const uint8
 
 /* Decides a committed sale again from its entry (whole, as it lies in the journal, 16-byte aligned)
  * under the program and catalogue that it names, and puts the answer into `reply`, where it equals
- * the entry's response byte for byte, on any machine. Needs no open ledger.
+ * the entry's response byte for byte, on any machine. `is_explained` adds the reason for every
+ * offer, whether the lane had asked for it or not. Needs no open ledger.
  * STATUS_FIELD_OUT_OF_RANGE: not a commit, or its sections do not fit its length.
  * STATUS_SNAPSHOT_MISMATCH: other snapshots than it names. */
 status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,
-                       const program_t *program, const catalogue_t *catalogue, reply_t *reply,
-                       fault_t *fault);
+                       const program_t *program, const catalogue_t *catalogue,
+                       bool is_explained, reply_t *reply, fault_t *fault);
 
 /* Figures of the ledger; false until it is open. Any thread. */
 bool engine_measure(engine_t *engine, ledger_metrics_t *metrics);

@@ -128,6 +128,27 @@ class Engine:
         unit.
         """
 
+    def replay(
+        self, entry: bytes, program: str, catalogue: str, *, is_explained: bool = False
+    ) -> tuple[int, bytes | str]:
+        """Decide a committed sale again from its entry; return (0, answer) or (status, place).
+
+        Parameters
+        ----------
+        entry : bytes
+            Whole, as `read_entries` gives it.
+        program, catalogue : str
+            The snapshot files that the entry names.
+        is_explained : bool
+            Tell the reason for every offer, whether the lane had asked for it or not. Without it
+            the answer equals the recorded one, byte for byte. Needs nothing to be live.
+
+        Raises
+        ------
+        EngineError
+            SNAPSHOT_DAMAGED, FORMAT_UNSUPPORTED, IO_FAILED.
+        """
+
     def checkpoint(self) -> None:
         """Write every durable change to the accounts; the next start replays nothing older."""
 

@@ -51,8 +51,7 @@ def analysed(offers, catalogue=None, **budget):
     loaded = LoadedProgram(None, program, models)
     compiled = compile_loaded(loaded, Attachments(), catalogue)
     ids = [offer.id for offer in in_order(models)]
-    stores = len(catalogue.stores)
-    return Analysis(compiled, ids, CostBudget(**budget), stores), compiled
+    return Analysis(compiled, ids, CostBudget(**budget), catalogue), compiled
 
 
 def offer(number, **more):
@@ -65,6 +64,7 @@ def test_offers_count_not_slots():
     product = analysed([group, offer(1)])[0].cost.product
     assert (product.candidates, product.at_most) == (2, 2)
     assert product.offers == ["g", "o01"]
+    assert product.code == gtin(0)
 
 
 @pytest.mark.parametrize(

@@ -207,14 +207,16 @@ def test_baskets_need_a_catalogue(tmp_path):
 
 COST = Cost(
     offers=1, slots=1, classes=1, postings=1, table_bytes=1, step_budget=1000,
-    product=ProductCost(1, 1, 0, 1, ["a"]), basket=BasketCost(1, 1, 1, 0),
+    product=ProductCost(1, 1, 0, "1", 1, ["a"]), basket=BasketCost(1, 1, 1, 0),
     competing=0, component_count=0, components=[],
 )  # fmt: skip
 
 
 def judged(steps, is_exact=True, limit=None, given_steps=0, refused=0):
     """Return names and severities for one built and one given basket."""
-    measured = Measured([Measure("m", 1, 0, steps, is_exact, 0, 1)], [("a", 5), ("b", 0)])
+    measured = Measured(
+        [Measure("m", 1, 0, steps, is_exact, 0, 1)], [("a", steps // 2), ("b", steps // 40)]
+    )
     if given_steps or refused:
         three = [given_steps] * 3
         measured.given = Given(1, refused, 1, three, [0, 0, 0], 1, ["c"])

@@ -108,7 +108,7 @@ CANARIES = (
         "key checked after the append",
         (
             Patch(
-                "ledger.c", ONCE, "    status_t before = status;\n    if (room != 0) return room;\n"
+                "ledger.c", ONCE, "    status_t looked = status;\n    if (room != 0) return room;\n"
             ),
             Patch("ledger.c", ACCEPT, ACCEPT_THEN_LOOK),
         ),
@@ -208,9 +208,7 @@ CANARIES = (
                 "    return journal->last_post_unix_ms;\n",
                 "    return now;\n",
             ),
-            Patch(
-                "journal.c", "    INVARIANT(post_unix_ms >= journal->last_post_unix_ms);\n", ""
-            ),
+            Patch("journal.c", "    INVARIANT(post_unix_ms >= journal->last_post_unix_ms);\n", ""),
         ),
     ),
     Canary(

@@ -274,26 +274,39 @@ static void explain(const observed_t *one, const state_t *states, uint64_t entri
     CHECK(!"no state explains what a caller was told");
 }
 
+/* The highest LSN that was known by each ticket: from answers, and from looks at `account`. A
+ * group is published record by record, so a look at one account says nothing about another. */
+static void fill_known(observed_t **all, uint64_t count, uint32_t account, uint64_t *known)
+{
+    memset(known, 0, (2 * count + 2) * sizeof *known);
+    for (uint64_t i = 0; i < count; i++) {
+        if (all[i]->status != STATUS_OK) continue;
+        if (all[i]->is_look && all[i]->from != account) continue;
+        known[all[i]->ended] = all[i]->lsn;
+    }
+    for (uint64_t i = 1; i < 2 * count + 2; i++) {
+        if (known[i] < known[i - 1]) known[i] = known[i - 1];
+    }
+}
+
 /* Real time: whatever ended before a call began has a lower place in the order. */
 static void check_real_time(observed_t **all, uint64_t count, const state_t *states,
                             uint64_t entries)
 {
-    uint64_t *highest = calloc(2 * count + 2, sizeof *highest);
-    CHECK(highest != NULL);
-    for (uint64_t i = 0; i < count; i++) {
-        if (all[i]->status == STATUS_OK) highest[all[i]->ended] = all[i]->lsn;
+    uint64_t *known = malloc((2 * count + 2) * sizeof *known);
+    CHECK(known != NULL);
+    for (uint32_t account = 0; account < ACCOUNTS; account++) {
+        fill_known(all, count, account, known);
+        for (uint64_t i = 0; i < count; i++) {
+            const observed_t *one = all[i];
+            uint64_t least = known[one->began];
+            if (one->from != account) continue;
+            bool is_entry = !one->is_look && one->status == STATUS_OK && !one->is_repeat;
+            if (is_entry) CHECK(one->lsn > least);
+            if (one->is_look || one->status != STATUS_OK) explain(one, states, entries, least);
+        }
     }
-    for (uint64_t i = 1; i < 2 * count + 2; i++) {
-        if (highest[i] < highest[i - 1]) highest[i] = highest[i - 1];
-    }
-    for (uint64_t i = 0; i < count; i++) {
-        const observed_t *one = all[i];
-        uint64_t least = highest[one->began];
-        bool is_entry = !one->is_look && one->status == STATUS_OK && !one->is_repeat;
-        if (is_entry) CHECK(one->lsn > least);
-        if (one->is_look || one->status != STATUS_OK) explain(one, states, entries, least);
-    }
-    free(highest);
+    free(known);
 }
 
 static ledger_t *open_ledger(const char *directory)

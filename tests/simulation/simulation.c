@@ -195,7 +195,7 @@ static void refused_oddly(status_t status)
     CHECK(!"a refusal that nothing explains");
 }
 
-/* An answer leaves: everything that was bound before is known, so it can be told what it must be. */
+/* An answer leaves: everything bound before is known, so it can be told what it must be. */
 static void call_done(change_t *change)
 {
     call_t *call = change->context;

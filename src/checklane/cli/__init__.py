@@ -16,6 +16,7 @@ VERBS = {
     "bench": "Measure decisions, quotes and durable commits on this machine.",
     "config": "Show every setting and where it comes from.",
     "demo": "Replay real baskets through a server on this machine and reconcile them.",
+    "explain": "Decide a committed sale again, and tell why each offer applied or did not.",
     "ledger": "Check, rebuild, back up, restore, prune and read the ledger.",
     "offers": "Check program files, and say what is wrong with them and what they cost.",
     "serve": "Serve a data directory over gRPC.",

@@ -299,7 +299,7 @@ def print_cost(console: Console, cost: Cost) -> None:
     """Print what the analysis found."""
     grid = Grid("cost at worst", "", show_header=True, box=None, padding=(0, 2, 0, 0))
     product, basket = cost.product, cost.basket
-    which = f"number {product.product}" if product.product >= 0 else "any"
+    which = product.code or "any"
     like = f" and {product.products - 1:,} like it" if product.products > 1 else ""
     grid.add_row(
         "candidates of a product",

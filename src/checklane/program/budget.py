@@ -12,6 +12,8 @@ from checklane.program.worst import Measured
 
 #: Offers that are named for one thing that is too dear.
 BLAMED_MAX = 10
+#: An offer without which a basket takes a twentieth fewer steps is to blame for them.
+CULPRIT_PART = 20
 MIB = 1024 * 1024
 
 
@@ -42,7 +44,7 @@ def excesses_of(cost: Cost, budget: CostBudget) -> list[Excess]:
     found = []
     product = cost.product
     if product.candidates > budget.product_candidates:
-        which = f"product number {product.product}" if product.product >= 0 else "every product"
+        which = f"product {product.code}" if product.code else "every product"
         what = (
             f"{product.candidates} offers compete for {which}, at one time for one customer;"
             f" {budget.product_candidates} may"
@@ -82,7 +84,8 @@ def measured_excesses(measured: Measured, cost: Cost, budget: CostBudget) -> lis
     found = []
     mend = "let them compete for fewer products, or give some a class of their own"
     worst = measured.generated[0] if measured.generated else None
-    culprits = [name for name, fewer in measured.culprits if fewer > 0]
+    least = worst.steps // CULPRIT_PART if worst is not None else 0
+    culprits = [name for name, fewer in measured.culprits if fewer > least]
     culprits = culprits or [name for name, _ in measured.culprits]
     if worst is not None and budget.steps is not None and worst.steps > budget.steps:
         what = f"a basket takes {worst.steps:,} steps ({worst.basket}); {budget.steps:,} may"

@@ -64,6 +64,14 @@ def product_codes(texts: Sequence[str]) -> UintArray:
     return codes
 
 
+def code_text(code: int) -> str:
+    """Return a product code as people write it; of a SKU only a hash is kept."""
+    kind, number = code >> KIND_SHIFT, code & NUMBER_MASK
+    if kind == CODE_KIND_GTIN:
+        return f"{number:013}"
+    return str(number) if kind == CODE_KIND_PLU else f"sku of key {number:015x}"
+
+
 def near_gtins(text: str) -> list[str]:
     """Return the GTINs that differ from `text` in one digit, or two swapped, and the check digit.
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from checklane import _layout
+from checklane.program.codes import code_text
 from checklane.program.compile import Compiled, array_of
 from checklane.program.components import Reach, components_of, reach_of, steps_of
 from checklane.program.model import CostBudget
 from checklane.program.scenes import GATES, Scene, Scenery
+from checklane.tables.catalogue_tables import CatalogueTables
 from checklane.tables.open_addressing import IntArray
 
 LAYERS = {
@@ -45,6 +47,8 @@ class ProductCost:
         No product has more.
     product : int
         Its number in the catalogue; -1: any product, known or not.
+    code : str
+        Its code; empty without a product.
     products : int
         Products for which the same offers stand in line.
     offers : list of str
@@ -53,6 +57,7 @@ class ProductCost:
     candidates: int
     at_most: int
     product: int
+    code: str
     products: int
     offers: list[str]
 
@@ -162,18 +167,24 @@ class Analysis:
         Of the offers, by their numbers in the tables.
     budget : CostBudget
         Says how large a basket and a wallet may be.
-    store_count : int
-        Stores of the catalogue.
+    catalogue : CatalogueTables
+        That it was compiled against.
     """
 
     def __init__(
-        self, compiled: Compiled, ids: Sequence[str], budget: CostBudget, store_count: int
+        self,
+        compiled: Compiled,
+        ids: Sequence[str],
+        budget: CostBudget,
+        catalogue: CatalogueTables,
     ) -> None:
         self._compiled = compiled
         self._budget = budget
         self.ids = ids
         self.reach: Reach = reach_of(compiled.tables)
-        self.scenery = Scenery(compiled.tables, store_count, budget.wallet_offers)
+        self.scenery = Scenery(compiled.tables, len(catalogue.stores), budget.wallet_offers)
+        self._codes = catalogue.products["code"]
+        self._everywhere = self.scenery.worst(self.reach.universal)
         self._steps = steps_of(self.scenery.offers)
         self._labels = components_of(self.reach, self._steps)
         self.spots: list[Spot] = []
@@ -208,20 +219,19 @@ class Analysis:
 
     # ---------------------------------------------------------------- a product -----------------
 
-    def _bounds(self) -> IntArray:
-        """Return for each class how many offers compete at most, whatever the scene."""
+    def _own_bounds(self) -> IntArray:
+        """Return for each class how many of its own offers compete at most, whatever the scene."""
         gates = self.scenery.gates
         keys = self.reach.classes * GATES + gates[self.reach.offers]
         counts = np.bincount(keys, minlength=len(self.reach.sizes) * GATES).reshape(-1, GATES)
-        counts = counts + self.scenery.counts_by_gate(self.reach.universal)
         return self.scenery.bound(counts).astype(np.int64)
 
     def _product(self) -> ProductCost:
         """Look at classes from the greatest bound down, until no bound is above what was found."""
-        bounds = self._bounds()
+        bounds = self._own_bounds() + self._everywhere.at_most
         held = np.flatnonzero(self.reach.sizes > 0) if len(self.reach.sizes) else np.arange(0)
         order = held[np.argsort(-bounds[held], kind="stable")]
-        best, best_class = self.scenery.worst(self.reach.universal), -1
+        best, best_class = self._everywhere, -1
         at_most, looked_at = best.at_most, 0
         for number in order:
             if bounds[number] <= best.count:
@@ -235,15 +245,16 @@ class Analysis:
             at_most = max(at_most, scene.at_most)
             if scene.count > best.count:
                 best, best_class = scene, int(number)
-        product, products = -1, 0
+        product, code, products = -1, "", 0
         classes = order[:1]
         if best_class >= 0:
             of_product = array_of(self._compiled.tables["class_of_product"])
             product = int(np.argmax(of_product == best_class))
+            code = code_text(int(self._codes[product]))
             products = int(self.reach.sizes[best_class])
             classes = self._neighbours(best_class, best)
         self.spots.append(Spot("product", best, classes))
-        return ProductCost(best.count, at_most, product, products, self.names(best.offers))
+        return ProductCost(best.count, at_most, product, code, products, self.names(best.offers))
 
     def _neighbours(self, number: int, scene: Scene) -> IntArray:
         """Return a class, then the classes that share most of its offers."""
@@ -271,9 +282,8 @@ class Analysis:
         scene = self.scenery.worst(wanted)
         classes, counts = self._spread(scene)
         ceiling = int(np.searchsorted(counts, _layout.CANDIDATES_MAX, side="right"))
-        base = int(self.scenery.bound(self.scenery.counts_by_gate(self.reach.universal)))
-        bounds = np.sort(self._bounds()[self.reach.sizes > 0] - base)[::-1]
-        at_most = min(scene.at_most, base + int(bounds[:lines].sum()))
+        bounds = np.sort(self._own_bounds()[self.reach.sizes > 0])[::-1]
+        at_most = min(scene.at_most, self._everywhere.at_most + int(bounds[:lines].sum()))
         self.spots.append(Spot("spread", scene, classes))
         return BasketCost(
             lines=lines,

@@ -163,7 +163,7 @@ def analyse(
     """Work out what a compiled program costs at worst; keep a problem where that is too much."""
     budget = budget if budget is not None else loaded.program.cost
     ids = [offer.id for offer in in_order(loaded.offers)]
-    analysis = Analysis(compiled, ids, budget, len(catalogue.stores))
+    analysis = Analysis(compiled, ids, budget, catalogue)
     blame(loaded, excesses_of(analysis.cost, budget))
     return analysis
 
