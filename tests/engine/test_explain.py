@@ -28,5 +28,5 @@ def test_a_sale_is_explained_by_receipt_and_by_lsn(shop):
 def test_what_is_not_there_is_refused_by_name(shop):
     told = run(shop, "--receipt", f"{STORE}/20260304/{TILL}/999")
     assert told.exit_code != 0
-    assert type(told.exception).__name__ == "ReceiptUnknownError"
+    assert told.exception.reason == "RECEIPT_UNKNOWN"
     assert run(shop).exit_code == 2
