@@ -14,6 +14,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 SERVE_ARGS ?=
+DRILL_SEEDS ?= 20000
 DATA ?= checklane-data
 
 C_SOURCES := $(wildcard native/checklane/*.c)
@@ -24,7 +25,7 @@ MACHINE_ARGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test serve lint bench wheel clean system-build system-lint \
+.PHONY: help build demo test drill serve lint bench bench-evaluator wheel clean system-build system-lint \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -37,7 +38,7 @@ help: ## Show this list
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
 		| sed -E 's/^([a-z-]+):.*## (.*)$$/\1|\2/' \
-		| while IFS='|' read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+		| while IFS='|' read -r target text; do printf '  %-15s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo 'Arguments of one run: DEMO_ARGS="--baskets all" TEST_ARGS="-k journal" DATA=directory'
 
@@ -73,14 +74,22 @@ build: $(VENV)/built ## Build the extensions and the generated code in place
 demo: $(VENV)/built ## Replay real baskets through a server and reconcile money and points
 	$(BIN)/checklane demo $(DEMO_ARGS)
 
+# One file's tests stay with one worker: many of them share a server or a compiled harness.
 test: $(VENV)/built ## Run all tests
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
+
+drill: $(VENV)/built ## The long versions of the simulation and the kill -9 drills (DRILL_SEEDS)
+	CHECKLANE_SEEDS=$(DRILL_SEEDS) CHECKLANE_CASES=$(DRILL_SEEDS) $(BIN)/python -m pytest -s \
+		tests/simulation tests/drills tests/differential
 
 serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
 	$(BIN)/checklane serve --data $(DATA) $(SERVE_ARGS)
 
 bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machine
 	$(BIN)/checklane bench $(BENCH_ARGS)
+
+bench-evaluator: $(VENV)/built ## Measure decisions and best deals, beside HiGHS and rules engines
+	$(BIN)/checklane bench --only evaluator --only deals --only others $(BENCH_ARGS)
 
 lint: lint-python lint-c lint-proto ## Check style, types, C warnings, Cython hints, contract
 

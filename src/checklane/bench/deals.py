@@ -153,20 +153,23 @@ def _offer(
             for product in _group(draw, family, goods)
         )
         return DealOffer(kind, (tuple(goods),), most=most, rows=rows)
+    slots = 1
+    if kind == BUY_GET:
+        slots = 2
+    elif kind == GROUP and not family.is_any:
+        slots = draw.choice((1, 1, 1, 2, 2, 3))
+    groups = tuple(_group(draw, family, goods) for _ in range(slots))
     if kind == BUY_GET:
         reward, value = _reward(draw, usual)
-        groups = (_group(draw, family, goods), _group(draw, family, goods))
-        counts = (draw.randint(1, 3), draw.randint(1, 2))
+        counts: tuple[int, ...] = (draw.randint(1, 3), draw.randint(1, 2))
         return DealOffer(kind, groups, counts, reward, value, most=most)
     if kind == CHEAPEST:
         reward, value = draw.choice(((PERCENT, 10_000), (PERCENT, 5_000), _reward(draw, usual)))
         free = draw.choice((1, 1, 1, 1, 2))
         counts = (free + draw.randint(1, 3),)
-        group = _group(draw, family, goods)
-        return DealOffer(kind, (group,), counts, reward, value, free=free, most=most)
-    slots = 1 if family.is_any else draw.choice((1, 1, 1, 2, 2, 3))
-    groups = tuple(_group(draw, family, goods) for _ in range(slots))
-    counts = tuple(draw.randint(2 if slots == 1 else 1, 4 if slots == 1 else 2) for _ in groups)
+        return DealOffer(kind, groups, counts, reward, value, free=free, most=most)
+    least, greatest = (2, 4) if slots == 1 else (1, 2)
+    counts = tuple(draw.randint(least, greatest) for _ in groups)
     price = sum(counts) * usual * draw.randint(65, 95) // 100
     return DealOffer(kind, groups, counts, PRICE, price, most=most)
 

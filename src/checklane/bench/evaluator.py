@@ -69,8 +69,8 @@ def cases(live_counts: Sequence[int]) -> list[Case]:
     return rows
 
 
-def time_baskets(engine: Engine, quotes: Sequence[bytes], seconds: float) -> Times:
-    """Return what decisions on these baskets took, about `seconds` in all.
+def time_baskets(engine: Engine, quotes: Sequence[bytes], seconds: float) -> list[Times]:
+    """Return what decisions on each of these baskets took, about `seconds` in all.
 
     Every basket is decided equally often, one after the other, so the first decision of each finds
     its data cold and the others warm.
@@ -79,7 +79,7 @@ def time_baskets(engine: Engine, quotes: Sequence[bytes], seconds: float) -> Tim
     trial_ns = max(1.0, statistics.median(trials))
     count = int(seconds * 1e9 / trial_ns / len(quotes))
     count = min(max(count, DECISIONS_MIN), DECISIONS_MAX)
-    return np.concatenate([engine.time_decisions(quote, count)[0] for quote in quotes])
+    return [engine.time_decisions(quote, count)[0] for quote in quotes]
 
 
 def answers_of(engine: Engine, quotes: Sequence[bytes]) -> list[bytes]:
@@ -115,8 +115,10 @@ class Row:
             A basket was refused, or decided differently.
         """
         figure = self.figure
-        times = time_baskets(engine, self._quotes, seconds)
+        by_basket = time_baskets(engine, self._quotes, seconds)
+        times = np.concatenate(by_basket)
         figure.add(times, float(times.sum()) / 1e9)
+        figure.medians_ns.append([float(np.median(found)) for found in by_basket])
         answers = answers_of(engine, self._quotes)
         found = checksum(answers)
         if figure.checksum not in ("", found):

@@ -42,6 +42,12 @@ class Effort:
         Commits under way at once, in one process.
     connections : int
         Of the gRPC rows with many.
+    deals : int
+        Different best deals of a family and size.
+    solved : int
+        How many of them HiGHS solves too.
+    journeys : int
+        Real baskets of the Complete Journey; 0 for none.
     """
 
     runs: int
@@ -51,10 +57,13 @@ class Effort:
     sync_count: int
     in_flight: tuple[int, ...]
     connections: int
+    deals: int
+    solved: int
+    journeys: int
 
 
-FULL = Effort(5, 32, 0.2, 0.7, 200, (1, 8, 64), 16)
-QUICK = Effort(2, 4, 0.01, 0.05, 40, (1, 4), 4)
+FULL = Effort(5, 32, 0.2, 0.7, 200, (1, 8, 64), 16, deals=100, solved=10, journeys=1_000)
+QUICK = Effort(2, 4, 0.01, 0.05, 40, (1, 4), 4, deals=2, solved=1, journeys=0)
 #: The row of the disk, which every durable change is held against.
 SYNC_NAME = "4 KiB write and fdatasync"
 #: Processes that share the connections.
@@ -88,6 +97,8 @@ class Figure:
         Share of the baskets whose deal was proven best.
     versus : str
         Name of the row that it is held against; empty for none.
+    medians_ns : list of lists of float
+        Of each run, the median time of each basket; empty where rows are no baskets.
     """
 
     section: str
@@ -97,6 +108,7 @@ class Figure:
     checksum: str = ""
     exact_share: float | None = None
     versus: str = ""
+    medians_ns: list[list[float]] = field(default_factory=list)
 
     def add(self, times_ns: Times, elapsed_s: float) -> None:
         """Add one run.
@@ -134,6 +146,18 @@ class Figure:
     def p99_ns(self) -> float:
         """Median over the runs of their p99."""
         return statistics.median(run.p99_ns for run in self.runs)
+
+    @property
+    def baskets_p99_ns(self) -> float | None:
+        """What 99 of 100 baskets usually take: p99 over the baskets of each one's median.
+
+        Other work on the machine lengthens some decisions of every basket, and so p99 and max, but
+        hardly a median. None where no baskets were measured.
+        """
+        if not self.medians_ns:
+            return None
+        usual = np.median(np.array(self.medians_ns), axis=0)
+        return float(np.percentile(usual, 99, method="higher"))
 
     @property
     def max_ns(self) -> int:

@@ -8,6 +8,7 @@ in floating point; its solution is rounded, checked row by row and valued in who
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import highspy
 import numpy as np
@@ -179,8 +180,7 @@ class _Builder:
             self.programme.row(0, terms, 0)
 
     def _cheapest(self, offer: DealOffer) -> None:
-        """M3: a block's bought units stand at or before its place in the order, its free ones at it
-        or behind.
+        """M3: each block has a place in the order, bought units up to it and free ones from it on.
 
         The law's blocks, one after the other down the order, are the best of all such groupings:
         the n-th free unit can stand no earlier, and no reward grows as the price falls. So the
@@ -248,7 +248,7 @@ class Solver:
     """HiGHS on one thread, without a gap."""
 
     def __init__(self) -> None:
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for name, value in (("output_flag", False), ("threads", 1), ("mip_rel_gap", 0.0)):
             self._highs.setOptionValue(name, value)
         self._highs.setOptionValue("mip_abs_gap", 0.1 / PARTS)

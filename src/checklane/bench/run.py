@@ -5,13 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from checklane.bench import calls, evaluator, figures, loopback, machine, world
+from checklane.bench import calls, contests, evaluator, figures, loopback, machine, others, world
+from checklane.bench.contests import RealBaskets
 from checklane.bench.figures import Effort, Figure
 from checklane.bench.report import Report
 from checklane.bench.world import Sizes
 
 #: What can be asked for, by name.
-SECTIONS = ("evaluator", "calls", "grpc")
+SECTIONS = ("evaluator", "deals", "others", "calls", "grpc")
+
+
+def _no_baskets(folder: Path, how_many: int, seed: int) -> None:
+    """Make no real baskets."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,15 @@ class Options:
     quick : bool
         True: a few seconds, to see that everything runs. Its figures mean nothing.
     seed : int
+    real_baskets : callable
+        Makes the baskets of the Complete Journey.
     """
 
     work: Path
     sections: Sequence[str] = SECTIONS
     quick: bool = False
     seed: int = 1
+    real_baskets: RealBaskets = _no_baskets
 
 
 def run(options: Options, tell: Callable[[str], None]) -> Report:
@@ -57,6 +65,10 @@ def run(options: Options, tell: Callable[[str], None]) -> Report:
         rows.append(syncs.figure)
         if "evaluator" in options.sections:
             rows += evaluator.measure(shop, options.work, effort, options.seed, tell)
+        if "deals" in options.sections:
+            rows += contests.measure(options.work, effort, options.seed, tell, options.real_baskets)
+        if "others" in options.sections:
+            rows += others.measure(options.work, effort, options.seed, tell)
         if "calls" in options.sections:
             rows += calls.measure(shop, syncs, effort, options.seed, tell)
         else:

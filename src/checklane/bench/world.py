@@ -208,7 +208,7 @@ def make_world(folder: Path, sizes: Sizes, seed: int) -> World:
     opened = open_catalogue(catalogue.path)
     loaded = load_program(program)
     programs = {
-        count: _compile(loaded, make_offers(count, sizes), opened, directory)
+        count: compile_offers(loaded, make_offers(count, sizes), opened, directory)
         for count in sizes.live_offers
     }
     return World(data, keys, catalogue.path, members.path, programs)
@@ -225,8 +225,12 @@ def seeded_keys(data: Path, seed: int) -> Keys:
     return load_keys(data)
 
 
-def _compile(
-    loaded: LoadedProgram, offers: Sequence[dict[str, Any]], catalogue: CatalogueTables, to: Path
+def compile_offers(
+    loaded: LoadedProgram,
+    offers: Sequence[dict[str, Any]],
+    catalogue: CatalogueTables,
+    to: Path,
+    attachments: Attachments | None = None,
 ) -> Path:
     """Compile offers to a program snapshot.
 
@@ -234,13 +238,15 @@ def _compile(
     the catalogue, is left out: that would be most of the time of a run.
     """
     loaded.offers = [Offer.model_validate(offer, context=READING) for offer in offers]
-    return write_snapshot(to, "program", compile_loaded(loaded, Attachments(), catalogue).tables)
+    compiled = compile_loaded(loaded, attachments or Attachments(), catalogue)
+    return write_snapshot(to, "program", compiled.tables)
 
 
 # ---- feeds ----
 
 
-def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a feed."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)
@@ -287,16 +293,16 @@ def _write_feeds(folder: Path, sizes: Sizes) -> None:
         ("sku", rest_sku(index), f"rest/{index % 40}/{index % 400}", rest_brand(index))
         for index in range(sizes.rest)
     ]
-    _write(folder / "products.csv", ("code_kind", "code", "category", "brand"), products)
+    write_csv(folder / "products.csv", ("code_kind", "code", "category", "brand"), products)
     stores = [(store_id(number), "here", "America/Chicago") for number in range(STORES)]
-    _write(folder / "stores.csv", ("store_id", "region", "timezone"), stores)
+    write_csv(folder / "stores.csv", ("store_id", "region", "timezone"), stores)
     members = range(sizes.members)
-    _write(
+    write_csv(
         folder / "members.csv",
         ("member_id", "tier", "consent"),
         [(f"M{member}", "basic", "true") for member in members],
     )
-    _write(
+    write_csv(
         folder / "identifiers.csv",
         ("member_id", "kind", "value"),
         [(f"M{member}", "card", card_number(member)) for member in members],

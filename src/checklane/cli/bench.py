@@ -11,7 +11,7 @@ from rich.console import Console
 __all__ = ["bench"]
 
 #: The names of ``checklane.bench.run.SECTIONS``, without importing what measures them.
-PARTS = ("evaluator", "calls", "grpc")
+PARTS = ("evaluator", "deals", "others", "calls", "grpc")
 
 
 @click.command("bench")
@@ -31,10 +31,12 @@ PARTS = ("evaluator", "calls", "grpc")
     help="Folder of the report, on the disk that is measured. Made when missing.",
 )
 def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
-    """Measure decisions, quotes and durable commits on this machine, within two minutes or so.
+    """Measure decisions, quotes and durable commits on this machine, within some minutes.
 
     \b
     evaluator  one decision, timed in C, against lines, counts, live and competing offers
+    deals      best deals by family and size, some of them in HiGHS too; real baskets
+    others     the same simple decisions in plain Python, zen-engine and CEL
     calls      whole calls in this process: quotes, and commits with several in flight
     grpc       quotes and commits through `checklane serve` on loopback, beside an empty method
 
@@ -45,6 +47,7 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
     from checklane.bench.figures import BenchError
     from checklane.bench.report import show, write_json, write_markdown, write_page
     from checklane.bench.run import Options, run
+    from checklane.demo.journeys import make_journeys
 
     console = Console()
     console = console if console.is_terminal else Console(width=140)
@@ -53,7 +56,7 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
     try:
         with console.status("starting") as status:
             tell = status.update if console.is_terminal else _say
-            report = run(Options(work, only or PARTS, quick, seed), tell)
+            report = run(Options(work, only or PARTS, quick, seed, make_journeys), tell)
     except BenchError as failure:
         raise click.ClickException(str(failure)) from None
     finally:
