@@ -46,8 +46,8 @@ ONE_UNIT = "1 unit on 1 line, 20 offers compete for it"
 ONE_LINE = "1 line, 1 promotion"
 STORE = "store-0"
 
-#: Makes real baskets in a folder, so many, by a seed: the data directory with its snapshots and the
-#: quotes; None where their data set is not installed.
+#: Makes real baskets in a data directory, keeping its keys: so many, by a seed. Answers the data
+#: directory with its snapshots and the quotes; None where their data set is not installed.
 RealBaskets = Callable[[Path, int, int], tuple[Path, list[bytes]] | None]
 #: An offer as the program has it, without its id, and its price rows.
 Written = tuple[dict[str, Any], list[PriceRow]]
@@ -220,12 +220,16 @@ class _ShopBuilder:
         self.plans.append(Plan(name, quotes, tuple(made)))
 
     def add_counts(self) -> None:
-        """Add one line for which 20 offers of all kinds compete, of 1 unit and of 5,000."""
+        """Add one line for which 20 offers of all kinds compete, of 1, 12 and 5,000 units.
+
+        One unit is too few for most of them; from 12 on all can apply.
+        """
         (code,) = self.add_codes("many-units", 1)
         for number in range(20):
             self.add_offer(mechanic(number, {"items": [f"sku:{code}"]}))
-        for name, count in ((ONE_UNIT, 1), ("5,000 units on 1 line, the same offers", 5_000)):
+        for count in (1, 12, 5_000):
             quotes = [quote_of([(code, count, 999 * count)])]
+            name = ONE_UNIT if count == 1 else f"{count:,} units on 1 line, the same offers"
             self.plans.append(Plan(name, quotes, versus="" if count == 1 else ONE_UNIT))
 
     def add_lines(self) -> None:
@@ -298,6 +302,8 @@ def measure(
     found = [row.figure for row in rows] + [solved.figure for solved in solvers]
     if effort.journeys > 0:
         tell("best deals: the Complete Journey")
+        # Who is held out hangs on a key: it comes from the seed, so that runs decide alike.
+        seeded_keys(folder / "journeys", seed)
         made = real_baskets(folder / "journeys", effort.journeys, seed)
         if made is not None:
             return [*found, measure_real(*made, effort)]
@@ -311,7 +317,7 @@ def measure_real(data: Path, quotes: Sequence[bytes], effort: Effort) -> Figure:
     world = World(
         data, load_keys(data), paths["catalogue"], paths["members"], {0: paths["program"]}
     )
-    name = f"{len(quotes):,} baskets of the Complete Journey, their campaigns"
+    name = f"{len(quotes):,} baskets of the Complete Journey"
     row = Row(Figure(SECTION, name), quotes)
     with opened(world, world.usual, sessions=2) as engine:
         for _ in range(effort.runs):

@@ -48,15 +48,15 @@ def draw_quotes(dataset: Dataset, how_many: int, seed: int) -> list[bytes]:
     return quotes
 
 
-def make_journeys(folder: Path, how_many: int, seed: int) -> tuple[Path, list[bytes]] | None:
+def make_journeys(data: Path, how_many: int, seed: int) -> tuple[Path, list[bytes]] | None:
     """Prepare the data set and return the data directory and quotes; None where it is missing.
 
     Nothing was committed before: every member's limits and coupons are untouched.
 
     Parameters
     ----------
-    folder : Path
-        Where feeds, program and data directory are made.
+    data : Path
+        The data directory; keys that it has are kept. Feeds and program are made in it too.
     how_many : int
         Quotes, of baskets that the seed draws.
     seed : int
@@ -66,8 +66,7 @@ def make_journeys(folder: Path, how_many: int, seed: int) -> tuple[Path, list[by
     except DataError:
         return None
     dataset = read_dataset(source)
-    feeds = write_feeds(dataset, folder / "feeds")
-    program = write_program(dataset, folder / "program")
-    data = folder / "data"
+    feeds = write_feeds(dataset, data / "feeds")
+    program = write_program(dataset, data / "program")
     prepare(feeds, program, data, lambda _: None)
     return data, draw_quotes(dataset, how_many, seed)
