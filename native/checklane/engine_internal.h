@@ -89,6 +89,13 @@ struct engine {
     bool is_closing;
 };
 
+/* Key of an account record in this node's partition. */
+static inline record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi,
+                                  uint64_t lo)
+{
+    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
+}
+
 /* Monotonic and wall clocks. */
 int64_t wall_unix_ms(void);
 

@@ -32,8 +32,9 @@ typedef struct flow {
     uint32_t node_count;
     uint32_t arc_count;
     uint32_t is_full;         /* a node or arc found no room: the network is void */
-    uint32_t reserved;
+    uint32_t is_cut;          /* the step limit was reached: the flow is not the best */
     uint64_t steps;           /* arcs looked at */
+    uint64_t step_limit;      /* at so many steps a search for a path ends; 0: never */
     uint32_t first_arc[FLOW_NODES_MAX];
     uint32_t arc_in[FLOW_NODES_MAX];
     uint32_t queue[FLOW_NODES_MAX];
@@ -59,6 +60,8 @@ static inline void flow_begin(flow_t *flow)
     flow->node_count = 0;
     flow->arc_count = 2;
     flow->is_full = 0;
+    flow->is_cut = 0;
+    flow->step_limit = 0;
     flow_add_node(flow);
     flow_add_node(flow);
 }
@@ -123,6 +126,10 @@ static inline int flow_find_path(flow_t *flow)
     uint32_t tail = flow->node_count > 1 ? 1 : 0;
     uint32_t waiting = 1;
     while (waiting > 0) {
+        if (flow->step_limit != 0 && flow->steps >= flow->step_limit) {
+            flow->is_cut = 1;
+            return 0;
+        }
         uint32_t node = flow->queue[head];
         head = head + 1 == flow->node_count ? 0 : head + 1;
         waiting -= 1;

@@ -98,11 +98,6 @@ uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id)
     return number != 0 ? number : 1;
 }
 
-static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
-{
-    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
-}
-
 place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member)
 {
     place_t place = {0};

@@ -16,11 +16,6 @@ typedef struct subject {
     place_t place;
 } subject_t;
 
-static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
-{
-    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
-}
-
 static bool is_consent(bytes_t name)
 {
     return name.size == strlen(CONSENT_NAME) && memcmp(name.at, CONSENT_NAME, name.size) == 0;

@@ -2,10 +2,12 @@
 # cython: initializedcheck=False
 """The exact search for the best combination of applications and units.
 
-Only counts are branched on: how often an offer applies, and for cheapest-free offers how many units
-of each run are free. With these fixed the units are a transportation problem, which flow.h solves
-exactly on runs. simplex.h bounds what a branch can still give; a branch is closed only when that
-bound, evaluated in whole numbers, is not above what was found.
+First what a unit is worth when nobody else takes it is settled: the best unlimited discount of
+single units owns it, and every other use is worth what it gives above that. Then only counts are
+branched on: how often an offer applies, and for cheapest-free offers how many blocks have their
+first free unit in each run. With these fixed the units are a transportation problem, which flow.h
+solves exactly on runs. simplex.h bounds what a branch can still give; a branch is closed, and a
+count is narrowed, only by that bound evaluated in whole numbers.
 """
 
 from checklane.structs cimport *
@@ -38,14 +40,24 @@ cdef void allocate(contest_t *contest, uint32_t contender, uint32_t place, uint3
     contest.allocation_count = last + 1
 
 
-cdef void sort_entries(const contest_t *contest, const place_t *place,
+cdef bint goes_before(const scratch_t *scratch, const fitting_t *a,
+                      const fitting_t *b) noexcept nogil:
+    """The unit worth more; of equal ones that which costs no owner, or the owner of lower rank."""
+    if a.worth != b.worth:
+        return a.worth > b.worth
+    if scratch.base_owner[a.run] == scratch.base_owner[b.run]:
+        return False
+    return scratch.base_owner[a.run] > scratch.base_owner[b.run]
+
+
+cdef void sort_entries(const scratch_t *scratch, const place_t *place,
                        uint32_t *order) noexcept nogil:
-    """Entry numbers of a place by worth, greatest first; equal ones stay in canonical order."""
-    cdef const fitting_t *entries = &contest.entries[place.first_entry]
+    """Entry numbers of a place, the best first; equal ones stay in canonical order."""
+    cdef const fitting_t *entries = &scratch.contest.entries[place.first_entry]
     cdef uint32_t i, j
     for i in range(place.entry_count):
         j = i
-        while j > 0 and entries[order[j - 1]].worth < entries[i].worth:
+        while j > 0 and goes_before(scratch, &entries[i], &entries[order[j - 1]]):
             order[j] = order[j - 1]
             j -= 1
         order[j] = i
@@ -61,7 +73,7 @@ cdef int64_t alone_units(scratch_t *scratch, uint32_t number, bint is_final) noe
     cdef int64_t worth = 0
     cdef int64_t units
     cdef uint32_t i
-    sort_entries(contest, place, scratch.sorted)
+    sort_entries(scratch, place, scratch.sorted)
     for i in range(place.entry_count):
         entry = &contest.entries[place.first_entry + i]
         if entry.group != NONE_32:
@@ -101,12 +113,14 @@ cdef int64_t alone_cheapest(scratch_t *scratch, uint32_t number, bint is_final) 
     for i in range(place.entry_count):
         total += scratch.run_left[contest.entries[place.first_entry + i].run]
     times = minimum(contender.cap, total // place.count)
+    if contender.is_tangled:
+        times = best_blocks(scratch, number, times)
     for i in range(place.entry_count):
         entry = &contest.entries[place.first_entry + i]
         units = minimum(scratch.run_left[entry.run], times * place.count - at)
         free = free_before(at + units, place.count, contender.get) - \
             free_before(at, place.count, contender.get)
-        worth += free * entry.worth
+        worth += free * entry.worth - (units - free) * scratch.run_base[entry.run]
         at += units
         if is_final:
             allocate(contest, number, 0, entry.run, True, free)
@@ -116,6 +130,41 @@ cdef int64_t alone_cheapest(scratch_t *scratch, uint32_t number, bint is_final) 
         contender.times = times
     scratch.steps += place.entry_count
     return worth
+
+
+cdef int64_t best_blocks(scratch_t *scratch, uint32_t number, int64_t most) noexcept nogil:
+    """How many blocks from the dearest unit down are worth most, as far as ends of runs tell. Only
+    a guess: where bought units have another use the best blocks may lie apart."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place = &contest.places[contender.first_place]
+    cdef const fitting_t *entry
+    cdef int64_t at = 0
+    cdef int64_t worth = 0
+    cdef int64_t best = 0
+    cdef int64_t times = 0
+    cdef int64_t units, free, whole
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        units = minimum(scratch.run_left[entry.run], most * place.count - at)
+        # Up to the last whole block that ends in this run, then the rest of the run.
+        whole = (at + units) // place.count * place.count - at
+        if whole > 0:
+            free = free_before(at + whole, place.count, contender.get) - \
+                free_before(at, place.count, contender.get)
+            worth += free * entry.worth - (whole - free) * scratch.run_base[entry.run]
+            at += whole
+            units -= whole
+            if worth > best:
+                best = worth
+                times = at // place.count
+        free = free_before(at + units, place.count, contender.get) - \
+            free_before(at, place.count, contender.get)
+        worth += free * entry.worth - (units - free) * scratch.run_base[entry.run]
+        at += units
+    scratch.steps += place.entry_count
+    return times
 
 
 cdef int64_t free_before(int64_t units, int64_t count, int64_t get) noexcept nogil:
@@ -175,6 +224,19 @@ cdef int64_t next_application(scratch_t *scratch, uint32_t number, const uint32_
     return gain
 
 
+cdef bint is_owned(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Whether some unit that a contender wants has another use."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const place_t *place
+    cdef uint32_t p, i
+    for p in range(contest.contenders[number].place_count):
+        place = &contest.places[contest.contenders[number].first_place + p]
+        for i in range(place.entry_count):
+            if scratch.base_owner[contest.entries[place.first_entry + i].run] != NONE_32:
+                return True
+    return False
+
+
 cdef int64_t alone_applications(scratch_t *scratch, uint32_t number,
                                 bint is_final) noexcept nogil:
     """CONTEND_APPLICATIONS whose places want different units: worth falls with every application,
@@ -189,12 +251,17 @@ cdef int64_t alone_applications(scratch_t *scratch, uint32_t number,
     cdef uint32_t first = contest.allocation_count
     cdef uint32_t p, i
     for p in range(contender.place_count):
-        sort_entries(contest, &contest.places[contender.first_place + p], scratch.place_order[p])
+        sort_entries(scratch, &contest.places[contender.first_place + p], scratch.place_order[p])
         cursor[p] = 0
         cursor_left[p] = 0
     while times < contender.cap:
         bulk = contender.cap - times
         gain = next_application(scratch, number, cursor, cursor_left, &bulk)
+        if gain == 0 and is_owned(scratch, number):
+            # Whether such an application comes before its owner's units is for the search.
+            if not is_final:
+                contender.is_tangled |= TANGLED_TIES
+            break
         if gain < 0:
             break
         for p in range(contender.place_count):
@@ -247,24 +314,24 @@ cdef int64_t demand_of(const scratch_t *scratch, const contender_t *contender,
     return minimum(scratch.run_left[run], most)
 
 
-cdef uint32_t root_of(contest_t *contest, uint32_t number) noexcept nogil:
-    while contest.contenders[number].component != number:
-        number = contest.contenders[number].component
+cdef uint32_t root_of(search_t *search, uint32_t number) noexcept nogil:
+    while search.part[number] != number:
+        number = search.part[number]
     return number
 
 
-cdef void join(contest_t *contest, uint32_t a, uint32_t b) noexcept nogil:
-    """The lower number names the component."""
-    a = root_of(contest, a)
-    b = root_of(contest, b)
+cdef void join(search_t *search, uint32_t a, uint32_t b) noexcept nogil:
+    """The lower number names the part."""
+    a = root_of(search, a)
+    b = root_of(search, b)
     if a < b:
-        contest.contenders[b].component = a
+        search.part[b] = a
     else:
-        contest.contenders[a].component = b
+        search.part[a] = b
 
 
-cdef void find_components(scratch_t *scratch) noexcept nogil:
-    """Join contenders that want more of a run together than there is."""
+cdef void count_demand(scratch_t *scratch, uint32_t component) noexcept nogil:
+    """Judge each contender of a component (NONE_32: all) alone and add up what they want."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef place_t *place
@@ -274,21 +341,37 @@ cdef void find_components(scratch_t *scratch) noexcept nogil:
         scratch.run_owner[i] = NONE_32
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
-        contender.component = c
-        contender.is_tangled = False
-        contender.alone_parts = alone(scratch, c, False)
-        if contender.alone_parts <= 0:
-            contender.cap = 0
+        if component != NONE_32 and contender.component != component:
+            continue
+        scratch.search.part[c] = c
         if contender.cap == 0:
+            continue
+        contender.is_tangled = TANGLED_BASE if contender.kind == CONTEND_CHEAPEST and \
+            is_owned(scratch, c) else 0
+        contender.alone_parts = alone(scratch, c, False)
+        if alone_bound(scratch, c) <= 0 and contender.kind != CONTEND_UNITS and \
+                not contender.is_tangled & TANGLED_TIES:
+            contender.cap = 0
             continue
         for p in range(contender.place_count):
             place = &contest.places[contender.first_place + p]
             for i in range(place.entry_count):
                 run = contest.entries[place.first_entry + i].run
                 scratch.run_demand[run] += demand_of(scratch, contender, place, run)
+
+
+cdef void find_parts(scratch_t *scratch, uint32_t component) noexcept nogil:
+    """Join contenders of a component (NONE_32: all) that want more of a run together than there
+    is."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef place_t *place
+    cdef uint32_t c, p, i, run
+    count_demand(scratch, component)
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
-        if contender.cap == 0:
+        if contender.cap == 0 or (component != NONE_32 and contender.component != component):
             continue
         for p in range(contender.place_count):
             place = &contest.places[contender.first_place + p]
@@ -299,39 +382,231 @@ cdef void find_components(scratch_t *scratch) noexcept nogil:
                 if scratch.run_owner[run] == NONE_32:
                     scratch.run_owner[run] = c | p << 16
                 elif scratch.run_owner[run] & 0xffff == c:
-                    contender.is_tangled |= scratch.run_owner[run] >> 16 != p
+                    if scratch.run_owner[run] >> 16 != p:
+                        contender.is_tangled |= TANGLED_PLACES
                 else:
-                    join(contest, scratch.run_owner[run] & 0xffff, c)
+                    join(search, scratch.run_owner[run] & 0xffff, c)
                     scratch.run_owner[run] = c | p << 16
     for c in range(contest.contender_count):
-        contest.contenders[c].component = root_of(contest, c)
+        if component == NONE_32 or contest.contenders[c].component == component:
+            search.part[c] = root_of(search, c)
 
 
-cdef int64_t resolve_in_turn(scratch_t *scratch, uint32_t component,
-                             int64_t *bound) noexcept nogil:
-    """For a component that no tableau can hold: each contender alone on what is left, the one worth
-    most first. The bound is what they are worth with everything to themselves."""
+cdef bint is_in(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Whether a contender takes part in what is searched."""
+    return scratch.contest.contenders[number].cap > 0 and \
+        scratch.search.part[number] == scratch.search.component and \
+        not scratch.search.is_owner[number]
+
+
+# ------------------------------------------------------------------ reductions ----------------
+
+
+cdef bint own_units(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Make a discount of single units that no limit binds the owner of the runs where it is worth
+    most. True when it became one."""
     cdef contest_t *contest = &scratch.contest
-    cdef uint32_t c, best
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place = &contest.places[contender.first_place]
+    cdef const fitting_t *entry
+    cdef int64_t units = 0
+    cdef bint is_free = True
+    cdef uint32_t i
+    if contender.kind != CONTEND_UNITS or contender.cap == 0 or scratch.search.is_owner[number]:
+        return False
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        units += scratch.run_left[entry.run]
+        is_free &= entry.group == NONE_32
+    if not is_free or contender.cap < units:
+        return False
+    scratch.search.is_owner[number] = True
+    scratch.steps += place.entry_count
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        if entry.worth > scratch.run_base[entry.run] or (
+                entry.worth == scratch.run_base[entry.run] and
+                number < scratch.base_owner[entry.run]):
+            scratch.run_base[entry.run] = entry.worth
+            scratch.base_owner[entry.run] = number
+    return True
+
+
+cdef void drop_entries(scratch_t *scratch, uint32_t number, uint32_t place_number,
+                       int64_t rest) noexcept nogil:
+    """Keep the units of a place that with `rest` beside them are worth what they cost."""
+    cdef contest_t *contest = &scratch.contest
+    cdef place_t *place = &contest.places[contest.contenders[number].first_place + place_number]
+    cdef const fitting_t *entry
+    cdef int64_t above
+    cdef uint32_t i, owner
+    cdef uint32_t kept = 0
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        owner = scratch.base_owner[entry.run]
+        above = entry.worth - scratch.run_base[entry.run] + rest
+        if above < 0 or (above == 0 and place.count == 0 and owner < number):
+            continue
+        contest.entries[place.first_entry + kept] = entry[0]
+        kept += 1
+    place.entry_count = kept
+    scratch.steps += place.entry_count
+
+
+cdef void drop_applications(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Drop units that even beside the best others make an application not worth having: without
+    it, the others and their owners have more."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place
+    cdef const fitting_t *entry
+    cdef int64_t best[8]
+    cdef int64_t whole = -contender.price_parts
+    cdef uint32_t p, i
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        best[p] = -LP_UNBOUNDED
+        for i in range(place.entry_count):
+            entry = &contest.entries[place.first_entry + i]
+            best[p] = maximum(best[p], entry.worth - scratch.run_base[entry.run])
+        whole = whole + best[p] * place.count if place.entry_count > 0 else -LP_UNBOUNDED
+        if whole <= -LP_UNBOUNDED:
+            contender.cap = 0
+            return
+    for p in range(contender.place_count):
+        drop_entries(scratch, number, p, whole - best[p])
+
+
+cdef void take_base(scratch_t *scratch, uint32_t number, int64_t sign) noexcept nogil:
+    """Count the units of a contender by what they are worth above their base (sign -1), or again
+    by what they are worth (sign 1)."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place
+    cdef fitting_t *entry
+    cdef uint32_t p, i
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        for i in range(place.entry_count):
+            entry = &contest.entries[place.first_entry + i]
+            entry.worth += sign * scratch.run_base[entry.run]
+
+
+cdef int64_t reduce(scratch_t *scratch, uint32_t component) noexcept nogil:
+    """Settle the owners of units and drop what cannot be part of an answer. Returns what the units
+    are worth with their owners."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef int64_t base = 0
+    cdef bint is_changed = True
+    cdef uint32_t c, i
+    while is_changed:
+        is_changed = False
+        for c in range(contest.contender_count):
+            contender = &contest.contenders[c]
+            if contender.component != component or contender.kind != CONTEND_UNITS:
+                continue
+            is_changed |= own_units(scratch, c)
+        for c in range(contest.contender_count):
+            contender = &contest.contenders[c]
+            if contender.component == component and contender.cap > 0 and \
+                    contender.kind == CONTEND_UNITS and not search.is_owner[c]:
+                drop_entries(scratch, c, 0, 0)
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if contender.component != component or contender.cap == 0:
+            continue
+        search.owner_cap[c] = contender.cap
+        if search.is_owner[c]:
+            contender.cap = 0
+            continue
+        if contender.kind == CONTEND_APPLICATIONS:
+            drop_applications(scratch, c)
+        take_base(scratch, c, -1)
+        trim(scratch, contender)
+    for i in range(scratch.run_count):
+        base += scratch.run_base[i] * scratch.run_left[i]
+    return base
+
+
+cdef void give_to_owners(scratch_t *scratch, uint32_t component) noexcept nogil:
+    """What is left of each run goes to its owner; worth is counted as before from here on."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef place_t *place
+    cdef uint32_t c, i, run
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if contender.component != component:
+            continue
+        if not search.is_owner[c]:
+            take_base(scratch, c, 1)
+            continue
+        search.is_owner[c] = False
+        contender.cap = search.owner_cap[c]
+        contender.times = 0
+        place = &contest.places[contender.first_place]
+        for i in range(place.entry_count):
+            run = contest.entries[place.first_entry + i].run
+            if scratch.base_owner[run] == c:
+                allocate(contest, c, 0, run, True, scratch.run_left[run])
+                contender.times += scratch.run_left[run]
+                scratch.run_left[run] = 0
+    for i in range(scratch.run_count):
+        scratch.run_base[i] = 0
+        scratch.base_owner[i] = NONE_32
+
+
+cdef int64_t resolve_in_turn(scratch_t *scratch, int64_t *bound) noexcept nogil:
+    """The contenders of a part one after the other on what is left, the one worth most next. The
+    bound is what they are worth with everything to themselves."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender
     cdef int64_t worth = 0
+    cdef int64_t most, now
+    cdef uint32_t c, best
     bound[0] = 0
     for c in range(contest.contender_count):
-        if contest.contenders[c].component == component and contest.contenders[c].cap > 0:
+        scratch.search.kept_cap[c] = contest.contenders[c].cap
+        if is_in(scratch, c):
             contest.contenders[c].times = 0
-            bound[0] += contest.contenders[c].alone_parts
+            bound[0] += maximum(0, alone_bound(scratch, c))
     while True:
         best = NONE_32
+        most = 0
         for c in range(contest.contender_count):
-            if contest.contenders[c].component != component or contest.contenders[c].cap == 0:
+            contender = &contest.contenders[c]
+            if not is_in(scratch, c) or contender.is_tangled & TANGLED_PLACES:
                 continue
-            if best == NONE_32 or \
-                    contest.contenders[c].alone_parts > contest.contenders[best].alone_parts:
+            now = alone(scratch, c, False)
+            if now > most:
+                most = now
                 best = c
         if best == NONE_32:
-            return worth
-        if not contest.contenders[best].is_tangled:
-            worth += alone(scratch, best, True)
+            break
+        worth += alone(scratch, best, True)
         contest.contenders[best].cap = 0
+    for c in range(contest.contender_count):
+        contest.contenders[c].cap = scratch.search.kept_cap[c]
+    return worth
+
+
+cdef int64_t alone_bound(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """No less than a contender can be worth. Cheapest-free: as if its bought units cost nothing."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place = &contest.places[contender.first_place]
+    cdef const fitting_t *entry
+    cdef int64_t best = 0
+    cdef uint32_t i
+    if not contender.is_tangled & TANGLED_BASE:
+        return contender.alone_parts
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        best = maximum(best, entry.worth)
+    return capped_product(best, capped_product(contender.cap, contender.get))
 
 
 # ------------------------------------------------------------------ the linear program --------
@@ -350,16 +625,53 @@ cdef uint32_t add_column(scratch_t *scratch, uint32_t kind, uint32_t contender, 
     scratch.search.grain = greatest_divisor(scratch.search.grain, cost)
     if kind != COLUMN_TIMES:
         column.run = scratch.contest.entries[entry].run
+    if kind != COLUMN_TIMES and not (kind == COLUMN_BLOCKS and
+                                     scratch.contest.contenders[contender].get > 1):
         column.next_of_run = scratch.run_column[column.run]
         scratch.run_column[column.run] = number
     return number
+
+
+cdef uint32_t stride_of(const contender_t *contender) noexcept nogil:
+    """Columns of a run of a cheapest-free contender: blocks, bought, and free where a block has
+    several."""
+    return 3 if contender.get > 1 else 2
+
+
+cdef void add_cheapest_columns(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """A run whose free unit is worth less than the cheapest bought ones before it has none."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place = &contest.places[contender.first_place]
+    cdef const fitting_t *entry
+    cdef int64_t bought = place.count - contender.get
+    cdef int64_t cheapest = LP_UNBOUNDED
+    cdef int64_t most, blocks
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        most = demand_of(scratch, contender, place, entry.run)
+        cheapest = minimum(cheapest, scratch.run_base[entry.run])
+        blocks = minimum(most, contender.cap)
+        if contender.get == 1:
+            if entry.worth - capped_product(bought, cheapest) < 0:
+                blocks = 0
+            add_column(scratch, COLUMN_BLOCKS, number, 0, place.first_entry + i, entry.worth,
+                       blocks)
+        else:
+            add_column(scratch, COLUMN_BLOCKS, number, 0, place.first_entry + i, 0, blocks)
+        add_column(scratch, COLUMN_BOUGHT, number, 0, place.first_entry + i,
+                   -scratch.run_base[entry.run], minimum(most, contender.cap * bought))
+        if contender.get > 1:
+            add_column(scratch, COLUMN_FREE, number, 0, place.first_entry + i, entry.worth,
+                       minimum(most, contender.cap * contender.get))
 
 
 cdef void add_columns(scratch_t *scratch, uint32_t number) noexcept nogil:
     """Columns of a contender: its applications first, then places, runs in canonical order."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender = &contest.contenders[number]
-    cdef place_t *place = &contest.places[contender.first_place]
+    cdef place_t *place
     cdef const fitting_t *entry
     cdef int64_t cost = -contender.price_parts
     cdef int64_t best[8]
@@ -367,6 +679,9 @@ cdef void add_columns(scratch_t *scratch, uint32_t number) noexcept nogil:
     cdef uint32_t p, i
     scratch.search.first_column[number] = scratch.lp.column_count
     scratch.search.times_column[number] = NONE_32
+    if contender.kind == CONTEND_CHEAPEST:
+        add_cheapest_columns(scratch, number)
+        return
     for p in range(contender.place_count):
         best[p] = 0
         place = &contest.places[contender.first_place + p]
@@ -378,24 +693,15 @@ cdef void add_columns(scratch_t *scratch, uint32_t number) noexcept nogil:
     if contender.kind == CONTEND_APPLICATIONS:
         scratch.search.times_column[number] = add_column(
             scratch, COLUMN_TIMES, number, 0, 0, cost, contender.cap)
-    elif contender.kind == CONTEND_CHEAPEST and contender.get > 1:
-        scratch.search.times_column[number] = add_column(
-            scratch, COLUMN_TIMES, number, 0, 0, 0, contender.cap)
     for p in range(contender.place_count):
         place = &contest.places[contender.first_place + p]
         for i in range(place.entry_count):
             entry = &contest.entries[place.first_entry + i]
             most = demand_of(scratch, contender, place, entry.run)
-            if contender.kind == CONTEND_CHEAPEST:
-                add_column(scratch, COLUMN_FREE, number, p, place.first_entry + i, entry.worth,
-                           minimum(most, contender.cap * contender.get))
-                add_column(scratch, COLUMN_BOUGHT, number, p, place.first_entry + i, 0,
-                           minimum(most, contender.cap * (place.count - contender.get)))
-            else:
-                if entry.group != NONE_32:
-                    most = minimum(most, contest.group_caps[entry.group])
-                add_column(scratch, COLUMN_UNITS, number, p, place.first_entry + i,
-                           entry.worth - best[p], most)
+            if entry.group != NONE_32:
+                most = minimum(most, contest.group_caps[entry.group])
+            add_column(scratch, COLUMN_UNITS, number, p, place.first_entry + i,
+                       entry.worth - best[p], most)
 
 
 cdef void add_group_rows(scratch_t *scratch, const place_t *place,
@@ -424,7 +730,7 @@ cdef void add_rows(scratch_t *scratch, uint32_t number) noexcept nogil:
     cdef lp_t *lp = &scratch.lp
     cdef uint32_t column = scratch.search.first_column[number]
     cdef uint32_t times = scratch.search.times_column[number]
-    cdef int64_t most
+    cdef uint32_t stride
     cdef uint32_t p, i
     scratch.search.total_row[number] = NONE_32
     if contender.kind == CONTEND_APPLICATIONS:
@@ -437,94 +743,149 @@ cdef void add_rows(scratch_t *scratch, uint32_t number) noexcept nogil:
                 column += 1
             lp_add_row(lp, 0, LP_UNBOUNDED)
         return
+    stride = 1 if contender.kind == CONTEND_UNITS else stride_of(contender)
+    for i in range(place.entry_count):
+        lp_add_nonzero(lp, column + stride * i, 1)
+    scratch.search.total_row[number] = lp_add_row(lp, contender.cap, contender.cap)
     if contender.kind == CONTEND_UNITS:
-        for i in range(place.entry_count):
-            lp_add_nonzero(lp, column + i, 1)
-        scratch.search.total_row[number] = lp_add_row(lp, contender.cap, contender.cap)
         add_group_rows(scratch, place, column)
         return
-    if times != NONE_32:
-        column += 1
-    most = contender.cap * contender.get
-    for i in range(place.entry_count):
-        lp_add_nonzero(lp, column + 2 * i, 1)
-    scratch.search.total_row[number] = lp_add_row(lp, most, most)
-    add_prefix_row(scratch, number, place.entry_count)
-    if times != NONE_32:
+    add_bought_row(scratch, number, place.entry_count)
+    if contender.get > 1:
         for i in range(place.entry_count):
-            lp_add_nonzero(lp, column + 2 * i, 1)
-        lp_add_nonzero(lp, times, -contender.get)
+            lp_add_nonzero(lp, column + stride * i, -contender.get)
+            lp_add_nonzero(lp, column + stride * i + 2, 1)
         lp_add_row(lp, 0, 0)
 
 
-cdef uint32_t first_free_column(const scratch_t *scratch, uint32_t number) noexcept nogil:
-    """Of a cheapest-free contender: then free and bought columns alternate."""
-    return scratch.search.first_column[number] + (
-        scratch.search.times_column[number] != NONE_32)
-
-
-cdef void add_prefix_row(scratch_t *scratch, uint32_t number, uint32_t length) noexcept nogil:
-    """Free units among the dearest runs need as many bought ones among the same."""
+cdef void add_bought_row(scratch_t *scratch, uint32_t number, uint32_t length) noexcept nogil:
+    """Blocks among the dearest runs need their bought units among the same."""
     cdef contender_t *contender = &scratch.contest.contenders[number]
     cdef int64_t count = scratch.contest.places[contender.first_place].count
-    cdef uint32_t column = first_free_column(scratch, number)
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t stride = stride_of(contender)
     cdef uint32_t i
     for i in range(length):
-        lp_add_nonzero(&scratch.lp, column + 2 * i, count - contender.get)
-        lp_add_nonzero(&scratch.lp, column + 2 * i + 1, -contender.get)
+        lp_add_nonzero(&scratch.lp, column + stride * i, count - contender.get)
+        lp_add_nonzero(&scratch.lp, column + stride * i + 1, -1)
     lp_add_row(&scratch.lp, 0, LP_UNBOUNDED)
 
 
-cdef uint32_t add_broken_prefixes(scratch_t *scratch) noexcept nogil:
-    """Add, for each cheapest-free contender, the prefix row that is broken most. Returns rows."""
+cdef void add_free_row(scratch_t *scratch, uint32_t number, uint32_t length) noexcept nogil:
+    """Free units among the dearest runs belong to blocks that are free from there on."""
+    cdef contender_t *contender = &scratch.contest.contenders[number]
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t i
+    for i in range(length):
+        lp_add_nonzero(&scratch.lp, column + 3 * i, -contender.get)
+        lp_add_nonzero(&scratch.lp, column + 3 * i + 2, 1)
+    lp_add_row(&scratch.lp, 0, LP_UNBOUNDED)
+
+
+cdef void add_whole_row(scratch_t *scratch, uint32_t number, uint32_t length,
+                        int64_t most) noexcept nogil:
+    """No more blocks among the dearest runs than there are units for."""
+    cdef contender_t *contender = &scratch.contest.contenders[number]
+    cdef uint32_t stride = stride_of(contender)
+    cdef uint32_t i
+    for i in range(length):
+        lp_add_nonzero(&scratch.lp, scratch.search.first_column[number] + stride * i, 1)
+    lp_add_row(&scratch.lp, most, LP_UNBOUNDED)
+
+
+cdef uint32_t add_broken_prefix(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Add the prefix row of each kind that is broken most. Returns how many rows."""
     cdef contest_t *contest = &scratch.contest
-    cdef contender_t *contender
-    cdef double sum, worst
-    cdef uint32_t c, i, column, worst_length
-    cdef uint32_t added = 0
-    for c in range(contest.contender_count):
-        contender = &contest.contenders[c]
-        if contender.kind != CONTEND_CHEAPEST or not is_in(scratch, c):
+    cdef contender_t *contender = &contest.contenders[number]
+    cdef place_t *place = &contest.places[contender.first_place]
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t stride = stride_of(contender)
+    # A block of one free unit lies wholly among them; of several only its bought units must.
+    cdef int64_t each = place.count if contender.get == 1 else place.count - contender.get
+    cdef int64_t units = 0
+    cdef int64_t worst_most = 0
+    cdef double worst[3]
+    cdef uint32_t length[3]
+    cdef double blocks = 0.0
+    cdef double bought = 0.0
+    cdef double free = 0.0
+    cdef uint32_t i
+    for i in range(3):
+        worst[i] = 1e-6
+        length[i] = 0
+    for i in range(place.entry_count):
+        blocks += lp_value_of(&scratch.lp, column + stride * i)
+        bought += lp_value_of(&scratch.lp, column + stride * i + 1)
+        units += scratch.run_left[contest.entries[place.first_entry + i].run]
+        if blocks * <double>(place.count - contender.get) - bought > worst[0]:
+            worst[0] = blocks * <double>(place.count - contender.get) - bought
+            length[0] = i + 1
+        if blocks - <double>(units // each) > worst[1]:
+            worst[1] = blocks - <double>(units // each)
+            worst_most = units // each
+            length[1] = i + 1
+        if contender.get == 1:
             continue
-        column = first_free_column(scratch, c)
-        sum = 0.0
-        worst = 1e-6
-        worst_length = 0
-        for i in range(contest.places[contender.first_place].entry_count):
-            sum += lp_value_of(&scratch.lp, column + 2 * i) * <double>(
-                contest.places[contender.first_place].count - contender.get)
-            sum -= lp_value_of(&scratch.lp, column + 2 * i + 1) * <double>contender.get
-            if sum > worst:
-                worst = sum
-                worst_length = i + 1
-        scratch.steps += contest.places[contender.first_place].entry_count
-        if worst_length > 0:
-            add_prefix_row(scratch, c, worst_length)
-            added += 1
+        free += lp_value_of(&scratch.lp, column + stride * i + 2)
+        if free - blocks * <double>contender.get > worst[2]:
+            worst[2] = free - blocks * <double>contender.get
+            length[2] = i + 1
+    scratch.steps += place.entry_count
+    if length[0] > 0:
+        add_bought_row(scratch, number, length[0])
+    if length[1] > 0:
+        add_whole_row(scratch, number, length[1], worst_most)
+    if length[2] > 0:
+        add_free_row(scratch, number, length[2])
+    return (length[0] > 0) + (length[1] > 0) + (length[2] > 0)
+
+
+cdef uint32_t add_broken_prefixes(scratch_t *scratch) noexcept nogil:
+    cdef uint32_t added = 0
+    cdef uint32_t c
+    for c in range(scratch.contest.contender_count):
+        if scratch.contest.contenders[c].kind == CONTEND_CHEAPEST and is_in(scratch, c):
+            added += add_broken_prefix(scratch, c)
     return added
 
 
-cdef bint is_in(const scratch_t *scratch, uint32_t number) noexcept nogil:
-    """Whether a contender takes part in the component that is searched."""
-    return scratch.contest.contenders[number].component == scratch.search.component and \
-        scratch.contest.contenders[number].cap > 0
+cdef void add_run_row(scratch_t *scratch, uint32_t run) noexcept nogil:
+    """No more units than there are; nothing where no more can be wanted."""
+    cdef search_t *search = &scratch.search
+    cdef int64_t wanted = 0
+    cdef uint32_t column = scratch.run_column[run]
+    while column != NONE_32:
+        wanted += scratch.lp.upper[column]
+        column = search.columns[column].next_of_run
+    if wanted <= scratch.run_left[run]:
+        return
+    column = scratch.run_column[run]
+    while column != NONE_32:
+        lp_add_nonzero(&scratch.lp, column, 1)
+        column = search.columns[column].next_of_run
+    lp_add_row(&scratch.lp, scratch.run_left[run], LP_UNBOUNDED)
 
 
 cdef bint build_program(scratch_t *scratch) noexcept nogil:
-    """False when the component is too large for a tableau."""
+    """False when the part is too large for a tableau."""
     cdef contest_t *contest = &scratch.contest
-    cdef uint32_t c, r, column
+    cdef contender_t *contender
+    cdef uint32_t c, r, each
     cdef uint32_t columns = 0
     lp_begin(&scratch.lp)
     scratch.search.grain = 0
     for r in range(scratch.run_count):
         scratch.run_column[r] = NONE_32
     for c in range(contest.contender_count):
+        scratch.search.owner_row[c] = NONE_32
+        scratch.search.owner_most[c] = LP_UNBOUNDED
         if not is_in(scratch, c):
             continue
+        contender = &contest.contenders[c]
+        each = stride_of(contender) if contender.kind == CONTEND_CHEAPEST else 1
         columns += 1
-        for r in range(contest.contenders[c].place_count):
-            columns += 2 * contest.places[contest.contenders[c].first_place + r].entry_count
+        for r in range(contender.place_count):
+            columns += each * contest.places[contender.first_place + r].entry_count
         if columns > LP_COLUMNS_MAX:
             return False
         add_columns(scratch, c)
@@ -532,18 +893,10 @@ cdef bint build_program(scratch_t *scratch) noexcept nogil:
         if is_in(scratch, c):
             add_rows(scratch, c)
     for r in range(scratch.run_count):
-        column = scratch.run_column[r]
-        if column == NONE_32:
-            continue
-        if scratch.run_demand[r] <= scratch.run_left[r] and \
-                scratch.search.columns[column].kind == COLUMN_UNITS and \
-                scratch.search.columns[column].next_of_run == NONE_32:
-            continue
-        while column != NONE_32:
-            lp_add_nonzero(&scratch.lp, column, 1)
-            column = scratch.search.columns[column].next_of_run
-        lp_add_row(&scratch.lp, scratch.run_left[r], LP_UNBOUNDED)
+        if scratch.run_column[r] != NONE_32:
+            add_run_row(scratch, r)
     scratch.search.grain = maximum(1, scratch.search.grain)
+    scratch.steps += scratch.lp.nonzero_count
     return not scratch.lp.is_full
 
 
@@ -551,9 +904,21 @@ cdef bint build_program(scratch_t *scratch) noexcept nogil:
 
 
 cdef uint32_t node_of_run(scratch_t *scratch, uint32_t run) noexcept nogil:
-    if scratch.run_node[run] == 0:
-        scratch.run_node[run] = flow_add_node(&scratch.flow)
-        flow_add_arc(&scratch.flow, FLOW_SOURCE, scratch.run_node[run], scratch.run_left[run], 0, 0)
+    """The units of a run; those with an owner pass a node that counts them."""
+    cdef search_t *search = &scratch.search
+    cdef uint32_t owner = scratch.base_owner[run]
+    cdef uint32_t start = FLOW_SOURCE
+    if scratch.run_node[run] != 0:
+        return scratch.run_node[run]
+    if owner != NONE_32:
+        if search.owner_node[owner] == 0:
+            search.owner_node[owner] = flow_add_node(&scratch.flow)
+            search.owner_arc[owner] = flow_add_arc(
+                &scratch.flow, FLOW_SOURCE, search.owner_node[owner],
+                search.owner_most[owner], 0, 0)
+        start = search.owner_node[owner]
+    scratch.run_node[run] = flow_add_node(&scratch.flow)
+    flow_add_arc(&scratch.flow, start, scratch.run_node[run], scratch.run_left[run], 0, 0)
     return scratch.run_node[run]
 
 
@@ -608,37 +973,47 @@ cdef void flow_applications(scratch_t *scratch, uint32_t number, int64_t times) 
                 contest.entries[place.first_entry + i].worth, place.is_rewarded)
 
 
-cdef bint flow_cheapest(scratch_t *scratch, uint32_t number, const int64_t *whole) noexcept nogil:
-    """Free units go straight to the sink; each block that begins at a run asks for its bought units
-    from that run or a dearer one, along a chain. False when the free units make no whole blocks."""
+cdef int64_t flow_cheapest(scratch_t *scratch, uint32_t number,
+                           const int64_t *whole) noexcept nogil:
+    """Blocks that begin to be free at a run ask for bought units from that run or dearer ones and
+    for free units from that run or cheaper ones, along two chains. Returns the blocks."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender = &contest.contenders[number]
     cdef place_t *place = &contest.places[contender.first_place]
-    cdef uint32_t column = first_free_column(scratch, number)
-    cdef uint32_t link = 0
-    cdef uint32_t before = 0
-    cdef int64_t free = 0
-    cdef int64_t blocks = 0
-    cdef int64_t now
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t stride = stride_of(contender)
+    cdef uint32_t bought = 0
+    cdef uint32_t free = 0
+    cdef uint32_t before, free_before_it
+    cdef int64_t total = 0
+    cdef int64_t blocks
     cdef uint32_t i, entry
     for i in range(place.entry_count):
         entry = place.first_entry + i
-        free += whole[column + 2 * i]
-        now = (free + contender.get - 1) // contender.get
-        scratch.entry_arc[entry] = entry_arc(
-            scratch, entry, FLOW_SINK, whole[column + 2 * i],
-            FLOW_MUST + contest.entries[entry].worth, True)
-        if whole[column + 2 * i] > scratch.run_left[contest.entries[entry].run]:
-            return False
-        before = link
-        link = flow_add_node(&scratch.flow)
+        blocks = whole[column + stride * i]
+        total += blocks
+        before = bought
+        bought = flow_add_node(&scratch.flow)
+        free_before_it = free
+        free = FLOW_SINK
+        if contender.get > 1:
+            free = flow_add_node(&scratch.flow)
+            flow_add_arc(&scratch.flow, free, FLOW_SINK, blocks * contender.get, FLOW_MUST, 0)
         if i > 0:
-            flow_add_arc(&scratch.flow, before, link, LP_UNBOUNDED, 0, 0)
-        scratch.bought_arc[entry] = entry_arc(scratch, entry, link, LP_UNBOUNDED, 0, False)
-        flow_add_arc(&scratch.flow, link, FLOW_SINK,
-                     (now - blocks) * (place.count - contender.get), FLOW_MUST, 0)
-        blocks = now
-    return free % contender.get == 0 and blocks <= contender.cap
+            flow_add_arc(&scratch.flow, before, bought, LP_UNBOUNDED, 0, 0)
+            if contender.get > 1:
+                flow_add_arc(&scratch.flow, free, free_before_it, LP_UNBOUNDED, 0, 0)
+        scratch.entry_arc[entry] = entry_arc(
+            scratch, entry, free, blocks if contender.get == 1 else LP_UNBOUNDED,
+            contest.entries[entry].worth + (FLOW_MUST if contender.get == 1 else 0), True)
+        if contender.get == 1 and blocks > scratch.run_left[contest.entries[entry].run]:
+            return LP_UNBOUNDED
+        scratch.bought_arc[entry] = entry_arc(
+            scratch, entry, bought, LP_UNBOUNDED,
+            -scratch.run_base[contest.entries[entry].run], False)
+        flow_add_arc(&scratch.flow, bought, FLOW_SINK,
+                     blocks * (place.count - contender.get), FLOW_MUST, 0)
+    return total
 
 
 cdef int64_t least_times(const scratch_t *scratch, uint32_t number) noexcept nogil:
@@ -647,35 +1022,48 @@ cdef int64_t least_times(const scratch_t *scratch, uint32_t number) noexcept nog
         scratch.lp.upper[lp_slack(scratch.search.total_row[number])]
 
 
-cdef int64_t transport(scratch_t *scratch, const int64_t *whole, bint is_final) noexcept nogil:
-    """Worth of the best units for whole counts; below any worth when there are none. The flow stays
-    for reading. When final, single units are as many as in best_times."""
+cdef bint build_flow(scratch_t *scratch, const int64_t *whole) noexcept nogil:
+    """The network for whole counts; False when it cannot hold."""
     cdef contest_t *contest = &scratch.contest
     cdef search_t *search = &scratch.search
     cdef contender_t *contender
-    cdef int64_t worth = 0
-    cdef int64_t gain
     cdef bint is_possible = True
-    cdef uint32_t c, arc
+    cdef uint32_t c
     flow_begin(&scratch.flow)
     for c in range(scratch.run_count):
         scratch.run_node[c] = 0
+    for c in range(contest.contender_count):
+        search.owner_node[c] = 0
     for c in range(contest.contender_count):
         if not is_in(scratch, c):
             continue
         contender = &contest.contenders[c]
         if contender.kind == CONTEND_CHEAPEST:
-            is_possible &= flow_cheapest(scratch, c, whole)
+            is_possible &= flow_cheapest(scratch, c, whole) <= contender.cap
         elif contender.kind == CONTEND_APPLICATIONS:
             flow_applications(scratch, c, whole[search.times_column[c]])
-            worth -= contender.price_parts * whole[search.times_column[c]]
-        elif is_final:
-            flow_units(scratch, c, search.best_times[c], search.best_times[c])
         else:
             flow_units(scratch, c, least_times(scratch, c), contender.cap)
-    if not is_possible or scratch.flow.is_full:
+    return is_possible and not scratch.flow.is_full
+
+
+cdef int64_t transport(scratch_t *scratch, const int64_t *whole) noexcept nogil:
+    """Worth of the best units for whole counts; below any worth when there are none or the steps
+    ran out. The flow stays for reading."""
+    cdef contest_t *contest = &scratch.contest
+    cdef int64_t worth = 0
+    cdef int64_t gain
+    cdef uint32_t c, arc
+    if not build_flow(scratch, whole):
         return -LP_UNBOUNDED
+    scratch.flow.step_limit = maximum(1, <int64_t>scratch.step_budget - <int64_t>(
+        scratch.steps + scratch.lp.steps))
     flow_solve(&scratch.flow)
+    if scratch.flow.is_cut:
+        return -LP_UNBOUNDED
+    for c in range(contest.contender_count):
+        if is_in(scratch, c) and contest.contenders[c].kind == CONTEND_APPLICATIONS:
+            worth -= contest.contenders[c].price_parts * whole[scratch.search.times_column[c]]
     arc = 2
     while arc < scratch.flow.arc_count:
         gain = scratch.flow.arcs[arc].gain
@@ -689,26 +1077,91 @@ cdef int64_t transport(scratch_t *scratch, const int64_t *whole, bint is_final) 
 
 
 cdef void count_trial(scratch_t *scratch) noexcept nogil:
-    """How often each contender applies in the flow at hand."""
+    """How often each contender applies in the flow at hand; of an owner, less what others take."""
     cdef contest_t *contest = &scratch.contest
     cdef search_t *search = &scratch.search
     cdef contender_t *contender
     cdef place_t *place
     cdef uint32_t c, i
     for c in range(contest.contender_count):
+        if search.is_owner[c]:
+            search.best_times[c] = 0
+            if search.owner_node[c] != 0:
+                search.best_times[c] = -flow_on(&scratch.flow, search.owner_arc[c])
         if not is_in(scratch, c):
             continue
         contender = &contest.contenders[c]
         place = &contest.places[contender.first_place]
+        search.best_times[c] = 0
         if contender.kind == CONTEND_APPLICATIONS:
-            search.trial_times[c] = search.trial[search.times_column[c]]
-            continue
-        search.trial_times[c] = 0
+            search.best_times[c] = search.trial[search.times_column[c]]
         for i in range(place.entry_count):
-            search.trial_times[c] += flow_on(&scratch.flow,
-                                             scratch.entry_arc[place.first_entry + i])
-        if contender.kind == CONTEND_CHEAPEST:
-            search.trial_times[c] //= contender.get
+            if contender.kind == CONTEND_UNITS:
+                search.best_times[c] += flow_on(&scratch.flow,
+                                                scratch.entry_arc[place.first_entry + i])
+            elif contender.kind == CONTEND_CHEAPEST:
+                search.best_times[c] += search.trial[
+                    search.first_column[c] + stride_of(contender) * i]
+
+
+cdef void keep_units(scratch_t *scratch, uint32_t contender, uint32_t place, uint32_t run,
+                     bint is_rewarded, int64_t units) noexcept nogil:
+    cdef allocation_t *kept = &scratch.search.kept[scratch.search.kept_count]
+    if units == 0:
+        return
+    if scratch.search.kept_count == SHARES_MAX:
+        scratch.contest.is_full = True
+        return
+    scratch.search.kept_count += 1
+    kept.contender = contender
+    kept.place = place
+    kept.run = run
+    kept.is_rewarded = is_rewarded
+    kept.units = units
+
+
+cdef void keep_flow(scratch_t *scratch) noexcept nogil:
+    """Remember the units of the flow at hand. Cheapest-free units are dealt out anew: of those
+    taken the last of each block are free."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender
+    cdef place_t *place
+    cdef int64_t units, free, at
+    cdef uint32_t c, p, i, entry, run
+    scratch.search.kept_count = 0
+    for c in range(contest.contender_count):
+        if not is_in(scratch, c):
+            continue
+        contender = &contest.contenders[c]
+        at = 0
+        for p in range(contender.place_count):
+            place = &contest.places[contender.first_place + p]
+            for i in range(place.entry_count):
+                entry = place.first_entry + i
+                run = contest.entries[entry].run
+                units = flow_on(&scratch.flow, scratch.entry_arc[entry])
+                free = units if place.is_rewarded else 0
+                if contender.kind == CONTEND_CHEAPEST:
+                    units += flow_on(&scratch.flow, scratch.bought_arc[entry])
+                    free = free_before(at + units, place.count, contender.get) - \
+                        free_before(at, place.count, contender.get)
+                    at += units
+                keep_units(scratch, c, p, run, True, free)
+                keep_units(scratch, c, p, run, False, units - free)
+
+
+cdef void allocate_kept(scratch_t *scratch) noexcept nogil:
+    cdef search_t *search = &scratch.search
+    cdef const allocation_t *kept
+    cdef uint32_t i
+    for i in range(scratch.contest.contender_count):
+        if is_in(scratch, i):
+            scratch.contest.contenders[i].times = search.best_times[i]
+    for i in range(search.kept_count):
+        kept = &search.kept[i]
+        allocate(&scratch.contest, kept.contender, kept.place, kept.run, kept.is_rewarded,
+                 kept.units)
+        scratch.run_left[kept.run] -= kept.units
 
 
 # ------------------------------------------------------------------ branch and bound ----------
@@ -719,23 +1172,21 @@ cdef uint64_t steps_taken(const scratch_t *scratch) noexcept nogil:
 
 
 cdef bint is_whole(const column_t *column) noexcept nogil:
-    return column.kind == COLUMN_TIMES or column.kind == COLUMN_FREE
+    return column.kind == COLUMN_TIMES or column.kind == COLUMN_BLOCKS
 
 
 cdef void try_trial(scratch_t *scratch) noexcept nogil:
     """Keep the trial if it is worth more than the incumbent."""
     cdef search_t *search = &scratch.search
-    cdef int64_t worth = transport(scratch, search.trial, False)
-    cdef uint32_t i
+    cdef int64_t worth = transport(scratch, search.trial)
     if worth <= search.incumbent_parts:
         return
-    count_trial(scratch)
     search.incumbent_parts = worth
     search.is_found = True
-    for i in range(scratch.lp.column_count):
-        search.best[i] = search.trial[i]
-    for i in range(scratch.contest.contender_count):
-        search.best_times[i] = search.trial_times[i]
+    if not search.is_probe:
+        search.box_count = 0
+    count_trial(scratch)
+    keep_flow(scratch)
 
 
 cdef bint round_trial(scratch_t *scratch) noexcept nogil:
@@ -753,36 +1204,41 @@ cdef bint round_trial(scratch_t *scratch) noexcept nogil:
     return were_whole
 
 
+cdef double minimum_double(double a, double b) noexcept nogil:
+    return a if a < b else b
+
+
 cdef void split_fraction(scratch_t *scratch) noexcept nogil:
-    """Branch on the whole number that is furthest from whole, applications before free units,
-    towards the nearer side."""
+    """Branch on the number whose both sides lose most by the first step of the simplex, towards the
+    side that loses less."""
     cdef search_t *search = &scratch.search
-    cdef double value, fraction, weight
-    cdef double best = 0.0
+    cdef lp_t *lp = &scratch.lp
+    cdef double value, fraction, weight, down, up
+    cdef double best = -1.0
     cdef int64_t floor
     cdef uint32_t i, first
     search.split_column = NONE_32
-    for i in range(scratch.lp.column_count):
-        if not is_whole(&search.columns[i]):
+    for i in range(lp.column_count):
+        if lp.row_of[i] < 0 or not is_whole(&search.columns[i]):
             continue
-        value = lp_value_of(&scratch.lp, i)
+        value = lp_value_of(lp, i)
         floor = <int64_t>(value + 1e-5)
         fraction = value - <double>floor
-        weight = minimum_double(fraction, 1.0 - fraction)
-        if search.columns[i].kind == COLUMN_TIMES:
-            weight += 1.0
-        if weight > best and fraction > 1e-5:
+        if fraction < 1e-5:
+            continue
+        down = lp_penalty(lp, lp.row_of[i], 1, fraction)
+        up = lp_penalty(lp, lp.row_of[i], -1, 1.0 - fraction)
+        weight = minimum_double(down, up)
+        weight += minimum_double(down + up, 1e9) / 64.0
+        weight += minimum_double(fraction, 1.0 - fraction) / 1024.0
+        if weight > best:
             best = weight
             search.split_column = i
-            first = fraction < 0.5
-            search.split_lower[1 - first] = scratch.lp.lower[i]
+            first = down <= up if down != up else fraction < 0.5
+            search.split_lower[1 - first] = lp.lower[i]
             search.split_upper[1 - first] = floor
             search.split_lower[first] = floor + 1
-            search.split_upper[first] = scratch.lp.upper[i]
-
-
-cdef double minimum_double(double a, double b) noexcept nogil:
-    return a if a < b else b
+            search.split_upper[first] = lp.upper[i]
 
 
 cdef void split_whole(scratch_t *scratch) noexcept nogil:
@@ -809,6 +1265,56 @@ cdef void split_whole(scratch_t *scratch) noexcept nogil:
         return
 
 
+cdef int64_t least_wanted(const search_t *search) noexcept nogil:
+    """Solutions worth less are not looked for. Those as good as the incumbent stay, for ties."""
+    return search.incumbent_parts + 1 if search.is_probe else search.incumbent_parts
+
+
+cdef bint narrow(scratch_t *scratch) noexcept nogil:
+    """Take from every column the values that the last bound proves useless. Exact. Returns whether
+    the trail had room."""
+    cdef search_t *search = &scratch.search
+    cdef lp_t *lp = &scratch.lp
+    cdef trail_entry_t *entry
+    cdef int64_t room
+    cdef uint32_t i
+    for i in range(lp.column_count):
+        if lp.lower[i] == lp.upper[i]:
+            continue
+        room = lp_room(lp, i, least_wanted(search))
+        if room >= lp.upper[i] - lp.lower[i]:
+            continue
+        if search.frame_count > 0:
+            if search.trail_count == TRAIL_MAX:
+                return False
+            entry = &search.trail[search.trail_count]
+            search.trail_count += 1
+            entry.column = i
+            entry.lower = lp.lower[i]
+            entry.upper = lp.upper[i]
+        if lp_is_from_upper(lp, i):
+            lp.lower[i] = lp.upper[i] - room
+        else:
+            lp.upper[i] = lp.lower[i] + room
+    lp.steps += lp.column_count
+    return True
+
+
+cdef void keep_box(scratch_t *scratch) noexcept nogil:
+    """Remember a node closed at the worth of the incumbent: it may hold other solutions as good."""
+    cdef search_t *search = &scratch.search
+    cdef uint32_t i
+    if search.is_probe or search.node_bound != search.incumbent_parts:
+        return
+    if search.box_count < BOXES_MAX:
+        narrow(scratch)
+        for i in range(scratch.lp.column_count):
+            search.box_lower[search.box_count][i] = scratch.lp.lower[i]
+            search.box_upper[search.box_count][i] = scratch.lp.upper[i]
+        scratch.steps += scratch.lp.column_count
+    search.box_count = <uint32_t>minimum(search.box_count + 1, BOXES_MAX + 1)
+
+
 cdef bint is_closed_by_bound(scratch_t *scratch, uint32_t status) noexcept nogil:
     """The proof in whole numbers that nothing better lies below this node."""
     cdef search_t *search = &scratch.search
@@ -821,6 +1327,7 @@ cdef bint is_closed_by_bound(scratch_t *scratch, uint32_t status) noexcept nogil
             search.node_bound = minimum(search.node_bound,
                                         search.frames[search.frame_count - 1].bound_parts)
         if search.node_bound <= search.incumbent_parts:
+            keep_box(scratch)
             return True
         if status != LP_INFEASIBLE or tries == 3:
             return False
@@ -835,47 +1342,63 @@ cdef void leave_open(search_t *search, int64_t bound) noexcept nogil:
     search.open_bound = maximum(search.open_bound, bound)
 
 
-cdef bint solve_node(scratch_t *scratch) noexcept nogil:
-    """True when the node must be split at split_column; False when it is closed."""
+cdef bint relax_node(scratch_t *scratch) noexcept nogil:
+    """Solve the linear program of a node. True when it is still open and at its optimum."""
     cdef search_t *search = &scratch.search
     cdef lp_t *lp = &scratch.lp
     cdef double cutoff
     cdef uint32_t status
     cdef uint64_t limit
-    search.split_column = NONE_32
     while True:
         limit = scratch.step_budget - minimum(<int64_t>scratch.step_budget,
                                               <int64_t>(scratch.steps + scratch.flow.steps))
         cutoff = <double>(search.incumbent_parts + search.grain) / PARTS_PER_MINOR - 1e-6
         status = lp_solve(lp, cutoff, limit)
-        if is_closed_by_bound(scratch, status):
-            return False
         if status == LP_CUT:
-            status = lp_solve(lp, -1e300, limit)
             if is_closed_by_bound(scratch, status):
                 return False
-        if status != LP_OPTIMAL:
-            leave_open(search, search.node_bound)
+            status = lp_solve(lp, -1e300, limit)
+        if status == LP_OPTIMAL and not lp.is_full and add_broken_prefixes(scratch) > 0:
+            continue
+        if is_closed_by_bound(scratch, status):
             return False
-        if add_broken_prefixes(scratch) == 0:
-            break
-        if lp.is_full:
-            leave_open(search, search.node_bound)
-            return False
+        if status == LP_OPTIMAL and not lp.is_full:
+            return True
+        leave_open(search, search.node_bound)
+        return False
+
+
+cdef bint solve_node(scratch_t *scratch) noexcept nogil:
+    """True when the node must be split at split_column; False when it is closed."""
+    cdef search_t *search = &scratch.search
+    cdef bint were_whole
+    search.split_column = NONE_32
+    if not relax_node(scratch):
+        return False
     search.node_count += 1
-    if round_trial(scratch):
+    were_whole = round_trial(scratch)
+    if were_whole or (not search.is_probe and search.node_count % 16 == 1):
         try_trial(scratch)
         if (search.is_found and search.is_probe) or is_closed_by_bound(scratch, LP_OPTIMAL):
             return False
-        split_whole(scratch)
-    else:
-        if not search.is_probe and search.node_count % 16 == 1:
-            make_whole_blocks(scratch)
-            try_trial(scratch)
+    narrow(scratch)
+    if search.frame_count == 0 and not search.is_probe:
+        search.root_bound = search.node_bound
+        search.root_incumbent = search.incumbent_parts
+        lp_drop_fixed(&scratch.lp)
+    if not were_whole:
         split_fraction(scratch)
-        if search.split_column == NONE_32:
-            split_whole(scratch)
-    return search.split_column != NONE_32
+    if search.split_column == NONE_32:
+        split_whole(scratch)
+    if search.split_column != NONE_32:
+        return True
+    if scratch.flow.is_cut:
+        leave_open(search, search.node_bound)
+    else:
+        # Every number is fixed and the flow was the best of them: no bound is needed.
+        search.node_bound = search.incumbent_parts
+        keep_box(scratch)
+    return False
 
 
 cdef void set_bounds(scratch_t *scratch, uint32_t column, int64_t lower,
@@ -884,12 +1407,23 @@ cdef void set_bounds(scratch_t *scratch, uint32_t column, int64_t lower,
     scratch.lp.upper[column] = upper
 
 
+cdef void widen(scratch_t *scratch, uint32_t trail_count) noexcept nogil:
+    """Undo what was narrowed since the trail was so long."""
+    cdef search_t *search = &scratch.search
+    cdef const trail_entry_t *entry
+    while search.trail_count > trail_count:
+        search.trail_count -= 1
+        entry = &search.trail[search.trail_count]
+        set_bounds(scratch, entry.column, entry.lower, entry.upper)
+
+
 cdef bint back_track(scratch_t *scratch) noexcept nogil:
     """Go to the next branch that was not tried; False when there is none."""
     cdef search_t *search = &scratch.search
     cdef frame_t *frame
     while search.frame_count > 0:
         frame = &search.frames[search.frame_count - 1]
+        widen(scratch, frame.trail_count)
         if not frame.is_second and search.is_proven and not (search.is_found and search.is_probe):
             frame.is_second = True
             set_bounds(scratch, frame.column, frame.other_lower, frame.other_upper)
@@ -901,13 +1435,35 @@ cdef bint back_track(scratch_t *scratch) noexcept nogil:
     return False
 
 
+cdef bint starts_over(scratch_t *scratch) noexcept nogil:
+    """Go back to the root when a much better incumbent lets it drop more columns there: all nodes
+    to come are cheaper. What was closed is searched again."""
+    cdef search_t *search = &scratch.search
+    cdef const frame_t *frame
+    cdef int64_t gap = search.root_bound - search.root_incumbent
+    if search.is_probe or search.frame_count == 0 or search.restart_count == RESTARTS_MAX or \
+            not search.is_proven or \
+            search.root_bound - search.incumbent_parts > gap - gap // 4:
+        return False
+    search.restart_count += 1
+    while search.frame_count > 0:
+        search.frame_count -= 1
+        frame = &search.frames[search.frame_count]
+        widen(scratch, frame.trail_count)
+        set_bounds(scratch, frame.column, frame.lower, frame.upper)
+    search.box_count = 0
+    return True
+
+
 cdef void branch(scratch_t *scratch) noexcept nogil:
     """Search everything worth more than the incumbent; depth first, one tableau. A bound that could
     not be proven ends the search with is_proven false."""
     cdef search_t *search = &scratch.search
     cdef frame_t *frame
     search.frame_count = 0
+    search.trail_count = 0
     search.node_count = 0
+    search.restart_count = 0
     search.is_found = False
     search.is_proven = True
     search.open_bound = search.incumbent_parts
@@ -921,6 +1477,7 @@ cdef void branch(scratch_t *scratch) noexcept nogil:
                 frame.column = search.split_column
                 frame.is_second = False
                 frame.bound_parts = search.node_bound
+                frame.trail_count = search.trail_count
                 frame.lower = scratch.lp.lower[frame.column]
                 frame.upper = scratch.lp.upper[frame.column]
                 frame.other_lower = search.split_lower[1]
@@ -929,153 +1486,234 @@ cdef void branch(scratch_t *scratch) noexcept nogil:
                 continue
         if steps_taken(scratch) > scratch.step_budget:
             search.is_proven = False
+        if starts_over(scratch):
+            continue
         if not back_track(scratch):
             return
 
 
+# ------------------------------------------------------------------ ties ----------------------
+
+
+cdef void count_owned(scratch_t *scratch, uint32_t owner) noexcept nogil:
+    """Add the row that counts what others take of an owner's runs, if they can."""
+    cdef uint32_t first = scratch.lp.nonzero_count
+    cdef uint32_t r, column
+    for r in range(scratch.run_count):
+        if scratch.base_owner[r] != owner:
+            continue
+        column = scratch.run_column[r]
+        while column != NONE_32:
+            lp_add_nonzero(&scratch.lp, column, -1)
+            column = scratch.search.columns[column].next_of_run
+    if scratch.lp.nonzero_count > first:
+        scratch.search.owner_row[owner] = lp_add_row(&scratch.lp, 0, LP_UNBOUNDED)
+
+
 cdef void ask_for(scratch_t *scratch, uint32_t number, int64_t times) noexcept nogil:
-    """From now on a contender applies at least so often."""
+    """A contender applies at least so often; others take at most -times of an owner's runs."""
+    cdef search_t *search = &scratch.search
     cdef contender_t *contender = &scratch.contest.contenders[number]
-    cdef uint32_t row
+    cdef uint32_t column = search.times_column[number]
+    if search.is_owner[number]:
+        scratch.lp.upper[lp_slack(search.owner_row[number])] = -times
+        search.owner_most[number] = -times
+    elif contender.kind == CONTEND_APPLICATIONS:
+        scratch.lp.lower[column] = maximum(scratch.lp.lower[column], times)
+    else:
+        scratch.lp.upper[lp_slack(search.total_row[number])] = contender.cap - times
+
+
+cdef int64_t most_in_box(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """How often a contender can apply at most inside the bounds as they stand."""
+    cdef const search_t *search = &scratch.search
+    cdef const contender_t *contender = &scratch.contest.contenders[number]
+    cdef const place_t *place = &scratch.contest.places[contender.first_place]
+    cdef uint32_t stride = 1
+    cdef int64_t most = 0
+    cdef uint32_t i, r
+    if search.is_owner[number]:
+        for r in range(scratch.run_count):
+            if scratch.base_owner[r] != number:
+                continue
+            i = scratch.run_column[r]
+            while i != NONE_32:
+                most -= scratch.lp.lower[i]
+                i = search.columns[i].next_of_run
+        return most
     if contender.kind == CONTEND_APPLICATIONS:
-        scratch.lp.lower[scratch.search.times_column[number]] = times
-        return
-    row = scratch.search.total_row[number]
-    scratch.lp.upper[lp_slack(row)] = (contender.cap - times) * (
-        contender.get if contender.kind == CONTEND_CHEAPEST else 1)
+        return scratch.lp.upper[search.times_column[number]]
+    if contender.kind == CONTEND_CHEAPEST:
+        stride = stride_of(contender)
+    for i in range(place.entry_count):
+        most += scratch.lp.upper[search.first_column[number] + stride * i]
+    return minimum(most, contender.cap)
+
+
+cdef bint enter_box(scratch_t *scratch, uint32_t box, uint32_t number,
+                    int64_t times) noexcept nogil:
+    """Bounds of a box with what the contenders before `number` have and it shall have; False when
+    that cannot be."""
+    cdef search_t *search = &scratch.search
+    cdef bint is_possible = True
+    cdef uint32_t c, i
+    for i in range(scratch.lp.column_count):
+        scratch.lp.lower[i] = search.box_lower[box][i]
+        scratch.lp.upper[i] = search.box_upper[box][i]
+    scratch.steps += scratch.lp.column_count
+    for c in range(number + 1):
+        if not (is_in(scratch, c) or search.owner_row[c] != NONE_32):
+            continue
+        is_possible &= most_in_box(scratch, c) >= (times if c == number else search.best_times[c])
+        ask_for(scratch, c, times if c == number else search.best_times[c])
+    return is_possible
+
+
+cdef bint find_as_good(scratch_t *scratch, uint32_t number, int64_t times) noexcept nogil:
+    """Look for a solution as good that applies a contender so often. is_proven tells whether an
+    answer of no is proven."""
+    cdef search_t *search = &scratch.search
+    cdef int64_t best = search.incumbent_parts
+    cdef bint is_proven = True
+    cdef uint32_t first = 0
+    cdef uint32_t count = search.box_count
+    cdef uint32_t box
+    if count == 0 or count > BOXES_MAX:
+        first = BOXES_MAX
+        count = BOXES_MAX + 1
+    search.is_found = False
+    for box in range(first, count):
+        if not enter_box(scratch, box, number, times):
+            continue
+        search.incumbent_parts = best - 1
+        branch(scratch)
+        search.incumbent_parts = best
+        is_proven &= search.is_proven
+        if search.is_found:
+            break
+    search.is_proven = is_proven
+    return search.is_found
 
 
 cdef void settle_ties(scratch_t *scratch) noexcept nogil:
-    """D3: among the best, the greatest counts in rank order. For each contender in turn a solution
-    as good is looked for that applies it once more, until it is proven that there is none."""
+    """D3: among the best, the greatest counts in rank order, an owner's being what others leave.
+    For each contender in turn a solution as good is looked for that applies it more often, until
+    it is proven that there is none."""
     cdef search_t *search = &scratch.search
-    cdef int64_t best = search.incumbent_parts
-    cdef int64_t times
+    cdef contest_t *contest = &scratch.contest
+    cdef int64_t most, times
     cdef uint32_t c
     search.is_probe = True
-    for c in range(scratch.contest.contender_count):
-        if not is_in(scratch, c):
+    for c in range(contest.contender_count):
+        if search.is_owner[c]:
+            count_owned(scratch, c)
+            if scratch.lp.is_full:
+                search.is_probe = False
+                return
+        elif not is_in(scratch, c):
             continue
-        while search.best_times[c] < scratch.contest.contenders[c].cap:
-            times = search.best_times[c]
-            ask_for(scratch, c, times + 1)
-            search.incumbent_parts = best - 1
-            branch(scratch)
-            search.incumbent_parts = best
-            if not search.is_found:
+        most = 0 if search.is_owner[c] else contest.contenders[c].cap
+        times = search.best_times[c] + 1
+        while search.best_times[c] < most:
+            if not find_as_good(scratch, c, times):
                 if not search.is_proven:
+                    search.is_probe = False
                     return
-                break
-        ask_for(scratch, c, search.best_times[c])
+                most = times - 1
+            # After a first success the rest is halved: counts may be large.
+            times = most - (most - search.best_times[c]) // 2
+    search.is_probe = False
 
 
-cdef void keep_flow(scratch_t *scratch) noexcept nogil:
-    """Allocate the units of the flow at hand. Cheapest-free units are dealt out anew: of those
-    taken the last of each block are free."""
-    cdef contest_t *contest = &scratch.contest
-    cdef contender_t *contender
-    cdef place_t *place
-    cdef int64_t units, free, at
-    cdef uint32_t c, p, i, entry
-    for c in range(contest.contender_count):
-        if not is_in(scratch, c):
-            continue
-        contender = &contest.contenders[c]
-        contender.times = scratch.search.best_times[c]
-        at = 0
-        for p in range(contender.place_count):
-            place = &contest.places[contender.first_place + p]
-            for i in range(place.entry_count):
-                entry = place.first_entry + i
-                units = flow_on(&scratch.flow, scratch.entry_arc[entry])
-                free = units if place.is_rewarded else 0
-                if contender.kind == CONTEND_CHEAPEST:
-                    units += flow_on(&scratch.flow, scratch.bought_arc[entry])
-                    free = free_before(at + units, place.count, contender.get) - \
-                        free_before(at, place.count, contender.get)
-                    at += units
-                allocate(contest, c, p, contest.entries[entry].run, True, free)
-                allocate(contest, c, p, contest.entries[entry].run, False, units - free)
-                scratch.run_left[contest.entries[entry].run] -= units
-
-
-cdef void make_whole_blocks(scratch_t *scratch) noexcept nogil:
-    """Take from a trial the free units that make no whole block, the cheapest first."""
-    cdef contest_t *contest = &scratch.contest
-    cdef search_t *search = &scratch.search
-    cdef contender_t *contender
-    cdef int64_t free, drop
-    cdef uint32_t c, i, column, length
-    for c in range(contest.contender_count):
-        contender = &contest.contenders[c]
-        if contender.kind != CONTEND_CHEAPEST or contender.get == 1 or not is_in(scratch, c):
-            continue
-        column = first_free_column(scratch, c)
-        length = contest.places[contender.first_place].entry_count
-        free = 0
-        for i in range(length):
-            free += search.trial[column + 2 * i]
-        free %= contender.get
-        i = length
-        while free > 0 and i > 0:
-            i -= 1
-            drop = minimum(free, search.trial[column + 2 * i])
-            search.trial[column + 2 * i] -= drop
-            free -= drop
-
-
-cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
-    """A first incumbent: what the contenders take one after the other, the one worth most first."""
+cdef void keep_turn(scratch_t *scratch, uint32_t first, int64_t worth) noexcept nogil:
+    """Make what the contenders took in turn the incumbent, and give it back."""
     cdef contest_t *contest = &scratch.contest
     cdef search_t *search = &scratch.search
     cdef allocation_t *allocation
+    cdef uint32_t i, owner
+    search.incumbent_parts = worth
+    for i in range(contest.contender_count):
+        search.best_times[i] = contest.contenders[i].times if is_in(scratch, i) else 0
+    for i in range(first, contest.allocation_count):
+        allocation = &contest.allocations[i]
+        keep_units(scratch, allocation.contender, allocation.place, allocation.run,
+                   allocation.is_rewarded, allocation.units)
+        owner = scratch.base_owner[allocation.run]
+        if owner != NONE_32:
+            search.best_times[owner] -= allocation.units
+        scratch.run_left[allocation.run] += allocation.units
+
+
+cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
+    """A first incumbent: what the contenders take one after the other, the one worth most next;
+    then the best units for the same counts."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef allocation_t *allocation
     cdef const column_t *column
     cdef int64_t unused = 0
+    cdef int64_t at = 0
+    cdef int64_t units
     cdef uint32_t first = contest.allocation_count
     cdef uint32_t c, i
-    for c in range(contest.contender_count):
-        search.kept_cap[c] = contest.contenders[c].cap
-    resolve_in_turn(scratch, search.component, &unused)
-    for c in range(contest.contender_count):
-        contest.contenders[c].cap = search.kept_cap[c]
+    cdef uint32_t last = NONE_32
+    keep_turn(scratch, first, resolve_in_turn(scratch, &unused))
     for i in range(scratch.lp.column_count):
         column = &search.columns[i]
-        search.trial[i] = contest.contenders[column.contender].times \
-            if column.kind == COLUMN_TIMES else 0
-        if column.kind != COLUMN_FREE:
+        contender = &contest.contenders[column.contender]
+        search.trial[i] = contender.times if column.kind == COLUMN_TIMES else 0
+        if column.kind != COLUMN_BLOCKS:
             continue
+        if column.contender != last:
+            last = column.contender
+            at = 0
+        units = 0
         for c in range(first, contest.allocation_count):
             allocation = &contest.allocations[c]
-            if allocation.contender == column.contender and allocation.run == column.run and \
-                    allocation.is_rewarded:
-                search.trial[i] += allocation.units
-    for i in range(first, contest.allocation_count):
-        scratch.run_left[contest.allocations[i].run] += contest.allocations[i].units
+            if allocation.contender == column.contender and allocation.run == column.run:
+                units += allocation.units
+        search.trial[i] = blocks_before(at + units, contender, contest) - \
+            blocks_before(at, contender, contest)
+        at += units
     contest.allocation_count = first
     scratch.steps += scratch.lp.column_count
     try_trial(scratch)
 
 
-cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
-                               int64_t *bound) noexcept nogil:
-    """Search one component; returns the worth and sets what could be had at most."""
+cdef int64_t blocks_before(int64_t units, const contender_t *contender,
+                           const contest_t *contest) noexcept nogil:
+    """Blocks whose first free unit is among the first `units` of a sequence of blocks."""
+    cdef int64_t count = contest.places[contender.first_place].count
+    return units // count + (units % count > count - contender.get)
+
+
+cdef void keep_root(scratch_t *scratch) noexcept nogil:
     cdef search_t *search = &scratch.search
-    cdef int64_t worth
     cdef uint32_t i
-    search.component = component
+    for i in range(scratch.lp.column_count):
+        search.box_lower[BOXES_MAX][i] = scratch.lp.lower[i]
+        search.box_upper[BOXES_MAX][i] = scratch.lp.upper[i]
+
+
+cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noexcept nogil:
+    """Search contenders that want the same units; returns the worth and sets what could be had at
+    most."""
+    cdef search_t *search = &scratch.search
+    cdef uint32_t i
+    search.component = part
     if not build_program(scratch):
-        return resolve_in_turn(scratch, component, bound)
+        return resolve_in_turn(scratch, bound)
     search.is_probe = False
     search.is_found = False
-    search.incumbent_parts = -1
-    for i in range(scratch.lp.column_count):
-        search.trial[i] = 0
-    try_trial(scratch)
-    INVARIANT(search.is_found or scratch.flow.is_full)
-    if scratch.flow.is_full:
-        return resolve_in_turn(scratch, component, bound)
+    search.box_count = 0
+    search.kept_count = 0
     try_in_turn(scratch)
+    if scratch.flow.is_full:
+        return resolve_in_turn(scratch, bound)
     branch(scratch)
+    # The bounds of the root stay narrowed: outside them nothing is as good as the best.
+    keep_root(scratch)
     bound[0] = search.incumbent_parts
     if search.is_proven:
         settle_ties(scratch)
@@ -1083,12 +1721,65 @@ cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
         bound[0] = 0
         for i in range(scratch.contest.contender_count):
             if is_in(scratch, i):
-                bound[0] += scratch.contest.contenders[i].alone_parts
+                bound[0] += maximum(0, alone_bound(scratch, i))
         bound[0] = maximum(minimum(bound[0], search.open_bound), search.incumbent_parts)
-    worth = transport(scratch, search.best, True)
-    INVARIANT(worth == search.incumbent_parts)
-    keep_flow(scratch)
+    allocate_kept(scratch)
     return search.incumbent_parts
+
+
+cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
+                               int64_t *bound) noexcept nogil:
+    """Reduce a component, then answer each part that is left of it."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender
+    cdef int64_t base = reduce(scratch, component)
+    cdef int64_t worth = base
+    cdef int64_t part_bound = 0
+    cdef uint32_t c, other, size
+    bound[0] = base
+    find_parts(scratch, component)
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if contender.component != component or contender.cap == 0 or \
+                scratch.search.part[c] != c:
+            continue
+        size = 0
+        for other in range(c, contest.contender_count):
+            size += contest.contenders[other].component == component and \
+                scratch.search.part[other] == c and contest.contenders[other].cap > 0
+        if size == 1 and not contender.is_tangled:
+            part_bound = contender.alone_parts
+            worth += alone(scratch, c, True)
+        else:
+            worth += search_part(scratch, c, &part_bound)
+        bound[0] += part_bound
+    give_to_owners(scratch, component)
+    return worth
+
+
+cdef void begin_resolve(scratch_t *scratch) noexcept nogil:
+    cdef contest_t *contest = &scratch.contest
+    cdef uint32_t c
+    contest.allocation_count = 0
+    contest.component_count = 0
+    contest.worth_parts = 0
+    contest.bound_parts = 0
+    for c in range(scratch.run_count):
+        scratch.run_left[c] = scratch.runs[c].count
+        scratch.run_base[c] = 0
+        scratch.base_owner[c] = NONE_32
+        if scratch.runs[c].taken and not contest.sees_taken:
+            scratch.run_left[c] = 0
+    for c in range(contest.contender_count):
+        scratch.search.is_owner[c] = False
+        contest.contenders[c].times = 0
+        trim(scratch, &contest.contenders[c])
+        contest.contenders[c].is_qualified = contest.contenders[c].cap > 0
+        contest.contenders[c].alone_parts = 0
+        contest.contenders[c].is_tangled = 0
+    find_parts(scratch, NONE_32)
+    for c in range(contest.contender_count):
+        contest.contenders[c].component = scratch.search.part[c]
 
 
 cdef void resolve_contest(scratch_t *scratch) noexcept nogil:
@@ -1096,19 +1787,7 @@ cdef void resolve_contest(scratch_t *scratch) noexcept nogil:
     cdef contender_t *contender
     cdef int64_t bound = 0
     cdef uint32_t c, other, size
-    contest.allocation_count = 0
-    contest.component_count = 0
-    contest.worth_parts = 0
-    contest.bound_parts = 0
-    for c in range(scratch.run_count):
-        scratch.run_left[c] = scratch.runs[c].count
-        if scratch.runs[c].taken and not contest.sees_taken:
-            scratch.run_left[c] = 0
-    for c in range(contest.contender_count):
-        contest.contenders[c].times = 0
-        trim(scratch, &contest.contenders[c])
-        contest.contenders[c].is_qualified = contest.contenders[c].cap > 0
-    find_components(scratch)
+    begin_resolve(scratch)
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
         if contender.cap == 0 or contender.component != c:

@@ -286,11 +286,6 @@ int64_t sold_discount_minor(const session_t *session, uint32_t line)
     return 0;
 }
 
-static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
-{
-    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
-}
-
 /* Opens the provisional account of an issued card at its first sale. */
 static status_t move_provisional(session_t *session, entry_builder_t *entry)
 {

@@ -80,6 +80,10 @@ typedef struct work_run {
 #define CONTEND_APPLICATIONS 2 /* `count` units of each place an application */
 #define CONTEND_CHEAPEST 3     /* blocks of `count` units, the cheapest `get` are rewarded */
 
+#define TANGLED_PLACES 1       /* its own places want the same units */
+#define TANGLED_BASE 2         /* what it buys has another use */
+#define TANGLED_TIES 4         /* an application is worth no more than another use of its units */
+
 /* A run in a place of a contender, and what one unit is worth there, in parts. */
 typedef struct fitting {
     int64_t worth;
@@ -107,7 +111,7 @@ typedef struct contender {
     int64_t times;            /* answer: applications; CONTEND_UNITS: units */
     int64_t alone_parts;      /* most that it is worth with all units to itself */
     uint32_t component;
-    uint32_t is_tangled;      /* its own places want the same units */
+    uint32_t is_tangled;      /* TANGLED_: it has no closed form */
     uint32_t is_qualified;    /* answer: there are units for an application */
     uint32_t reserved;
 } contender_t;
@@ -143,8 +147,9 @@ typedef struct contest {
 /* What a column of the linear program stands for. */
 #define COLUMN_UNITS 1
 #define COLUMN_TIMES 2
-#define COLUMN_FREE 3
+#define COLUMN_BLOCKS 3   /* blocks of a cheapest-free offer whose first free unit is here */
 #define COLUMN_BOUGHT 4
+#define COLUMN_FREE 5     /* free units, where a block has several of them */
 
 typedef struct column {
     uint32_t kind;            /* COLUMN_ */
@@ -163,9 +168,24 @@ typedef struct frame {
     int64_t other_lower;
     int64_t other_upper;
     int64_t bound_parts;      /* of the node that was split */
+    uint32_t trail_count;
+    uint32_t reserved;
 } frame_t;
 
 #define FRAMES_MAX 512
+/* Bounds narrowed by proof below the open nodes, to be widened again. */
+#define TRAIL_MAX (8 * 1024)
+/* Closed nodes that may hold other solutions as good as the best. */
+#define BOXES_MAX 4
+/* How often a search goes back to its root with a better incumbent. */
+#define RESTARTS_MAX 4
+
+typedef struct trail_entry {
+    uint32_t column;
+    uint32_t reserved;
+    int64_t lower;
+    int64_t upper;
+} trail_entry_t;
 
 /* State of one search over one component. */
 typedef struct search {
@@ -180,7 +200,13 @@ typedef struct search {
     int64_t open_bound;       /* the most that branches which were not searched may hold */
     int64_t grain;            /* every worth in the component is a multiple of it */
     uint32_t split_column;
+    uint32_t trail_count;
+    uint32_t box_count;       /* BOXES_MAX + 1: more than there is room for */
+    uint32_t kept_count;
+    uint32_t restart_count;
     uint32_t reserved;
+    int64_t root_bound;
+    int64_t root_incumbent;   /* when the root was last left */
     int64_t split_lower[2];   /* bounds of the two branches, the first to be tried first */
     int64_t split_upper[2];
     uint32_t total_row[CANDIDATES_MAX];    /* row that counts a contender; NONE_32 none */
@@ -189,9 +215,19 @@ typedef struct search {
     int64_t trial_times[CANDIDATES_MAX];
     int64_t best_times[CANDIDATES_MAX];
     int64_t kept_cap[CANDIDATES_MAX];
+    uint32_t part[CANDIDATES_MAX];         /* contenders that are searched together */
+    uint32_t is_owner[CANDIDATES_MAX];     /* takes whatever is left of its runs */
+    int64_t owner_cap[CANDIDATES_MAX];
+    uint32_t owner_row[CANDIDATES_MAX];    /* row that counts what others take; NONE_32 none */
+    uint32_t owner_node[CANDIDATES_MAX];
+    uint32_t owner_arc[CANDIDATES_MAX];
+    int64_t owner_most[CANDIDATES_MAX];    /* most that others may take */
+    int64_t box_lower[BOXES_MAX + 1][LP_COLUMNS_MAX]; /* the last one is the root */
+    int64_t box_upper[BOXES_MAX + 1][LP_COLUMNS_MAX];
+    trail_entry_t trail[TRAIL_MAX];
+    allocation_t kept[SHARES_MAX];         /* units of the best solution */
     column_t columns[LP_COLUMNS_MAX];
     int64_t trial[LP_COLUMNS_MAX];         /* whole numbers of a leaf */
-    int64_t best[LP_COLUMNS_MAX];
     frame_t frames[FRAMES_MAX];
 } search_t;
 
@@ -222,6 +258,8 @@ typedef struct scratch {
     work_piece_t next_pieces[WORK_PIECES_MAX];
     work_run_t runs[WORK_RUNS_MAX];
     int64_t run_left[WORK_RUNS_MAX];
+    int64_t run_base[WORK_RUNS_MAX];       /* worth of a unit that no other offer takes */
+    uint32_t base_owner[WORK_RUNS_MAX];    /* contender that pays it; NONE_32 nobody */
     int64_t run_demand[WORK_RUNS_MAX];
     uint32_t run_owner[WORK_RUNS_MAX];
     uint32_t sorted[WORK_RUNS_MAX];

@@ -29,14 +29,18 @@
 #define LP_INFEASIBLE 3
 #define LP_TROUBLE 4    /* pivots or steps ran out: the duals are still a bound */
 
+/* Place of a variable that is fixed at 0 and has left the tableau. */
+#define LP_DROPPED INT32_MIN
 #define LP_FEASIBLE_WITHIN 1e-7
 #define LP_PIVOT_LEAST 1e-9
 
 typedef struct lp {
     uint32_t column_count;
+    uint32_t width;           /* columns of the tableau: column_count until some are dropped */
     uint32_t row_count;
     uint32_t nonzero_count;
     uint32_t is_full;
+    uint32_t moved_count;
     uint64_t steps;
     double ray;               /* after LP_INFEASIBLE: how far along the ray the bound is taken */
     uint32_t ray_row;
@@ -58,9 +62,11 @@ typedef struct lp {
     double beta[LP_ROWS_MAX];
     double reduced[LP_COLUMNS_MAX];
     uint32_t flips[LP_COLUMNS_MAX];
-    uint8_t is_flipped[LP_COLUMNS_MAX];
     int64_t dual[LP_ROWS_MAX];
-    int128_t exact[LP_COLUMNS_MAX];
+    int128_t exact[LP_COLUMNS_MAX];     /* reduced costs of the last bound, in its scale */
+    int128_t exact_bound;
+    uint32_t moved[LP_COLUMNS_MAX];     /* tableau columns whose variable is not at 0 */
+    double moved_to[LP_COLUMNS_MAX];
     double cells[LP_CELLS_MAX];
 } lp_t;
 
@@ -72,6 +78,7 @@ static inline uint32_t lp_slack(uint32_t row)
 static inline void lp_begin(lp_t *lp)
 {
     lp->column_count = 0;
+    lp->width = 0;
     lp->row_count = 0;
     lp->nonzero_count = 0;
     lp->is_full = 0;
@@ -95,6 +102,7 @@ static inline uint32_t lp_add_column(lp_t *lp, int64_t cost_parts, int64_t lower
     lp->outside[column] = column;
     lp->row_of[column] = -1 - (int32_t)column;
     lp->reduced[column] = (double)cost_parts / PARTS_PER_MINOR;
+    lp->width = lp->column_count;
     return column;
 }
 
@@ -114,7 +122,7 @@ static inline void lp_add_nonzero(lp_t *lp, uint32_t column, int64_t factor)
 static inline uint32_t lp_add_row(lp_t *lp, int64_t right, int64_t slack_upper)
 {
     uint32_t row = lp->row_count;
-    uint32_t width = lp->column_count;
+    uint32_t width = lp->width;
     if (lp->is_full || row == LP_ROWS_MAX || (uint64_t)(row + 1) * width > LP_CELLS_MAX) {
         lp->is_full = 1;
         return 0;
@@ -125,6 +133,7 @@ static inline uint32_t lp_add_row(lp_t *lp, int64_t right, int64_t slack_upper)
     for (uint32_t i = lp->row_first[row]; i < lp->nonzero_count; i++) {
         int32_t at = lp->row_of[lp->nonzero_column[i]];
         double factor = (double)lp->nonzero[i];
+        if (at == LP_DROPPED) continue;
         if (at < 0) {
             cells[-1 - at] += factor;
             continue;
@@ -156,7 +165,7 @@ static inline double lp_bound_value(const lp_t *lp, uint32_t variable)
  * whose reduced cost asks for its other bound is moved there first. */
 static inline void lp_refresh(lp_t *lp)
 {
-    uint32_t width = lp->column_count;
+    uint32_t width = lp->width;
     lp->objective = lp->objective_start;
     for (uint32_t k = 0; k < width; k++) {
         uint32_t variable = lp->outside[k];
@@ -166,14 +175,20 @@ static inline void lp_refresh(lp_t *lp)
             lp->is_at_upper[variable] = 0;
         lp->objective += lp->reduced[k] * lp_bound_value(lp, variable);
     }
-    for (uint32_t i = 0; i < lp->row_count; i++) lp->value[i] = lp->beta[i];
+    lp->moved_count = 0;
     for (uint32_t k = 0; k < width; k++) {
-        double at = lp_bound_value(lp, lp->outside[k]);
-        if (at == 0.0) continue;
-        for (uint32_t i = 0; i < lp->row_count; i++)
-            lp->value[i] -= lp->cells[(uint64_t)i * width + k] * at;
+        lp->moved[lp->moved_count] = k;
+        lp->moved_to[lp->moved_count] = lp_bound_value(lp, lp->outside[k]);
+        lp->moved_count += lp->moved_to[lp->moved_count] != 0.0;
     }
-    lp->steps += (uint64_t)width * lp->row_count / 4;
+    for (uint32_t i = 0; i < lp->row_count; i++) {
+        const double *cells = &lp->cells[(uint64_t)i * width];
+        double value = lp->beta[i];
+        for (uint32_t m = 0; m < lp->moved_count; m++)
+            value -= cells[lp->moved[m]] * lp->moved_to[m];
+        lp->value[i] = value;
+    }
+    lp->steps += width + (uint64_t)lp->moved_count * lp->row_count;
 }
 
 /* The basic variable furthest outside its bounds; row_count when there is none. */
@@ -199,50 +214,69 @@ static inline uint32_t lp_leaving(const lp_t *lp, int32_t *sign, double *violati
     return leaving;
 }
 
+/* Collects the columns of the tableau that can cure the violation of `row`, with the step of the
+ * duals that each allows. Returns how many. */
+static inline uint32_t lp_candidates(lp_t *lp, uint32_t row, int32_t sign)
+{
+    uint32_t width = lp->width;
+    const double *cells = &lp->cells[(uint64_t)row * width];
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < width; k++) {
+        double cell = cells[k];
+        if (cell < LP_PIVOT_LEAST && cell > -LP_PIVOT_LEAST) continue;
+        uint32_t variable = lp->outside[k];
+        /* How the violation changes when the variable leaves its bound. */
+        int is_curing = (cell > 0.0) == (lp->is_at_upper[variable] == 0);
+        if (sign < 0) is_curing = !is_curing;
+        if (!is_curing || lp->lower[variable] == lp->upper[variable]) continue;
+        double ratio = lp->reduced[k] / cell;
+        lp->moved[count] = k;
+        lp->moved_to[count] = ratio < 0.0 ? -ratio : ratio;
+        count += 1;
+    }
+    lp->steps += width;
+    return count;
+}
+
 /* The ratio test with flips: a column whose whole range does not cure the violation goes to its
- * other bound, and the next is asked. Returns the entering column, or column_count. */
+ * other bound, and the next is asked. Returns the entering column, or the width. */
 static inline uint32_t lp_entering(lp_t *lp, uint32_t row, int32_t sign, double violation,
                                    uint32_t *flip_count)
 {
-    uint32_t width = lp->column_count;
-    const double *cells = &lp->cells[(uint64_t)row * width];
-    for (uint32_t k = 0; k < width; k++) lp->is_flipped[k] = 0;
+    const double *cells = &lp->cells[(uint64_t)row * lp->width];
+    uint32_t count = lp_candidates(lp, row, sign);
     *flip_count = 0;
-    for (;;) {
-        uint32_t best = width;
-        double best_ratio = 0.0;
-        lp->steps += width;
-        for (uint32_t k = 0; k < width; k++) {
-            uint32_t variable = lp->outside[k];
-            /* How the violation changes when the variable leaves its bound. */
-            double cell = lp->is_at_upper[variable] ? -cells[k] : cells[k];
-            if ((double)sign * cell < LP_PIVOT_LEAST || lp->is_flipped[k]) continue;
-            if (lp->lower[variable] == lp->upper[variable]) continue;
-            double ratio = lp->reduced[k] / cells[k];
-            if (ratio < 0.0) ratio = -ratio;
-            double size = cells[k] < 0.0 ? -cells[k] : cells[k];
-            double best_size = best == width ? 0.0 : cells[best] < 0.0 ? -cells[best] : cells[best];
-            if (best == width || ratio < best_ratio - 1e-12 ||
-                (ratio < best_ratio + 1e-12 && size > best_size)) {
-                best = k;
-                best_ratio = ratio;
-            }
+    while (count > 0) {
+        uint32_t best = 0;
+        double best_size = 0.0;
+        for (uint32_t m = 0; m < count; m++) {
+            double cell = cells[lp->moved[m]];
+            double size = cell < 0.0 ? -cell : cell;
+            double lead = lp->moved_to[best] - lp->moved_to[m];
+            if (m > 0 && (lead < -1e-12 || (lead <= 1e-12 && size <= best_size))) continue;
+            best = m;
+            best_size = size;
         }
-        if (best == width) return width;
-        uint32_t variable = lp->outside[best];
-        double size = cells[best] < 0.0 ? -cells[best] : cells[best];
+        lp->steps += count;
+        uint32_t k = lp->moved[best];
+        uint32_t variable = lp->outside[k];
         double range = (double)(lp->upper[variable] - lp->lower[variable]);
-        if (lp->upper[variable] >= LP_UNBOUNDED) return best;
-        if (size * range >= violation - LP_FEASIBLE_WITHIN) return best;
-        violation -= size * range;
-        lp->is_flipped[best] = 1;
-        lp->flips[(*flip_count)++] = best;
+        if (lp->upper[variable] >= LP_UNBOUNDED) return k;
+        if (best_size * range >= violation - LP_FEASIBLE_WITHIN) return k;
+        violation -= best_size * range;
+        lp->flips[(*flip_count)++] = k;
+        count -= 1;
+        for (uint32_t m = best; m < count; m++) {
+            lp->moved[m] = lp->moved[m + 1];
+            lp->moved_to[m] = lp->moved_to[m + 1];
+        }
     }
+    return lp->width;
 }
 
 static inline void lp_flip(lp_t *lp, uint32_t flip_count)
 {
-    uint32_t width = lp->column_count;
+    uint32_t width = lp->width;
     for (uint32_t f = 0; f < flip_count; f++) {
         uint32_t k = lp->flips[f];
         uint32_t variable = lp->outside[k];
@@ -256,10 +290,42 @@ static inline void lp_flip(lp_t *lp, uint32_t flip_count)
     }
 }
 
+/* Wider registers where the processor has them. Each cell is one product and one difference either
+ * way, never fused, so the bits are the same. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define LP_WIDE __attribute__((target_clones("avx512f", "avx2", "default"), noinline, unused))
+#else
+#define LP_WIDE inline
+#endif
+
+/* Takes multiples of the pivot row from all others, so that column k keeps only the pivot. A row
+ * with few non-zeros (lp->moved) is taken cell by cell. */
+static LP_WIDE void lp_eliminate(lp_t *lp, uint32_t row, uint32_t k)
+{
+    uint32_t width = lp->width;
+    const double *restrict pivot_row = &lp->cells[(uint64_t)row * width];
+    int is_sparse = lp->moved_count * 4 < width;
+    for (uint32_t i = 0; i < lp->row_count; i++) {
+        double *restrict cells = &lp->cells[(uint64_t)i * width];
+        double factor = cells[k];
+        if (i == row || factor == 0.0) continue;
+        if (is_sparse) {
+            for (uint32_t m = 0; m < lp->moved_count; m++)
+                cells[lp->moved[m]] -= factor * pivot_row[lp->moved[m]];
+        } else {
+            for (uint32_t j = 0; j < width; j++) cells[j] -= factor * pivot_row[j];
+        }
+        cells[k] = -factor * pivot_row[k];
+        lp->beta[i] -= factor * lp->beta[row];
+        lp->steps += is_sparse ? lp->moved_count : width;
+    }
+}
+
 /* Exchanges the basic variable of `row`, which goes to the bound that it broke, and column k. */
 static inline void lp_pivot(lp_t *lp, uint32_t row, uint32_t k, int32_t sign)
 {
-    uint32_t width = lp->column_count;
+    uint32_t width = lp->width;
     double *pivot_row = &lp->cells[(uint64_t)row * width];
     uint32_t leaving = lp->basis[row];
     uint32_t entering = lp->outside[k];
@@ -271,17 +337,15 @@ static inline void lp_pivot(lp_t *lp, uint32_t row, uint32_t k, int32_t sign)
     for (uint32_t i = 0; i < lp->row_count; i++)
         lp->value[i] -= lp->cells[(uint64_t)i * width + k] * move;
     lp->value[row] = start + move;
-    for (uint32_t j = 0; j < width; j++) pivot_row[j] /= pivot;
+    lp->moved_count = 0;
+    for (uint32_t j = 0; j < width; j++) {
+        pivot_row[j] /= pivot;
+        lp->moved[lp->moved_count] = j;
+        lp->moved_count += pivot_row[j] != 0.0;
+    }
     pivot_row[k] = 1.0 / pivot;
     lp->beta[row] /= pivot;
-    for (uint32_t i = 0; i < lp->row_count; i++) {
-        double *cells = &lp->cells[(uint64_t)i * width];
-        double factor = cells[k];
-        if (i == row || factor == 0.0) continue;
-        for (uint32_t j = 0; j < width; j++) cells[j] -= factor * pivot_row[j];
-        cells[k] = -factor * pivot_row[k];
-        lp->beta[i] -= factor * lp->beta[row];
-    }
+    lp_eliminate(lp, row, k);
     double factor = lp->reduced[k];
     for (uint32_t j = 0; j < width; j++) lp->reduced[j] -= factor * pivot_row[j];
     lp->reduced[k] = -factor * pivot_row[k];
@@ -291,7 +355,7 @@ static inline void lp_pivot(lp_t *lp, uint32_t row, uint32_t k, int32_t sign)
     lp->row_of[entering] = (int32_t)row;
     lp->row_of[leaving] = -1 - (int32_t)k;
     lp->is_at_upper[leaving] = sign > 0;
-    lp->steps += (uint64_t)width * lp->row_count;
+    lp->steps += width + lp->row_count;
 }
 
 /* Pivots until optimal, infeasible, below `cutoff_minor`, or out of `step_limit`. */
@@ -306,10 +370,12 @@ static inline uint32_t lp_solve(lp_t *lp, double cutoff_minor, uint64_t step_lim
         uint32_t row = lp_leaving(lp, &sign, &violation);
         lp->steps += lp->row_count;
         if (row == lp->row_count) return LP_OPTIMAL;
-        if (lp->steps > step_limit || pivots > 8 * LP_VARIABLES_MAX) return LP_TROUBLE;
+        uint64_t pivot_steps = (uint64_t)lp->width * (lp->row_count + 1);
+        if (lp->steps + pivot_steps > step_limit) return LP_TROUBLE;
+        if (pivots > 8 * LP_VARIABLES_MAX) return LP_TROUBLE;
         uint32_t flip_count;
         uint32_t k = lp_entering(lp, row, sign, violation, &flip_count);
-        if (k == lp->column_count) {
+        if (k == lp->width) {
             double size = lp->objective < 0.0 ? -lp->objective : lp->objective;
             lp->ray_row = row;
             lp->ray_sign = sign;
@@ -338,7 +404,7 @@ static inline void lp_round_duals(lp_t *lp)
             reduced = lp->reduced[-1 - at];
             if (lp->ray > 0.0)
                 reduced += lp->ray * (double)lp->ray_sign *
-                           lp->cells[(uint64_t)lp->ray_row * lp->column_count - 1 - (uint64_t)at];
+                           lp->cells[(uint64_t)lp->ray_row * lp->width - 1 - (uint64_t)at];
         } else if (lp->ray > 0.0 && (uint32_t)at == lp->ray_row) {
             reduced = lp->ray * (double)lp->ray_sign;
         }
@@ -368,9 +434,73 @@ static inline int64_t lp_bound_parts(lp_t *lp)
     for (uint32_t j = 0; j < lp->column_count; j++)
         bound += lp->exact[j] * (lp->exact[j] > 0 ? lp->upper[j] : lp->lower[j]);
     lp->steps += lp->nonzero_count + lp->column_count;
+    lp->exact_bound = bound;
     if (bound > (int128_t)LP_UNBOUNDED * LP_DUAL_SCALE) return LP_UNBOUNDED;
     if (bound < -(int128_t)LP_UNBOUNDED * LP_DUAL_SCALE) return -LP_UNBOUNDED;
     return round_quotient(bound, LP_DUAL_SCALE, ROUNDING_FLOOR);
+}
+
+/* Whether the last bound has a column at its upper end. */
+static inline int lp_is_from_upper(const lp_t *lp, uint32_t column)
+{
+    return lp->exact[column] > 0;
+}
+
+/* How far a column may go from where the last bound has it, before what it costs takes the bound
+ * below `least_parts`: further away nothing is worth that much. Exact. */
+static inline int64_t lp_room(const lp_t *lp, uint32_t column, int64_t least_parts)
+{
+    int128_t cost = lp->exact[column] < 0 ? -lp->exact[column] : lp->exact[column];
+    int128_t gap = lp->exact_bound - (int128_t)least_parts * LP_DUAL_SCALE;
+    if (cost == 0 || gap < 0) return LP_UNBOUNDED;
+    if (gap < cost) return 0;
+    int64_t range = lp->upper[column] - lp->lower[column];
+    if (cost * range <= gap) return LP_UNBOUNDED;
+    return (int64_t)(gap / cost);
+}
+
+/* What the objective loses at least when the basic variable of `row` moves by `distance` down
+ * (sign 1) or up (sign -1): the first step of the dual simplex. A guess, not a proof. */
+static inline double lp_penalty(lp_t *lp, uint32_t row, int32_t sign, double distance)
+{
+    const double *cells = &lp->cells[(uint64_t)row * lp->width];
+    double least = 1e18;
+    for (uint32_t k = 0; k < lp->width; k++) {
+        uint32_t variable = lp->outside[k];
+        double cell = lp->is_at_upper[variable] ? -cells[k] : cells[k];
+        cell = sign > 0 ? cell : -cell;
+        if (cell < LP_PIVOT_LEAST || lp->lower[variable] == lp->upper[variable]) continue;
+        double ratio = lp->reduced[k] < 0.0 ? -lp->reduced[k] : lp->reduced[k];
+        if (ratio * distance < least * cell) least = ratio * distance / cell;
+    }
+    lp->steps += lp->width;
+    return least;
+}
+
+/* Takes columns that are fixed at 0 out of the tableau: they cost nothing from then on. */
+static inline void lp_drop_fixed(lp_t *lp)
+{
+    uint32_t width = lp->width;
+    uint32_t kept = 0;
+    lp->moved_count = 0;
+    for (uint32_t k = 0; k < width; k++) {
+        uint32_t variable = lp->outside[k];
+        if (variable < LP_COLUMNS_MAX && lp->lower[variable] == 0 && lp->upper[variable] == 0) {
+            lp->row_of[variable] = LP_DROPPED;
+            continue;
+        }
+        lp->moved[kept] = k;
+        lp->outside[kept] = variable;
+        lp->reduced[kept] = lp->reduced[k];
+        lp->row_of[variable] = -1 - (int32_t)kept;
+        kept += 1;
+    }
+    if (kept == width) return;
+    for (uint32_t i = 0; i < lp->row_count; i++)
+        for (uint32_t k = 0; k < kept; k++)
+            lp->cells[(uint64_t)i * kept + k] = lp->cells[(uint64_t)i * width + lp->moved[k]];
+    lp->width = kept;
+    lp->steps += (uint64_t)kept * lp->row_count;
 }
 
 #endif

@@ -558,7 +558,9 @@ cdef extern from "checklane/flow.h" nogil:
         uint32_t node_count
         uint32_t arc_count
         uint32_t is_full
+        uint32_t is_cut
         uint64_t steps
+        uint64_t step_limit
         uint32_t first_arc[FLOW_NODES_MAX]
         uint32_t arc_in[FLOW_NODES_MAX]
         uint32_t queue[FLOW_NODES_MAX]
@@ -588,6 +590,7 @@ cdef extern from "checklane/simplex.h" nogil:
         LP_TROUBLE
     ctypedef struct lp_t:
         uint32_t column_count
+        uint32_t width
         uint32_t row_count
         uint32_t nonzero_count
         uint32_t is_full
@@ -612,9 +615,9 @@ cdef extern from "checklane/simplex.h" nogil:
         double beta[LP_ROWS_MAX]
         double reduced[LP_COLUMNS_MAX]
         uint32_t flips[LP_COLUMNS_MAX]
-        uint8_t is_flipped[LP_COLUMNS_MAX]
         int64_t dual[LP_ROWS_MAX]
         int128_t exact[LP_COLUMNS_MAX]
+        int128_t exact_bound
         double cells[LP_CELLS_MAX]
     uint32_t lp_slack(uint32_t row)
     void lp_begin(lp_t *lp)
@@ -624,6 +627,10 @@ cdef extern from "checklane/simplex.h" nogil:
     uint32_t lp_solve(lp_t *lp, double cutoff_minor, uint64_t step_limit)
     double lp_value_of(const lp_t *lp, uint32_t column)
     int64_t lp_bound_parts(lp_t *lp)
+    int lp_is_from_upper(const lp_t *lp, uint32_t column)
+    int64_t lp_room(const lp_t *lp, uint32_t column, int64_t least_parts)
+    double lp_penalty(lp_t *lp, uint32_t row, int32_t sign, double distance)
+    void lp_drop_fixed(lp_t *lp)
 
 cdef extern from "checklane/scratch.h" nogil:
     enum:
@@ -643,9 +650,16 @@ cdef extern from "checklane/scratch.h" nogil:
         CONTEND_CHEAPEST
         COLUMN_UNITS
         COLUMN_TIMES
-        COLUMN_FREE
+        TANGLED_PLACES
+        TANGLED_BASE
+        TANGLED_TIES
+        COLUMN_BLOCKS
         COLUMN_BOUGHT
+        COLUMN_FREE
         FRAMES_MAX
+        TRAIL_MAX
+        BOXES_MAX
+        RESTARTS_MAX
     ctypedef struct touched_t:
         uint32_t epoch
         uint32_t offer
@@ -737,6 +751,11 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t other_lower
         int64_t other_upper
         int64_t bound_parts
+        uint32_t trail_count
+    ctypedef struct trail_entry_t:
+        uint32_t column
+        int64_t lower
+        int64_t upper
     ctypedef struct search_t:
         uint32_t component
         uint32_t frame_count
@@ -749,6 +768,12 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t open_bound
         int64_t grain
         uint32_t split_column
+        uint32_t trail_count
+        uint32_t box_count
+        uint32_t kept_count
+        uint32_t restart_count
+        int64_t root_bound
+        int64_t root_incumbent
         int64_t split_lower[2]
         int64_t split_upper[2]
         uint32_t total_row[CANDIDATES_MAX]
@@ -757,9 +782,19 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t trial_times[CANDIDATES_MAX]
         int64_t best_times[CANDIDATES_MAX]
         int64_t kept_cap[CANDIDATES_MAX]
+        uint32_t part[CANDIDATES_MAX]
+        uint32_t is_owner[CANDIDATES_MAX]
+        int64_t owner_cap[CANDIDATES_MAX]
+        uint32_t owner_row[CANDIDATES_MAX]
+        uint32_t owner_node[CANDIDATES_MAX]
+        uint32_t owner_arc[CANDIDATES_MAX]
+        int64_t owner_most[CANDIDATES_MAX]
+        int64_t box_lower[BOXES_MAX + 1][LP_COLUMNS_MAX]
+        int64_t box_upper[BOXES_MAX + 1][LP_COLUMNS_MAX]
+        trail_entry_t trail[TRAIL_MAX]
+        allocation_t kept[SHARES_MAX]
         column_t columns[LP_COLUMNS_MAX]
         int64_t trial[LP_COLUMNS_MAX]
-        int64_t best[LP_COLUMNS_MAX]
         frame_t frames[FRAMES_MAX]
     ctypedef struct scratch_t:
         uint32_t epoch
@@ -786,6 +821,8 @@ cdef extern from "checklane/scratch.h" nogil:
         work_piece_t next_pieces[WORK_PIECES_MAX]
         work_run_t runs[WORK_RUNS_MAX]
         int64_t run_left[WORK_RUNS_MAX]
+        int64_t run_base[WORK_RUNS_MAX]
+        uint32_t base_owner[WORK_RUNS_MAX]
         int64_t run_demand[WORK_RUNS_MAX]
         uint32_t run_owner[WORK_RUNS_MAX]
         uint32_t sorted[WORK_RUNS_MAX]

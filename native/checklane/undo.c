@@ -12,11 +12,6 @@
 #define EXCEPTION_DISCOUNT_DIFFERS 1
 #define EXCEPTION_CLAW_BACK_SHORT 14
 
-static record_key_t key_of(const session_t *session, uint8_t family, uint64_t hi, uint64_t lo)
-{
-    return record_key(family, (uint16_t)session->engine->options.partition, hi, lo);
-}
-
 /* round(amount * part / whole), half away from zero; nothing negative comes in. */
 static int64_t share_of(int64_t amount, int64_t part, int64_t whole)
 {
