@@ -121,22 +121,25 @@ def test_measuring_is_the_same_for_a_seed(tmp_path, catalogue_path):
 
 
 @pytest.mark.parametrize(
-    ("limits", "option", "name"),
+    ("limits", "option", "name", "blamed", "line"),
     [
-        ("product_candidates: 6", ("--max-product-candidates", "6"), "cost.product_candidates"),
-        ("basket_candidates: 6", ("--max-basket-candidates", "6"), "cost.basket_candidates"),
-        ("component_offers: 6", ("--max-component-offers", "6"), "cost.component_offers"),
-        ("steps: 10", ("--max-steps", "10"), "cost.steps"),
+        ("product_candidates: 6", "--max-product-candidates=6", "cost.product_candidates", "a", 1),
+        ("basket_candidates: 6", "--max-basket-candidates=6", "cost.basket_candidates", "a", 1),
+        ("component_offers: 6", "--max-component-offers=6", "cost.component_offers", "a", 1),
+        # Without b the dearest basket would take the fewest steps; without a hardly fewer.
+        ("steps: 10", "--max-steps=10", "cost.steps", "b", 2),
     ],
 )
-def test_too_dear_is_refused_by_file_and_by_option(tmp_path, catalogue_path, limits, option, name):
+def test_too_dear_is_refused_by_file_and_by_option(
+    tmp_path, catalogue_path, limits, option, name, blamed, line
+):
     by_file = write_program(tmp_path / "file", OFFERS, PROGRAM + f"cost: {{{limits}}}\n")
     by_option = write_program(tmp_path / "option", OFFERS)
     assert check(by_option, catalogue_path).exit_code == 0
-    for result in (check(by_file, catalogue_path), check(by_option, catalogue_path, *option)):
+    for result in (check(by_file, catalogue_path), check(by_option, catalogue_path, option)):
         assert result.exit_code == 1
-        assert f"offers/offers.yaml:1:8: error: {name}: " in result.output
-        assert "('a' is " in result.output
+        assert f"offers/offers.yaml:{line}:8: error: {name}: " in result.output
+        assert f"('{blamed}' is " in result.output
         assert "not good" in result.output
 
 
