@@ -176,9 +176,7 @@ def family_offer(
         fields["get_count"] = get
         percent = rng.choice([5000, 10000, 10000])
         slots = [Slot(group(), get + rng.randint(1, 3))]
-        return Offer(
-            layout.MECHANIC_CHEAPEST, slots, layout.REWARD_PERCENT, percent, fields=fields
-        )
+        return Offer(layout.MECHANIC_CHEAPEST, slots, layout.REWARD_PERCENT, percent, fields=fields)
     slots = [Slot(group(), rng.randint(2, 5))]
     if kind == "S":
         slots = [Slot(group(), rng.randint(1, 2)) for _ in range(rng.randint(2, 3))]
