@@ -145,7 +145,8 @@ class _LaneStream:
             pass
         finally:
             with self._changed:
-                self._half_closed = True
+                # A reader that ended because of the drain says nothing about the lane's side.
+                self._half_closed = not self._draining
                 self._changed.notify_all()
 
     def answers(self) -> Iterator[bytes]:
