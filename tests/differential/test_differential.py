@@ -73,23 +73,22 @@ def compare_program(
     directory: Path,
 ) -> None:
     """Compare some baskets under one program; about half of them are then committed."""
-    given: dict[str, list[Given]] = {}
+    given: list[Given] = []
     before: list[dict[str, Any]] = []
     for _ in range(BASKETS_A_PROGRAM):
         part = cases.basket(written)
         case = {**written, "before": list(before), **part}
         basket = Example([], "case", case).basket
-        card = str(part.get("card", ""))
         decision = decide(
             program, SAMPLE.catalogue, SAMPLE.members, basket,
-            given=given.get(card), keys=KEYS,
+            given=given, keys=KEYS,
         )  # fmt: skip
         if differences(by_oracle(decision), by_engine(engine.quote(basket))):
             pytest.fail(report(case, SEED, directory), pytrace=False)
         if cases.random.random() < 0.5:
             engine.commit(basket)
             before.append(part)
-            given.setdefault(card, []).extend(decision.given)
+            given.extend(decision.given)
 
 
 def test_the_shrinker_finds_the_one_line_that_matters() -> None:

@@ -14,6 +14,9 @@ SOURCES = {
     "contract": 6,
     "barcode": 7,
 }
+#: Decimals that a cost has below the minor unit.
+COST_DECIMALS = 3
+KINDS = ("sale", "fee", "charge")
 FLAG_NO_DISCOUNT, FLAG_NO_EARN, FLAG_REDUCED = 1, 2, 16
 
 
@@ -28,11 +31,19 @@ class Product:
     brand: str = ""
     vendor: str = ""
     flags: frozenset[str] = frozenset()
+    cost_milli: int | None = None
+    legal_min: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Unit:
-    """One unit of a sale line."""
+    """One unit of a sale line; of a fee or a charge, for offers that ask for those (B6).
+
+    Attributes
+    ----------
+    takers : list of str
+        The offers of this layer that it serves (Y2).
+    """
 
     line: int
     code: int
@@ -41,10 +52,17 @@ class Unit:
     source: str
     no_discount: bool
     no_earn: bool
+    no_redeem: bool
     reduced: bool
     measure: tuple[int, str]
+    kind: str = "sale"
     left: int = 0
-    taken: bool = False
+    takers: list[str] = field(default_factory=list)
+
+    @property
+    def taken(self) -> bool:
+        """Tell whether an offer has it."""
+        return bool(self.takers)
 
     @property
     def run(self) -> tuple[Any, ...]:
@@ -56,7 +74,8 @@ class Unit:
         )
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]
-        return (-self.left, -self.initial, self.code, number, source, flags, self.measure)
+        kind = KINDS.index(self.kind)
+        return (-self.left, -self.initial, self.code, number, source, flags, self.measure, kind)
 
 
 def canonical(units: list[Unit]) -> list[Unit]:
@@ -73,6 +92,7 @@ class Basket:
     returned: dict[int, int]
     pos_discount: int
     line_order: list[int] = field(default_factory=list)
+    charges: list[Unit] = field(default_factory=list)
 
 
 def spread(amount: int, count: int) -> list[int]:
@@ -81,7 +101,7 @@ def spread(amount: int, count: int) -> list[int]:
     return [price + 1] * dearer + [price] * (count - dearer)
 
 
-def read_products(rows: list[dict[str, Any]]) -> dict[int, Product]:
+def read_products(rows: list[dict[str, Any]], decimals: int) -> dict[int, Product]:
     """Return the products of a catalogue by code."""
     codes = sorted((code_number(str(row["code"])), at) for at, row in enumerate(rows))
     products = {}
@@ -91,7 +111,12 @@ def read_products(rows: list[dict[str, Any]]) -> dict[int, Product]:
         names = {
             key: str(row.get(key, "")) for key in ("category", "department", "brand", "vendor")
         }
-        products[code] = Product(code, number, flags=flags, **names)
+        cost = str(row.get("cost", ""))
+        cost_milli = scaled(cost, decimals + COST_DECIMALS) if cost else None
+        legal_min = scaled(row.get("legal_min") or 0, decimals)
+        products[code] = Product(
+            code, number, flags=flags, cost_milli=cost_milli, legal_min=legal_min, **names
+        )
     return products
 
 
@@ -106,7 +131,7 @@ def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decim
         basket.line_order.append(line_id)
         (basket.returned if kind == "return" else basket.amounts)[line_id] = amount
         basket.pos_discount += given
-        if kind != "sale" or is_true(line.get("opaque")):
+        if kind not in KINDS or is_true(line.get("opaque")):
             continue
         count = int(line.get("count", 1))
         code = code_number(str(line.get("code", "")))
@@ -114,7 +139,8 @@ def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decim
         flags = product.flags if product is not None else frozenset()
         source = line.get("source", "shelf")
         measure = line.get("measure")
-        quantity = (scaled(measure["quantity"], 3), str(measure["unit"])) if measure else (0, "")
+        measured = measure and count == 1
+        quantity = (scaled(measure["quantity"], 3), str(measure["unit"])) if measured else (0, "")
         for price in spread(amount, count):
             unit = Unit(
                 line=line_id,
@@ -124,9 +150,11 @@ def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decim
                 source=source,
                 no_discount=is_true(line.get("no_discount")) or "no_discount" in flags,
                 no_earn=is_true(line.get("no_earn")) or "no_earn" in flags,
+                no_redeem=is_true(line.get("no_redeem")) or "no_burn" in flags,
                 reduced=source in ("markdown", "override") or given > 0,
                 measure=quantity,
+                kind=kind,
             )
             unit.left = price
-            basket.units.append(unit)
+            (basket.units if kind == "sale" else basket.charges).append(unit)
     return basket

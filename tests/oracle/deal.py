@@ -1,4 +1,4 @@
-"""The best deal of one class (rules M1 to M5, D1, D3): every way to use the units, by brute force.
+"""The best deal of one class (rules M1 to M12, D1, D3): every way to use the units, by brute force.
 
 The units are walked in the canonical order; each is left alone or put into a place of an offer. All
 ways that fill the same places are one state, of which the best is kept: by worth in parts, then by
@@ -9,16 +9,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.oracle.basket import Unit
-from tests.oracle.program import Offer
+from tests.oracle.basket import Unit, canonical
+from tests.oracle.program import Offer, Reach
 from tests.oracle.values import PARTS
 
 State = tuple[Any, ...]
+BASIS_POINTS = 10_000
+MILLI = 1_000
+
+
+def floor_of(offer: Offer, unit: Unit) -> int:
+    """Return the price below which an offer takes no unit (S6)."""
+    floors = [offer.floor]
+    product = unit.product
+    if product is not None:
+        floors.append(product.legal_min)
+        if product.cost_milli is not None and offer.cost_floor:
+            floors.append(-(-product.cost_milli // MILLI))
+        if product.cost_milli is not None and offer.margin is not None:
+            selling = MILLI * (BASIS_POINTS - offer.margin)
+            floors.append(-(-product.cost_milli * BASIS_POINTS // selling))
+    return max(floors)
 
 
 def give(offer: Offer, unit: Unit) -> int:
-    """Return what an offer can take off a unit at most, in minor units."""
-    return max(0, unit.left - offer.floor)
+    """Return what an offer can take off a unit at most, in minor units (S6, S7)."""
+    most = max(0, unit.left - floor_of(offer, unit))
+    return most if offer.unit_money is None else min(most, offer.unit_money)
 
 
 def fits(offer: Offer, slot: int, unit: Unit) -> bool:
@@ -28,6 +45,8 @@ def fits(offer: Offer, slot: int, unit: Unit) -> bool:
     if offer.reduced_out and unit.reduced:
         return False
     if offer.sources and unit.source not in offer.sources:
+        return False
+    if offer.per_measure and unit.measure[1] != offer.per_measure:
         return False
     return offer.slots[slot].selector.fits(unit)
 
@@ -48,14 +67,51 @@ def worth(offer: Offer, unit: Unit, zone: str) -> int:
     price = price_of(offer, unit)
     if offer.reward == "percent":
         parts = price * offer.value
-    elif offer.reward == "amount":
+    elif offer.per_measure:
+        parts = 10 * offer.value * unit.measure[0]
+        parts = parts if offer.reward == "amount" else PARTS * price - parts
+    elif offer.reward in ("amount", "each"):
         parts = PARTS * offer.value
     elif offer.mechanic == "row_prices":
         row = row_of(offer, unit, zone)
         parts = PARTS * (price - row[0]) if row is not None else 0
     else:
         parts = PARTS * (price - offer.value)
-    return max(0, min(parts, PARTS * give(offer, unit)))
+    if not offer.reshare:
+        parts = min(parts, PARTS * give(offer, unit))
+    elif offer.unit_money is not None:
+        parts = min(parts, PARTS * offer.unit_money)
+    return max(0, parts)
+
+
+def base_of(reach: Reach, units: list[Unit], offer: Offer | None = None) -> int:
+    """Return how much of a measure some units make, at the base prices of an offer (M6, M12)."""
+    if reach.measure == "spend":
+        return sum(price_of(offer, unit) if offer else unit.initial for unit in units)
+    if reach.measure == "count":
+        return len(units)
+    if reach.measure == "products":
+        return len({unit.code for unit in units})
+    return sum(unit.measure[0] for unit in units if unit.measure[1] == reach.unit)
+
+
+def touched_by(offer: Offer, units: list[Unit], zone: str) -> list[Unit]:
+    """Return the units that a threshold rewards (M6, M14, S7), in canonical order."""
+    if offer.reward in ("percent", "each"):
+        touched = [u for u in units if fits(offer, 1, u) and worth(offer, u, zone) > 0]
+    else:
+        touched = [u for u in units if fits(offer, 1, u) and give(offer, u) > 0]
+    if offer.choose == "cheapest":
+        touched.reverse()
+    if offer.product_units is not None:
+        seen: dict[int, int] = {}
+        for unit in list(touched):
+            seen[unit.code] = seen.get(unit.code, 0) + 1
+            if seen[unit.code] > offer.product_units:
+                touched.remove(unit)
+    if offer.most_rewarded is not None:
+        touched = touched[: offer.most_rewarded]
+    return canonical(touched)
 
 
 @dataclass
@@ -83,7 +139,8 @@ class Deal:
     Attributes
     ----------
     unique : bool
-        No other combination is as good, up to units that no rule can tell apart.
+        The rules leave nothing open: with these numbers of applications no other choice of units
+        is as good, up to units that no rule can tell apart, or there is but one offer (D3).
     """
 
     worth: int
@@ -92,70 +149,211 @@ class Deal:
 
 
 class Contender:
-    """One offer in the search: which states it may be in, and what a unit does to them."""
+    """One offer in the search: which states it may be in, and what a unit does to them.
 
-    def __init__(self, offer: Offer, capacity: Capacity, zone: str) -> None:
+    Parameters
+    ----------
+    units : list of Unit
+        Those that it sees, in canonical order.
+    """
+
+    #: Parts that an application is worth beside its units.
+    an_application = 0
+
+    def __init__(self, offer: Offer, capacity: Capacity, zone: str, units: list[Unit]) -> None:
         self.offer, self.capacity, self.zone = offer, capacity, zone
-        self.by_units = offer.mechanic in ("discount", "row_prices")
-        self.cheapest = offer.mechanic == "buy_get" and offer.same
-        self.group = offer.mechanic == "group_price"
+        self.fitting = [[u for u in units if fits(offer, at, u)] for at in range(len(offer.slots))]
+        self.counts = [slot.count for slot in offer.slots]
+        self.restrict()
+        self.allowed = [{id(unit) for unit in part} for part in self.fitting]
+        self.value, self.slots = 0, [False]
+
+    def restrict(self) -> None:
+        """Leave only some of the fitting units in a slot, where the offer says which."""
 
     @property
     def start(self) -> State:
-        return (0, ()) if self.by_units else (0,) * len(self.offer.slots)
+        return (0,) * len(self.counts)
 
-    def steps(self, state: State, unit: Unit) -> Iterator[tuple[State, int, bool]]:
-        """Yield each way to use a unit: the state after it, its worth, and whether rewarded."""
-        offer = self.offer
-        value = worth(offer, unit, self.zone)
-        if self.by_units:
-            if value > 0 and fits(offer, 0, unit):
-                yield from self._one_more(state, unit, value)
-            return
-        for slot, place in enumerate(offer.slots):
+    def look(self, unit: Unit) -> None:
+        """Look at the next unit: what it is worth, and which places it fits."""
+        self.slots = [at for at, allowed in enumerate(self.allowed) if id(unit) in allowed]
+        self.value = self.worth_in_place(unit) if self.slots else 0
+        self.unit = unit
+
+    def worth_in_place(self, unit: Unit) -> int:
+        return worth(self.offer, unit, self.zone)
+
+    def steps(self, state: State) -> Iterator[tuple[State, int, bool]]:
+        """Yield each way to use the unit: the state after it, its worth, and whether rewarded."""
+        for slot in self.slots:
             most = self.capacity.times
-            if not fits(offer, slot, unit) or (
-                most is not None and state[slot] >= most * place.count
-            ):
-                continue
-            after = (*state[:slot], state[slot] + 1, *state[slot + 1 :])
-            if self.group:
-                yield after, PARTS * price_of(offer, unit), True
-            elif self.cheapest:
-                rewarded = state[0] % (offer.buy + offer.get) >= offer.buy
-                yield after, value if rewarded else 0, rewarded
-            else:
-                yield after, value if slot == 1 else 0, slot == 1
+            if most is None or state[slot] < most * self.counts[slot]:
+                after = (*state[:slot], state[slot] + 1, *state[slot + 1 :])
+                rewarded = self.rewards(slot, state)
+                yield after, self.value if rewarded else 0, rewarded
 
-    def _one_more(self, state: State, unit: Unit, value: int) -> Iterator[tuple[State, int, bool]]:
-        count, by_product = state
-        if self.capacity.units is not None and count >= self.capacity.units:
-            return
-        row = row_of(self.offer, unit, self.zone) if self.offer.rows else None
-        if row is not None and row[1] > 0:
-            used = dict(by_product)
-            used[unit.code] = used.get(unit.code, 0) + 1
-            if used[unit.code] > row[1]:
-                return
-            by_product = tuple(sorted(used.items()))
-        yield (count + 1, by_product), value, True
+    def rewards(self, slot: int, state: State) -> bool:
+        """Tell whether the next unit in a slot is rewarded."""
+        return True
 
     def worth_of(self, use: Use) -> int:
         """Return what the units of an offer are worth, in parts."""
-        if self.group:
-            prices = sum(price_of(self.offer, unit) for unit in use.rewarded)
-            return PARTS * (prices - use.times * self.offer.value)
-        return sum(worth(self.offer, unit, self.zone) for unit in use.rewarded)
+        on_units = sum(self.worth_in_place(unit) for unit in use.rewarded)
+        return on_units + use.times * self.an_application
 
     def count(self, state: State) -> int | None:
         """Return applications (M1, M5: units) of a state; None when one is not complete."""
-        if self.by_units:
-            return int(state[0])
-        counts = {divmod(state[at], slot.count) for at, slot in enumerate(self.offer.slots)}
+        counts = {divmod(taken, count) for taken, count in zip(state, self.counts, strict=True)}
         if len(counts) != 1:
             return None
         times, rest = counts.pop()
         return times if rest == 0 else None
+
+
+class ByUnits(Contender):
+    """A reward on each unit (M1, M5), within limits on units and for each product (S7)."""
+
+    def restrict(self) -> None:
+        rewarded = [u for u in self.fitting[0] if worth(self.offer, u, self.zone) > 0]
+        if self.offer.choose == "cheapest" and self.capacity.units is not None:
+            rewarded = rewarded[max(0, len(rewarded) - self.capacity.units) :]
+        self.fitting = [rewarded]
+
+    @property
+    def start(self) -> State:
+        return (0, ())
+
+    def steps(self, state: State) -> Iterator[tuple[State, int, bool]]:
+        """Yield the one way: reward it."""
+        count, by_product = state
+        if not self.slots or (self.capacity.units is not None and count >= self.capacity.units):
+            return
+        offer, value = self.offer, self.value
+        row = row_of(offer, self.unit, self.zone) if offer.rows else None
+        most = row[1] if row is not None and row[1] > 0 else offer.product_units
+        if most is not None or offer.product_money is not None:
+            used = {code: (units, parts) for code, units, parts in by_product}
+            units, parts = used.get(self.unit.code, (0, 0))
+            if most is not None and units >= most:
+                return
+            if offer.product_money is not None:
+                value = min(value, PARTS * offer.product_money - parts)
+            used[self.unit.code] = (units + 1, parts + value)
+            by_product = tuple(sorted((code, *rest) for code, rest in used.items()))
+        yield (count + 1, by_product), value, True
+
+    def worth_of(self, use: Use) -> int:
+        """Return what the units are worth, no product more than its cap."""
+        cap = self.offer.product_money
+        if cap is None:
+            return super().worth_of(use)
+        by_product: dict[int, int] = {}
+        for unit in use.rewarded:
+            before = by_product.get(unit.code, 0)
+            by_product[unit.code] = min(before + self.worth_in_place(unit), PARTS * cap)
+        return sum(by_product.values())
+
+    def count(self, state: State) -> int | None:
+        """Return the units."""
+        return int(state[0])
+
+
+class BuyGet(Contender):
+    """Buy of some groups, get of another (M2, M9): the last slot is rewarded."""
+
+    def restrict(self) -> None:
+        if self.offer.choose != "cheapest":
+            return
+        times = [len(part) // count for part, count in zip(self.fitting, self.counts, strict=True)]
+        if self.capacity.times is not None:
+            times.append(self.capacity.times)
+        most = min(times) * self.counts[-1]
+        self.fitting[-1] = self.fitting[-1][max(0, len(self.fitting[-1]) - most) :]
+
+    def rewards(self, slot: int, state: State) -> bool:
+        """Tell whether it is the last slot."""
+        return slot == len(self.counts) - 1
+
+
+class Cheapest(Contender):
+    """Of each block of units of one group the cheapest are rewarded (M3)."""
+
+    def rewards(self, slot: int, state: State) -> bool:
+        """Tell whether the dearer ones of the block are there already."""
+        return bool(state[0] % (self.offer.buy + self.offer.get) >= self.offer.buy)
+
+
+class Group(Contender):
+    """Units together (M4, M10): for a price, a percentage off each, or an amount off the whole."""
+
+    def restrict(self) -> None:
+        sign = {"price": -1, "amount": 1}.get(self.offer.reward, 0)
+        self.an_application = sign * PARTS * self.offer.value
+
+    def worth_in_place(self, unit: Unit) -> int:
+        if self.offer.reward == "percent":
+            return super().worth_in_place(unit)
+        return PARTS * price_of(self.offer, unit) if self.offer.reward == "price" else 0
+
+
+class Coverage(Group):
+    """A group of which no two units are of the same product (M11)."""
+
+    @property
+    def start(self) -> State:
+        return (0, ())
+
+    def steps(self, state: State) -> Iterator[tuple[State, int, bool]]:
+        """Yield the one way: put it into the group."""
+        count, by_product = state
+        most = self.capacity.times
+        used = dict(by_product)
+        used[self.unit.code] = used.get(self.unit.code, 0) + 1
+        if not self.slots or (most is not None and count >= most * self.offer.products):
+            return
+        if most is None or used[self.unit.code] <= most:
+            yield (count + 1, tuple(sorted(used.items()))), self.value, True
+
+    def count(self, state: State) -> int | None:
+        """Return applications: as many as products times are taken, no product more often."""
+        times, rest = divmod(state[0], self.offer.products)
+        often = max((count for _, count in state[1]), default=0)
+        return times if rest == 0 and often <= times else None
+
+
+class CoverageCheapest(BuyGet):
+    """Of some different products, one unit each, the cheapest is rewarded (M11)."""
+
+    def restrict(self) -> None:
+        self.counts = [self.offer.products - 1, 1]
+        dearest: dict[int, Unit] = {}
+        for unit in self.fitting[0]:
+            dearest.setdefault(unit.code, unit)
+        chosen = list(dearest.values())[: self.offer.products]
+        if len(chosen) < self.offer.products:
+            chosen = []
+        most = self.capacity.times
+        self.capacity = Capacity(times=1 if most is None else min(1, most))
+        self.fitting = [chosen[:-1], chosen[-1:]]
+
+
+def contender(offer: Offer, capacity: Capacity, zone: str, units: list[Unit]) -> Contender:
+    """Return an offer as it takes part in a search over some units."""
+    kinds: dict[str, type[Contender]] = {
+        "discount": ByUnits,
+        "row_prices": ByUnits,
+        "buy_get": BuyGet,
+        "nth_item": BuyGet,
+        "group_price": Group,
+        "coverage": Coverage,
+    }
+    kind = kinds[offer.mechanic]
+    if offer.same:
+        kind = Cheapest
+    elif kind is Coverage and offer.choose == "cheapest":
+        kind = CoverageCheapest
+    return kind(offer, capacity, zone, units)
 
 
 Counts = tuple[int, ...]
@@ -163,25 +361,27 @@ Counts = tuple[int, ...]
 Value = tuple[int, int]
 
 
-def best_deal(offers: list[tuple[Offer, Capacity]], units: list[Unit], zone: str) -> Deal:
+def best_deal(contenders: list[Contender], units: list[Unit], *, apart: bool = False) -> Deal:
     """Return the best combination of some offers over some units.
 
     Parameters
     ----------
-    offers : list of (Offer, Capacity)
+    contenders : list of Contender
         In rank order.
     units : list of Unit
         In canonical order.
+    apart : bool
+        Units are apart that different offers have taken, though no rule tells them apart.
     """
-    contenders = [Contender(offer, capacity, zone) for offer, capacity in offers]
     earliest = _search(contenders, units, 1)
-    latest = _search(contenders, units, -1)
-    counts = _choose(contenders, earliest, units)
+    counts = _choose(contenders, earliest, units, apart)
     worth_parts, chosen = earliest[counts]
-    uses = _uses(contenders, counts, chosen, units)
-    others = _uses(contenders, counts, -latest[counts][1], units)
-    as_good = [n for n, value in earliest.items() if value[0] == worth_parts]
-    unique = len(as_good) == 1 and _signature(uses) == _signature(others)
+    uses = _uses(contenders, counts, chosen, units, apart)
+    unique = True
+    if worth_parts > 0 and sum(use.times > 0 for use in uses) > 1:
+        latest = _search(contenders, units, -1)
+        others = _uses(contenders, counts, -latest[counts][1], units, apart)
+        unique = _signature(uses) == _signature(others)
     return Deal(worth_parts, [use for use in uses if use.times > 0], unique)
 
 
@@ -193,13 +393,20 @@ def _search(contenders: list[Contender], units: list[Unit], sign: int) -> dict[C
     size, ranks = len(units), len(contenders)
     states: dict[State, Value] = {tuple(c.start for c in contenders): (0, 0)}
     for place, unit in enumerate(units):
+        here = []
+        for rank, one in enumerate(contenders):
+            one.look(unit)
+            if one.slots:
+                bought = sign << ((ranks - 1 - rank) * size + size - 1 - place)
+                here.append((rank, one, bought, bought << size * ranks))
+        if not here:
+            continue
         after = dict(states)
         for state, (parts_before, chosen_before) in states.items():
-            for rank, contender in enumerate(contenders):
-                bought = sign << ((ranks - 1 - rank) * size + size - 1 - place)
-                for step, parts, rewarded in contender.steps(state[rank], unit):
+            for rank, one, bought, paid in here:
+                for step, parts, rewarded in one.steps(state[rank]):
                     key = (*state[:rank], step, *state[rank + 1 :])
-                    bit = bought << size * ranks if rewarded else bought
+                    bit = paid if rewarded else bought
                     found = (parts_before + parts, chosen_before + bit)
                     if key not in after or after[key] < found:
                         after[key] = found
@@ -210,31 +417,34 @@ def _search(contenders: list[Contender], units: list[Unit], sign: int) -> dict[C
         vector = tuple(count for count in counts if count is not None)
         if len(vector) != ranks:
             continue
-        groups = [PARTS * c.offer.value * n for c, n in zip(contenders, vector, strict=True)
-                  if c.group]  # fmt: skip
-        value = (parts - sum(groups), chosen)
+        more = sum(c.an_application * n for c, n in zip(contenders, vector, strict=True))
+        value = (parts + more, chosen)
         if vector not in best or best[vector] < value:
             best[vector] = value
     return best
 
 
-def _choose(contenders: list[Contender], best: dict[Counts, Value], units: list[Unit]) -> Counts:
+def _choose(
+    contenders: list[Contender], best: dict[Counts, Value], units: list[Unit], apart: bool
+) -> Counts:
     """Return the counts that win: worth most, no offer in vain, greatest in rank order (D3)."""
     most = max(value[0] for value in best.values())
     for counts in sorted((n for n in best if best[n][0] == most), reverse=True):
-        uses = _uses(contenders, counts, best[counts][1], units)
+        uses = _uses(contenders, counts, best[counts][1], units, apart)
         pairs = zip(contenders, uses, strict=True)
-        if all(use.times == 0 or contender.worth_of(use) > 0 for contender, use in pairs):
+        if all(use.times == 0 or one.worth_of(use) > 0 for one, use in pairs):
             return counts
     raise AssertionError("the best combination has an offer that is worth nothing")
 
 
-def _uses(contenders: list[Contender], counts: Counts, chosen: int, units: list[Unit]) -> list[Use]:
+def _uses(
+    contenders: list[Contender], counts: Counts, chosen: int, units: list[Unit], apart: bool
+) -> list[Use]:
     """Read the choice of units back from its bits."""
     size, ranks = len(units), len(contenders)
     uses = []
-    for rank, contender in enumerate(contenders):
-        use = Use(contender.offer, counts[rank])
+    for rank, one in enumerate(contenders):
+        use = Use(one.offer, counts[rank])
         for place, unit in enumerate(units):
             bit = (ranks - 1 - rank) * size + size - 1 - place
             if chosen >> bit & 1:
@@ -242,19 +452,23 @@ def _uses(contenders: list[Contender], counts: Counts, chosen: int, units: list[
             if chosen >> (bit + size * ranks) & 1:
                 use.rewarded.append(unit)
         uses.append(use)
-    return _serve(uses, units)
+    return _serve(uses, units, apart)
 
 
-def _serve(uses: list[Use], units: list[Unit]) -> list[Use]:
+def _serve(uses: list[Use], units: list[Unit], apart: bool) -> list[Use]:
     """Take the units of each run from the lowest line up: rewarded ones first, then buyers (S3)."""
+
+    def shelf(unit: Unit) -> Any:
+        return (unit.run, tuple(unit.takers)) if apart else unit.run
+
     served = [Use(use.offer, use.times) for use in uses]
     rest: dict[Any, list[Unit]] = {}
     for unit in units:
-        rest.setdefault(unit.run, []).append(unit)
+        rest.setdefault(shelf(unit), []).append(unit)
     for use, result in zip(uses, served, strict=True):
-        result.rewarded = [rest[unit.run].pop(0) for unit in use.rewarded]
+        result.rewarded = [rest[shelf(unit)].pop(0) for unit in use.rewarded]
     for use, result in zip(uses, served, strict=True):
-        result.bought = [rest[unit.run].pop(0) for unit in use.bought]
+        result.bought = [rest[shelf(unit)].pop(0) for unit in use.bought]
     return served
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 from tests.oracle.answer import Applied, OracleDecision
 from tests.oracle.basket import Basket, Unit, canonical, read_basket, read_products, spread
-from tests.oracle.deal import Capacity, Contender, Use, best_deal, fits, give, price_of, worth
+from tests.oracle.deal import (
+    Capacity,
+    Use,
+    base_of,
+    best_deal,
+    contender,
+    fits,
+    give,
+    price_of,
+    row_of,
+    touched_by,
+    worth,
+)
 from tests.oracle.earn import decide_points
 from tests.oracle.eligible import (
     Given,
@@ -18,8 +30,8 @@ from tests.oracle.eligible import (
     room,
 )
 from tests.oracle.near import most_places, near_misses
-from tests.oracle.program import MINUTES_A_DAY, Offer, day_number, read_offer
-from tests.oracle.values import PARTS, rounded, share
+from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
+from tests.oracle.values import PARTS, listed, rounded, scaled, share
 
 EVERYTHING = 10_000
 
@@ -48,7 +60,7 @@ def decide(
     basket : dict
         `lines`, `store`, `opened` (UTC), and what else a lane sends.
     given : list of Given
-        What the member got before.
+        What was given before, to anybody.
     keys : (bytes, bytes)
         Identity key and hold-out key.
     """
@@ -59,14 +71,32 @@ def decide(
     )
     scene = read_scene(basket, catalogue, members, stopped, keys)
     scene.given = list(given or [])
-    products = read_products(catalogue["products"])
-    decision = _decide(offers, scene, read_basket(basket["lines"], products, decimals), program)
+    products = read_products(catalogue["products"], decimals)
+
+    def fresh() -> Basket:
+        found = read_basket(basket["lines"], products, decimals)
+        exclude(found, program, str(scene.store.get("jurisdiction", "")))
+        return found
+
+    decision = _decide(offers, scene, fresh(), program)
     if "HELD_OUT" in decision.outcomes.values():
-        free = replace(scene, hold_out=False)
-        fresh = read_basket(basket["lines"], products, decimals)
-        other = _decide(offers, free, fresh, program)
+        other = _decide(offers, replace(scene, hold_out=False), fresh(), program)
         decision.forgone = other.totals["discount"] - decision.totals["discount"]
     return decision
+
+
+def exclude(basket: Basket, program: dict[str, Any], jurisdiction: str) -> None:
+    """Mark the units that the program keeps out of discounts, earning or redemption (B7)."""
+    for rule in listed(program.get("exclusions")):
+        places = [str(name) for name in listed(rule.get("jurisdictions"))]
+        if places and jurisdiction not in places:
+            continue
+        selector = Selector(rule["of"], 0, program.get("files") or {})
+        for unit in basket.units:
+            if unit.product is not None and selector.fits_product(unit.product):
+                unit.no_discount |= "discount" in listed(rule["from"])
+                unit.no_earn |= "earn" in listed(rule["from"])
+                unit.no_redeem |= "burn" in listed(rule["from"])
 
 
 def read_scene(
@@ -96,6 +126,7 @@ def read_scene(
         [str(name) for name in basket.get("chosen", [])],
         stopped=stopped,
         keys=keys,
+        card=card,
     )
 
 
@@ -103,20 +134,21 @@ def _decide(
     offers: list[Offer], scene: Scene, basket: Basket, program: dict[str, Any]
 ) -> OracleDecision:
     decision = OracleDecision()
+    scene = replace(scene, units=basket.units)
     for offer in offers:
         failure = first_failure(offer, scene)
         if failure is not None:
             decision.outcomes[offer.id] = failure
     eligible = [offer for offer in offers if offer.id not in decision.outcomes]
-    layers = Layers(basket, scene, decision)
+    layers = Layers(basket, scene, decision, program)
     layers.run(eligible)
     decide_points(
         [offer for offer in eligible if offer.layer == "earn"], basket.units, scene, program,
         decision,
     )  # fmt: skip
-    for unit in basket.units:
-        unit.taken = id(unit) in layers.item_taken
-    decision.near = near_misses(eligible, basket.units, scene, decision)
+    for unit in layers.units:
+        unit.takers = layers.item_takers[id(unit)]
+    decision.near = near_misses(eligible, layers.units, scene, decision)
     _add_totals(decision, basket)
     return decision
 
@@ -154,8 +186,34 @@ def capacity(offer: Offer, scene: Scene) -> Capacity:
     by_units = None
     if units is not None:
         a_time = offer.get or sum(slot.count for slot in offer.slots)
+        a_time = 1 if offer.mechanic == "coverage" and offer.choose == "cheapest" else a_time
         by_units = units // a_time if a_time else None
     return Capacity(times=_least(offer.times, uses, coupons, by_units))
+
+
+def _basket_room(basket: Basket, program: dict[str, Any]) -> int | None:
+    """Return what the discounts of a basket may be together (S7), or None without such a cap."""
+    cap = (program.get("policies") or {}).get("basket_discount") or {}
+    gross = sum(unit.initial for unit in basket.units)
+    decimals = int(program.get("currency", {}).get("exponent", 2))
+    caps = []
+    if "money" in cap:
+        caps.append(scaled(cap["money"], decimals))
+    if "percent" in cap:
+        caps.append(gross * scaled(cap["percent"], 2) // EVERYTHING)
+    return min(caps) if caps else None
+
+
+def rounds_of(offers: list[Offer]) -> dict[str, int]:
+    """Return in which round each of some competing offers takes part (Y6)."""
+    by_id = {offer.id: offer for offer in offers}
+
+    def number(offer: Offer) -> int:
+        before = [by_id[name] for name in offer.stack_after if name in by_id]
+        return max([1 + number(other) for other in before], default=0)
+
+    # An offer that names others only of other classes still comes after round 0.
+    return {o.id: max(number(o), 1 if o.stack_after else 0) for o in offers}
 
 
 def without(units: list[Unit], others: list[Unit]) -> list[Unit]:
@@ -169,133 +227,205 @@ def _least(*ceilings: int | None) -> int | None:
 
 
 class Layers:
-    """The item and the basket layer over one basket (Y1 to Y4)."""
+    """The item and the basket layer over one basket (Y1 to Y6)."""
 
-    def __init__(self, basket: Basket, scene: Scene, decision: OracleDecision) -> None:
-        self.units, self.scene, self.decision = basket.units, scene, decision
+    def __init__(
+        self, basket: Basket, scene: Scene, decision: OracleDecision, program: dict[str, Any]
+    ) -> None:
+        self.units = basket.units + basket.charges
+        self.scene, self.decision = scene, decision
         self.zone = str(scene.store.get("price_zone", ""))
-        self.item_taken: list[int] = []
+        self.item_takers: dict[int, list[str]] = {id(unit): [] for unit in self.units}
+        self.out: set[str] = set()
+        self.room = _basket_room(basket, program)
 
     def run(self, eligible: list[Offer]) -> None:
         """Run both layers, class by class."""
         for layer in ("item", "basket"):
             here = [offer for offer in eligible if offer.layer == layer]
             for unit in self.units:
-                unit.taken = False
+                unit.takers = []
             for order in sorted({offer.order for offer in here}):
-                self.run_class([offer for offer in here if offer.order == order], layer)
+                self.run_class([offer for offer in here if offer.order == order])
 
-    def run_class(self, offers: list[Offer], layer: str) -> None:
-        """Let the offers of one class compete, then apply the stackable ones."""
+    def run_class(self, offers: list[Offer]) -> None:
+        """Let the offers of one class compete, round by round, then apply the stackable ones."""
         competing = sorted((o for o in offers if not o.stackable), key=lambda offer: offer.rank)
-        everything = canonical(self.units)
-        free = [unit for unit in everything if not unit.taken]
-        alone = {offer.id: self.alone(offer, everything)[1] for offer in competing}
-        if layer == "item" and competing:
-            contenders = [(offer, capacity(offer, self.scene)) for offer in competing]
-            deal = best_deal(contenders, free, self.zone)
-            self.decision.unique &= deal.unique
-            self.apply_all(deal.uses, contested=len(competing) > 1)
-            for use in deal.uses:
-                self.take(use)
-        elif competing:
-            found = [self.alone(offer, free) for offer in competing]
-            best = max(parts for _, parts in found)
-            self.decision.unique &= [parts for _, parts in found].count(best) == 1
-            if best > 0:
-                use = next(use for use, parts in found if parts == best)
-                self.apply(use, best, contested=False)
-                self.take(use)
-        for offer in competing:
-            self.explain(offer, alone[offer.id])
-        if layer == "item":
-            self.item_taken = [id(unit) for unit in self.units if unit.taken]
+        rounds = rounds_of(competing)
+        for number in sorted(set(rounds.values())):
+            self.contest([offer for offer in competing if rounds[offer.id] == number])
         stackable = [offer for offer in offers if offer.stackable]
         for offer in sorted(stackable, key=lambda o: (-o.priority, o.id.encode())):
             use, parts = self.alone(offer, canonical(self.units))
-            if parts > 0:
+            if parts > 0 and offer.exclusive not in self.out:
                 self.apply(use, parts, contested=False)
             self.explain(offer, parts)
+
+    def contest(self, competing: list[Offer]) -> None:
+        """Let some offers of one class compete for units (D1, D2)."""
+        everything = canonical(self.units)
+        alone = {offer.id: self.alone(offer, everything)[1] for offer in competing}
+        found = {offer.id: self.alone(offer, self.seen(offer)) for offer in competing}
+        inside = self.one_of_each_name(competing, {key: part[1] for key, part in found.items()})
+        if inside and inside[0].layer == "item":
+            self.best_combination(inside, everything)
+        elif inside:
+            self.best_one([found[offer.id] for offer in inside])
+        for offer in competing:
+            self.explain(offer, alone[offer.id])
+        if competing[0].layer == "item":
+            for unit in self.units:
+                self.item_takers[id(unit)] = list(unit.takers)
+
+    def seen(self, offer: Offer) -> list[Unit]:
+        """Return the units that an offer sees which competes: free ones, and by Y6 some others."""
+        free = [unit for unit in self.units if set(unit.takers) <= set(offer.stack_after)]
+        return canonical(free)
+
+    def one_of_each_name(self, offers: list[Offer], alone: dict[str, int]) -> list[Offer]:
+        """Return the offers that take part: of an exclusive name the one worth most alone (Y5)."""
+        inside: list[Offer] = []
+        for offer in offers:
+            rivals = [o for o in offers if o.exclusive == offer.exclusive]
+            best = max(rivals, key=lambda rival: alone[rival.id])
+            if not offer.exclusive or (offer is best and offer.exclusive not in self.out):
+                inside.append(offer)
+        return inside
+
+    def best_combination(self, offers: list[Offer], everything: list[Unit]) -> None:
+        """Apply the best combination of item offers (D1)."""
+        contenders = []
+        for offer in offers:
+            units = self.seen(offer)
+            stepped = self.at_step(offer, units)
+            if stepped is not None:
+                contenders.append(
+                    contender(stepped, capacity(stepped, self.scene), self.zone, units)
+                )
+        if not contenders:
+            return
+        apart = any(offer.stack_after for offer in offers)
+        deal = best_deal(contenders, everything, apart=apart)
+        self.decision.unique &= deal.unique
+        worths = {one.offer.id: one for one in contenders}
+        parts = [worths[use.offer.id].worth_of(use) for use in deal.uses]
+        for use, worth_parts in zip(deal.uses, parts, strict=True):
+            self.apply(use, worth_parts, contested=len(offers) > 1)
+        for use in deal.uses:
+            self.take(use)
+
+    def best_one(self, found: list[tuple[Use, int]]) -> None:
+        """Apply the one offer of the basket layer that is worth most (D2)."""
+        best = max(parts for _, parts in found)
+        if best > 0:
+            use = next(use for use, parts in found if parts == best)
+            self.apply(use, best, contested=False)
+            self.take(use)
 
     def take(self, use: Use) -> None:
         """Take the units of an offer away from those of later classes (Y2)."""
         for unit in use.rewarded + use.bought:
-            unit.taken = True
+            unit.takers.append(use.offer.id)
+
+    def at_step(self, offer: Offer, units: list[Unit]) -> Offer | None:
+        """Return an offer with the reward of the last step that is reached (M12, M13)."""
+        if not offer.reaches:
+            return offer
+        fitting = [unit for unit in units if fits(offer, 0, unit)]
+        reached = None
+        for reach in offer.reaches:
+            if fitting and base_of(reach, fitting, offer) >= reach.least:
+                reached = replace(offer, reward=reach.reward, value=reach.value)
+        return reached
 
     def alone(self, offer: Offer, units: list[Unit]) -> tuple[Use, int]:
         """Return the best use of an offer if it had some units to itself, and its worth."""
+        stepped = self.at_step(offer, units)
+        if stepped is None:
+            return Use(offer), 0
         if offer.mechanic == "threshold":
-            return self.threshold(offer, units)
-        deal = best_deal([(offer, capacity(offer, self.scene))], units, self.zone)
-        if offer.stackable:
-            self.decision.unique &= deal.unique
+            return self.threshold(stepped, units)
+        one = contender(stepped, capacity(offer, self.scene), self.zone, units)
+        deal = best_deal([one], units)
         return (deal.uses[0], deal.worth) if deal.uses else (Use(offer), 0)
 
     def threshold(self, offer: Offer, units: list[Unit]) -> tuple[Use, int]:
-        """Return what a threshold gives (M6). What counts and is not rewarded has been bought."""
+        """Return what a reached threshold gives (M6, M14).
+
+        What counts and is not rewarded has been bought.
+        """
         counting = [unit for unit in units if fits(offer, 0, unit)]
-        base = len(counting)
-        if offer.spend is not None:
-            base = sum(unit.initial if offer.initial else unit.left for unit in counting)
-        rewarded = [unit for unit in units if fits(offer, 1, unit)]
-        if not counting or base < offer.threshold:
-            return Use(offer), 0
-        if offer.reward == "percent":
-            parts = sum(worth(offer, unit, self.zone) for unit in rewarded)
-            touched = [unit for unit in rewarded if worth(offer, unit, self.zone) > 0]
-            return Use(offer, 1, touched, without(counting, touched)), parts
-        most = capacity(offer, self.scene).times
-        times = min(offer.times or 1, base // offer.threshold)
-        times = times if most is None else min(times, most)
-        touched = [unit for unit in rewarded if give(offer, unit) > 0]
-        parts = PARTS * min(times * offer.value, sum(give(offer, unit) for unit in touched))
+        on_units = offer.reward in ("percent", "each")
+        touched = touched_by(offer, units, self.zone)
+        if on_units:
+            times, parts = 1, sum(worth(offer, unit, self.zone) for unit in touched)
+        else:
+            most = PARTS * sum(give(offer, unit) for unit in touched)
+            times = self.times_of(offer, counting)
+            if offer.reward == "amount":
+                parts = min(PARTS * times * offer.value, most)
+            else:
+                together = sum(unit.left for unit in touched) - offer.value
+                times, parts = 1, max(0, min(PARTS * together, most))
         return Use(offer, times, touched, without(counting, touched)), parts
+
+    def times_of(self, offer: Offer, counting: list[Unit]) -> int:
+        """Return how often an amount is given."""
+        if len(offer.reaches) > 1:
+            return 1
+        reach = offer.reaches[0]
+        times = min(offer.times or 1, base_of(reach, counting, offer) // reach.least)
+        most = capacity(offer, self.scene).times
+        return times if most is None else min(times, most)
 
     def explain(self, offer: Offer, alone: int) -> None:
         """Keep why an eligible offer was not applied."""
-        if offer.id in self.decision.outcomes:
-            return
-        if offer.mechanic == "threshold":
-            counting = [unit for unit in self.units if fits(offer, 0, unit)]
-            use, _ = self.threshold(offer, self.units)
-            reason = "THRESHOLD" if use.times == 0 else "NO_VALUE"
-            reason = reason if counting else "GOODS_MISSING"
-        else:
-            reason = "NO_VALUE" if self.possible(offer) else "GOODS_MISSING"
-        self.decision.outcomes[offer.id] = "NOT_BEST" if alone > 0 else reason
+        if offer.id not in self.decision.outcomes:
+            self.decision.outcomes[offer.id] = "NOT_BEST" if alone > 0 else self.reason(offer)
 
-    def possible(self, offer: Offer) -> bool:
+    def reason(self, offer: Offer) -> str:
+        """Return why an offer would give nothing if it had every unit to itself."""
+        units = canonical(self.units)
+        if offer.reaches:
+            if not any(fits(offer, 0, unit) for unit in units):
+                return "GOODS_MISSING"
+            if self.at_step(offer, units) is None:
+                return "THRESHOLD"
+            gift_is_there = not offer.gift or any(fits(offer, 1, unit) for unit in units)
+            return "NO_VALUE" if gift_is_there else "GOODS_MISSING"
+        return "NO_VALUE" if self.possible(offer, units) else "GOODS_MISSING"
+
+    def possible(self, offer: Offer, units: list[Unit]) -> bool:
         """Tell whether the fitting units make one application."""
-        if offer.mechanic in ("discount", "row_prices"):
-            return any(
-                fits(offer, 0, unit) and (offer.mechanic == "discount" or self.has_row(offer, unit))
-                for unit in self.units
-            )
-        return most_places(offer, self.units) == sum(slot.count for slot in offer.slots)
-
-    def has_row(self, offer: Offer, unit: Unit) -> bool:
-        return (unit.code, self.zone) in offer.rows or (unit.code, "") in offer.rows
-
-    def apply_all(self, uses: list[Use], contested: bool) -> None:
-        """Apply the offers that won; no unit is in two of them."""
-        for use in uses:
-            parts = Contender(use.offer, Capacity(), self.zone).worth_of(use)
-            self.apply(use, parts, contested)
+        fitting = [unit for unit in units if fits(offer, 0, unit)]
+        if offer.mechanic == "row_prices":
+            return any(row_of(offer, unit, self.zone) for unit in fitting)
+        if offer.mechanic == "coverage":
+            return len({unit.code for unit in fitting}) >= offer.products
+        if offer.mechanic == "discount":
+            return bool(fitting)
+        return most_places(offer, units) == sum(slot.count for slot in offer.slots)
 
     def apply(self, use: Use, parts: int, contested: bool) -> None:
-        """Round, cap and share the discount of an offer, and take it off (S1 to S5, Y4)."""
+        """Round, cap and share the discount of an offer, and take it off (S1 to S8, Y4)."""
         offer = use.offer
-        discount = rounded(Fraction(parts, PARTS), offer.rounding)
-        discount = min(discount, sum(give(offer, unit) for unit in use.rewarded))
-        ceiling = _least(offer.money, room(offer, self.scene, "money"))
-        if ceiling is not None and ceiling < discount:
-            self.decision.cut_minor += discount - ceiling if contested else 0
-            discount = ceiling
+        whole = rounded(Fraction(parts, PARTS), offer.rounding)
+        discount = min(whole, sum(give(offer, unit) for unit in use.rewarded))
+        ceiling = _least(offer.money, room(offer, self.scene, "money"), self.room)
+        if ceiling is not None and ceiling < discount and offer.whole:
+            self.decision.outcomes[offer.id] = "LIMIT_REACHED"
+            return
+        discount = discount if ceiling is None else min(discount, ceiling)
+        self.decision.cut_minor += whole - discount if contested else 0
         if discount == 0:
             self.decision.outcomes[offer.id] = "NO_VALUE"
             return
+        if self.room is not None:
+            self.room -= discount
+        if offer.exclusive:
+            self.out.add(offer.exclusive)
         by_units = offer.mechanic in ("discount", "row_prices")
-        one = by_units or (offer.mechanic == "threshold" and offer.reward == "percent")
+        one = by_units or (offer.mechanic == "threshold" and offer.reward != "amount")
         applied = Applied(offer.id, offer.layer, 1 if one else use.times, discount)
         for unit in use.bought:
             applied.qualifying[unit.line] = applied.qualifying.get(unit.line, 0) + 1
@@ -308,7 +438,8 @@ class Layers:
         self.decision.applied.append(applied)
         self.decision.outcomes[offer.id] = "APPLIED"
         day = self.scene.business_day
-        self.decision.given.append(Given(offer.id, day, applied.times, len(use.rewarded), discount))
+        counts = (applied.times, len(use.rewarded), discount)
+        self.decision.given.append(Given(offer.id, day, *counts, self.scene.counted_for))
 
     def share_out(self, use: Use, discount: int, applied: Applied) -> None:
         """Share a discount over runs, then over the lines of each (S2, S3)."""
@@ -316,7 +447,7 @@ class Layers:
         runs: dict[Any, list[Unit]] = {}
         for unit in canonical(use.rewarded):
             runs.setdefault(unit.run, []).append(unit)
-        most = [sum(give(offer, unit) for unit in units) for units in runs.values()]
+        most = self.ceilings(offer, list(runs.values()))
         weights = [sum(self.weight(offer, unit) for unit in units) for units in runs.values()]
         for units, amount in zip(runs.values(), share(discount, weights, most), strict=True):
             lines: dict[int, list[Unit]] = {}
@@ -331,12 +462,25 @@ class Layers:
                 applied.shares[line] = applied.shares.get(line, 0) + part
                 applied.units[line] = applied.units.get(line, 0) + len(lines[line])
 
+    def ceilings(self, offer: Offer, runs: list[list[Unit]]) -> list[int]:
+        """Return the most that each run can get: together no product above its cap (S7)."""
+        most = [sum(give(offer, unit) for unit in units) for units in runs]
+        if offer.product_money is None:
+            return most
+        rest: dict[int, int] = {}
+        for at, units in enumerate(runs):
+            left = rest.get(units[0].code, offer.product_money)
+            most[at] = min(most[at], left)
+            rest[units[0].code] = left - most[at]
+        return most
+
     def weight(self, offer: Offer, unit: Unit) -> int:
         """Return in proportion to what a unit gets its share (S2, M6)."""
-        if offer.mechanic == "group_price":
-            return price_of(offer, unit)
-        if offer.mechanic == "threshold" and offer.reward == "amount":
+        if offer.mechanic == "threshold" and offer.reward in ("amount", "price"):
             return unit.left
+        together = offer.mechanic in ("group_price", "coverage")
+        if together and offer.choose != "cheapest" and offer.reward != "percent":
+            return price_of(offer, unit)
         return worth(offer, unit, self.zone)
 
     def fund(self, offer: Offer, applied: Applied) -> None:

@@ -48,7 +48,8 @@ def decide_points(
             reason = {"earn": "BASE", "bonus": "BONUS", "multiply": "MULTIPLIER"}[offer.mechanic]
             decision.points.append(Points(offer.purse, points, reason, offer.id, active, expire))
             decision.outcomes[offer.id] = "APPLIED"
-            decision.given.append(Given(offer.id, scene.business_day, uses, 0, 0))
+            given = Given(offer.id, scene.business_day, uses, 0, 0, scene.counted_for)
+            decision.given.append(given)
             coupons = coupons_of(offer, scene)[:uses]
             decision.applied.append(Applied(offer.id, "earn", uses, 0, coupons=coupons))
 

@@ -6,10 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.oracle.basket import Unit
+from tests.oracle.deal import base_of
 from tests.oracle.program import (
     EPOCH,
     MINUTES_A_DAY,
     WEEKDAYS,
+    Limit,
     Offer,
     clock,
     day_number,
@@ -20,13 +23,20 @@ from tests.oracle.values import is_true, listed, member_number, name_key, siphas
 
 @dataclass
 class Given:
-    """What a committed basket took of an offer."""
+    """What a committed basket took of an offer.
+
+    Attributes
+    ----------
+    counted_for : dict of str to str
+        Who had it, by scope of a limit (L2).
+    """
 
     offer: str
     day: int
     uses: int
     units: int
     money: int
+    counted_for: dict[str, str]
 
 
 @dataclass
@@ -38,7 +48,7 @@ class Scene:
     member : dict or None
         The row of the member; None when nobody, or a blocked one, is identified.
     given : list of Given
-        What the member got before.
+        What was given before, to anybody.
     keys : (bytes, bytes)
         Identity key and hold-out key.
     """
@@ -54,6 +64,18 @@ class Scene:
     stopped: frozenset[str] = frozenset()
     keys: tuple[bytes, bytes] = (bytes(16), bytes(16))
     hold_out: bool = True
+    card: str = ""
+    units: list[Unit] = field(default_factory=list)
+
+    @property
+    def counted_for(self) -> dict[str, str]:
+        """Return for whom limits count now, by their scope (L2)."""
+        found = {"per_store": str(self.store["store_id"]), "overall": ""}
+        if self.member is not None:
+            number = str(self.member["member_id"])
+            group = str(self.member.get("group_id") or number)
+            found |= {"per_member": number, "per_household": group, "per_card": self.card}
+        return found
 
     @property
     def local_date(self) -> date:
@@ -77,7 +99,7 @@ def local_minute(instant: datetime, offset: Any, zone: str) -> int:
 def first_failure(offer: Offer, scene: Scene) -> str | None:
     """Return the first check that fails, as the contract's OfferOutcome names it."""
     checks = (_stopped, _when, _where, _who, _wallet, _held_out, _coupon, _chosen, _limit)
-    for check in checks:
+    for check in (*checks, _requires):
         failure = check(offer, scene)
         if failure is not None:
             return failure
@@ -188,8 +210,21 @@ def _chosen(offer: Offer, scene: Scene) -> str | None:
 
 
 def _limit(offer: Offer, scene: Scene) -> str | None:
-    left = [room(offer, scene, measure) for measure in ("uses", "units", "money")]
-    return "LIMIT_REACHED" if any(rest is not None and rest <= 0 for rest in left) else None
+    spent = [limit.scope for limit in offer.limits if left_of(offer, limit, scene) <= 0]
+    if not spent:
+        return None
+    return "BUDGET_SPENT" if set(spent) == {"overall"} else "LIMIT_REACHED"
+
+
+def _requires(offer: Offer, scene: Scene) -> str | None:
+    """Return what the basket lacks of what the offer asks of it, at the prices charged (E14)."""
+    for reach in offer.requires:
+        fitting = [u for u in scene.units if reach.selector is None or reach.selector.fits(u)]
+        if not fitting:
+            return "GOODS_MISSING"
+        if base_of(reach, fitting) < reach.least:
+            return "THRESHOLD"
+    return None
 
 
 def window_start(day: int, window: str) -> int:
@@ -220,14 +255,21 @@ def window_end(day: int, window: str) -> int:
     return day
 
 
+def left_of(offer: Offer, limit: Limit, scene: Scene) -> int:
+    """Return what a limit of an offer leaves."""
+    first = window_start(scene.business_day, limit.window)
+    last = window_end(scene.business_day, limit.window)
+    whom = scene.counted_for[limit.scope]
+    return limit.most - sum(
+        getattr(given, limit.measure)
+        for given in scene.given
+        if given.offer == offer.id
+        and first <= given.day <= last
+        and given.counted_for.get(limit.scope) == whom
+    )
+
+
 def room(offer: Offer, scene: Scene, measure: str) -> int | None:
     """Return what the limits of one measure leave, or None without such a limit."""
-    found = []
-    for limit in offer.limits:
-        if limit.measure != measure:
-            continue
-        first = window_start(scene.business_day, limit.window)
-        last = window_end(scene.business_day, limit.window)
-        before = [g for g in scene.given if g.offer == offer.id and first <= g.day <= last]
-        found.append(limit.most - sum(getattr(given, measure) for given in before))
-    return min(found) if found else None
+    limits = [limit for limit in offer.limits if limit.measure == measure]
+    return min((left_of(offer, limit, scene) for limit in limits), default=None)

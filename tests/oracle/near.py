@@ -5,7 +5,16 @@ from fractions import Fraction
 
 from tests.oracle.answer import NearMiss, OracleDecision
 from tests.oracle.basket import Unit, canonical
-from tests.oracle.deal import Capacity, best_deal, fits, give, worth
+from tests.oracle.deal import (
+    Capacity,
+    base_of,
+    best_deal,
+    contender,
+    fits,
+    give,
+    touched_by,
+    worth,
+)
 from tests.oracle.eligible import Scene
 from tests.oracle.program import Offer
 from tests.oracle.values import PARTS, rounded
@@ -21,13 +30,17 @@ def near_misses(
     zone = str(scene.store.get("price_zone", ""))
     found = []
     for offer in offers:
-        miss = None
-        if offer.mechanic in ("buy_get", "group_price"):
-            if offer.layer == "item" and decision.outcomes[offer.id] != "APPLIED":
-                miss = _missing_goods(offer, units, zone)
-        elif offer.mechanic == "threshold" and decision.outcomes[offer.id] == "THRESHOLD":
-            miss = _missing_spend(offer, units, zone)
-        if miss is not None and miss.saving > 0:
+        miss, outcome = None, decision.outcomes[offer.id]
+        if offer.mechanic == "threshold" and outcome in ("THRESHOLD", "GOODS_MISSING"):
+            miss = _missing_reach(offer, units, units, zone)
+            miss = miss or _missing_gift(offer, units)
+        elif offer.layer == "item" and outcome != "APPLIED":
+            seen = canonical([u for u in units if offer.stackable or not u.taken])
+            if offer.reaches:
+                miss = _missing_reach(offer, seen, seen, zone)
+            elif offer.mechanic not in ("discount", "row_prices"):
+                miss = _missing_goods(offer, seen, zone)
+        if miss is not None and (miss.saving > 0 or offer.gift):
             found.append(miss)
     found.sort(key=lambda m: (m.missing_minor, m.missing_units, -m.saving, m.offer.encode()))
     return found
@@ -51,23 +64,29 @@ def most_places(offer: Offer, units: list[Unit]) -> int:
     return sum(seat(unit, set()) for unit in range(len(units)))
 
 
-def _missing_goods(offer: Offer, units: list[Unit], zone: str) -> NearMiss | None:
-    """Return what an offer lacks of units that no offer has taken."""
-    there = [
-        unit
-        for unit in units
-        if (offer.stackable or not unit.taken)
-        and any(fits(offer, slot, unit) for slot in range(len(offer.slots)))
-    ]
-    missing = sum(slot.count for slot in offer.slots) - most_places(offer, there)
-    if not there or missing == 0:
+def _missing_goods(offer: Offer, seen: list[Unit], zone: str) -> NearMiss | None:
+    """Return what an offer lacks of the units that it sees."""
+    slots = range(len(offer.slots))
+    there = [unit for unit in seen if any(fits(offer, slot, unit) for slot in slots)]
+    if offer.mechanic == "coverage":
+        dearest: dict[int, Unit] = {}
+        for unit in there:
+            dearest.setdefault(unit.code, unit)
+        missing, there_each = offer.products - len(dearest), list(dearest.values())
+    else:
+        places = sum(slot.count for slot in offer.slots)
+        missing, there_each = places - most_places(offer, there), there
+    if not there or missing <= 0:
         return None
     cheapest = min(there, key=lambda unit: unit.left)
     extra = [_Joker(**vars(replace(cheapest, line=NO_LINE))) for _ in range(missing)]
+    for number, joker in enumerate(extra, start=1):
+        joker.code = -number if offer.mechanic == "coverage" else joker.code
     wide = replace(
         offer, slots=[replace(slot, selector=_Or(slot.selector)) for slot in offer.slots]
     )
-    deal = best_deal([(wide, Capacity(times=1))], canonical([*there, *extra]), zone)
+    units = canonical([*there_each, *extra])
+    deal = best_deal([contender(wide, Capacity(times=1), zone, units)], units)
     return NearMiss(offer.id, missing, 0, rounded(Fraction(deal.worth, PARTS), offer.rounding))
 
 
@@ -85,16 +104,45 @@ class _Or:
         return isinstance(unit, _Joker) or self.selector.fits(unit)  # type: ignore[attr-defined]
 
 
-def _missing_spend(offer: Offer, units: list[Unit], zone: str) -> NearMiss:
-    """Return what a threshold lacks."""
-    counting = [unit for unit in units if fits(offer, 0, unit)]
-    rewarded = [unit for unit in units if fits(offer, 1, unit)]
-    if offer.reward == "percent":
-        parts = sum(worth(offer, unit, zone) for unit in rewarded)
+def _missing_reach(
+    offer: Offer, counting_in: list[Unit], rewarded_in: list[Unit], zone: str
+) -> NearMiss | None:
+    """Return what the first step lacks, with its reward on the units of today (N1, M12, M13)."""
+    first = offer.reaches[0]
+    counting = [unit for unit in counting_in if fits(offer, 0, unit)]
+    missing = first.least - base_of(first, counting, offer)
+    if not counting or missing <= 0 or first.measure == "measure":
+        return None
+    stepped = replace(offer, reward=first.reward, value=first.value)
+    if offer.mechanic == "threshold":
+        saving = _reward_today(stepped, rewarded_in, zone)
     else:
-        parts = PARTS * min(offer.value, sum(give(offer, unit) for unit in rewarded))
-    saving = rounded(Fraction(parts, PARTS), offer.rounding)
-    if offer.spend is None:
-        return NearMiss(offer.id, offer.threshold - len(counting), 0, saving)
-    base = sum(unit.initial if offer.initial else unit.left for unit in counting)
-    return NearMiss(offer.id, 0, offer.threshold - base, saving)
+        parts = sum(worth(stepped, unit, zone) for unit in counting)
+        saving = rounded(Fraction(parts, PARTS), offer.rounding)
+    if first.measure == "spend":
+        return NearMiss(offer.id, 0, missing, saving)
+    return NearMiss(offer.id, missing, 0, saving)
+
+
+def _reward_today(offer: Offer, units: list[Unit], zone: str) -> int:
+    """Return what a threshold would give once, were it reached."""
+    touched = touched_by(offer, canonical(units), zone)
+    if offer.reward in ("percent", "each"):
+        parts = sum(worth(offer, unit, zone) for unit in touched)
+    else:
+        most = sum(give(offer, unit) for unit in touched)
+        money = offer.value
+        if offer.reward == "price":
+            money = max(0, sum(unit.left for unit in touched) - offer.value)
+        parts = PARTS * min(money, most)
+    return rounded(Fraction(parts, PARTS), offer.rounding)
+
+
+def _missing_gift(offer: Offer, units: list[Unit]) -> NearMiss | None:
+    """Return the gift of a reached threshold that is not in the basket (N2)."""
+    reach = offer.reaches[0]
+    counting = [unit for unit in units if fits(offer, 0, unit)]
+    reached = bool(counting) and base_of(reach, counting, offer) >= reach.least
+    if not offer.gift or not reached or any(fits(offer, 1, unit) for unit in units):
+        return None
+    return NearMiss(offer.id, offer.most_rewarded or 1, 0, 0)

@@ -11,8 +11,14 @@ from tests.oracle.values import code_number, is_true, listed, scaled
 
 MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
-ITEM_MECHANICS = ("discount", "buy_get", "group_price", "row_prices")
-MECHANICS = (*ITEM_MECHANICS, "threshold", "earn", "bonus", "multiply")
+ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
+EARN_MECHANICS = ("earn", "bonus", "multiply")
+MECHANICS = (*ITEM_MECHANICS, "threshold", *EARN_MECHANICS)
+MEASURES = ("spend", "count", "products", "measure")
+#: Whom a limit counts for; those for whom a member is needed come first (L2).
+MEMBER_SCOPES = ("per_member", "per_household", "per_card")
+SCOPES = (*MEMBER_SCOPES, "per_store", "overall")
+REWARDS = ("percent", "amount", "each", "price")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -37,6 +43,8 @@ class Selector:
 
     def __init__(self, written: Any, decimals: int, files: dict[str, str]) -> None:
         self.written = {"all": []} if written == "all" else dict(written)
+        self.line = str(self.written.pop("line", "sale"))
+        self.known: dict[int, bool] = {}
         prices = self.written.pop("unit_price", None) or {}
         self.least = scaled(prices["from"], decimals) if "from" in prices else 0
         self.most = scaled(prices["until"], decimals) if "until" in prices else None
@@ -49,9 +57,15 @@ class Selector:
         self.parts = {id(part): Selector(part, decimals, files) for part in inner}
 
     def fits(self, unit: Unit) -> bool:
+        """Tell whether a unit fits, of whose line the kind is the one asked for (B6)."""
+        if unit.kind != self.line:
+            return False
         if unit.initial < self.least or (self.most is not None and unit.initial > self.most):
             return False
-        return self.fits_product(unit.product)
+        number = unit.product.number if unit.product is not None else -1
+        if number not in self.known:
+            self.known[number] = self.fits_product(unit.product)
+        return self.known[number]
 
     def fits_product(self, product: Product | None) -> bool:
         asked = {key: value for key, value in self.written.items() if value != []}
@@ -83,12 +97,35 @@ class Slot:
 
 
 @dataclass
+class Reach:
+    """What must be reached, in its measure: money, units, products or thousandths of a unit.
+
+    Attributes
+    ----------
+    unit : str
+        The unit of measure, for `measure`.
+    reward, value
+        What a step gives that is reached.
+    selector : Selector or None
+        Of what, where a slot does not say it.
+    """
+
+    measure: str
+    least: int
+    unit: str = ""
+    reward: str = ""
+    value: int = 0
+    selector: Selector | None = None
+
+
+@dataclass
 class Limit:
-    """A limit for a member in a window."""
+    """A limit in a window for one of those that a scope tells apart."""
 
     measure: str
     most: int
     window: str
+    scope: str
 
 
 @dataclass
@@ -119,8 +156,22 @@ class Offer:
     reward: str = ""
     value: int = 0
     rows: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
-    spend: int | None = None
-    threshold: int = 0
+    choose: str = ""
+    most_rewarded: int | None = None
+    gift: bool = False
+    products: int = 0
+    per_measure: str = ""
+    reaches: list[Reach] = field(default_factory=list)
+    requires: list[Reach] = field(default_factory=list)
+    cost_floor: bool = False
+    margin: int | None = None
+    reshare: bool = False
+    exclusive: str = ""
+    stack_after: list[str] = field(default_factory=list)
+    unit_money: int | None = None
+    product_money: int | None = None
+    product_units: int | None = None
+    whole: bool = False
     purse: str = ""
     points: int = 0
     per: int = 0
@@ -152,7 +203,7 @@ class Offer:
         """Tell whether nobody but a member can have it (E7)."""
         asks = ("tiers", "segments", "birthday", "staff", "business", "consent")
         asked = any(str(self.who.get(key, "false")).lower() != "false" for key in asks)
-        limited = bool(self.limits)
+        limited = any(limit.scope in MEMBER_SCOPES for limit in self.limits)
         return (
             self.who.get("members") == "members"
             or asked
@@ -166,7 +217,7 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     """Read one offer of a program file."""
     decimals = int(program.get("currency", {}).get("exponent", 2))
     mechanic = next(name for name in MECHANICS if name in written)
-    layer = "earn" if mechanic in ("earn", "bonus", "multiply") else "item"
+    layer = "earn" if mechanic in EARN_MECHANICS else "item"
     layer = "basket" if mechanic == "threshold" else layer
     offer = Offer(str(written["id"]), mechanic, written.get("layer", layer), written)
     offer.order = int(written.get("class", 0))
@@ -175,88 +226,164 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     offer.chosen = is_true(written.get("chosen"))
     offer.wallet = is_true(written.get("wallet"))
     offer.initial = written.get("base") == "initial"
-    offer.floor = scaled(written.get("floor_price", 0), decimals)
     offer.rounding = written.get("rounding", "")
     offer.control = scaled(written.get("control_percent", 0), 2)
     offer.reduced_out = written.get("reduced_items") == "out"
     offer.sources = listed(written.get("price_sources"))
+    offer.exclusive = str(written.get("exclusive", ""))
+    offer.stack_after = [str(name) for name in listed(written.get("stack_after"))]
+    offer.reshare = is_true(written.get("reshare"))
     coupon = written.get("coupon") or {}
     offer.coupons = [str(code) for code in listed(coupon.get("codes"))]
     offer.serial = is_true(coupon.get("serial"))
     for share in listed(written.get("funding")):
         how = share.get("settlement", "price_reduction")
         offer.funding.append((str(share["funder"]), scaled(share["percent"], 2), how))
+    _read_floors(offer, written, decimals)
     _read_limits(offer, written.get("limits") or {}, decimals)
-    _read_mechanic(offer, written[mechanic], program, decimals)
+    reader = _Reader(offer, program, decimals)
+    offer.requires = [reader.reach(part, own=True) for part in listed(written.get("requires"))]
+    getattr(reader, mechanic)(written[mechanic])
     return offer
 
 
+def _read_floors(offer: Offer, written: dict[str, Any], decimals: int) -> None:
+    floor = written.get("floor") or {}
+    offer.floor = scaled(written.get("floor_price", 0), decimals)
+    offer.cost_floor = is_true(floor.get("cost"))
+    offer.margin = scaled(floor["margin_percent"], 2) if "margin_percent" in floor else None
+
+
 def _read_limits(offer: Offer, written: dict[str, Any], decimals: int) -> None:
+    def money(part: dict[str, Any]) -> int | None:
+        return scaled(part["money"], decimals) if "money" in part else None
+
     basket = written.get("per_basket") or {}
     offer.times = int(basket["times"]) if "times" in basket else None
     offer.units = int(basket["units"]) if "units" in basket else None
-    offer.money = scaled(basket["money"], decimals) if "money" in basket else None
-    for limit in listed(written.get("per_member")):
-        measure = next(key for key in ("uses", "units", "money") if key in limit)
-        most = scaled(limit[measure], decimals if measure == "money" else 0)
-        offer.limits.append(Limit(measure, most, limit.get("window", "campaign")))
+    offer.money = money(basket)
+    offer.unit_money = money(written.get("per_unit") or {})
+    product = written.get("per_product") or {}
+    offer.product_money = money(product)
+    offer.product_units = int(product["units"]) if "units" in product else None
+    offer.whole = is_true(written.get("whole"))
+    for scope in SCOPES:
+        for limit in listed(written.get(scope)):
+            measure = next(key for key in ("uses", "units", "money") if key in limit)
+            most = scaled(limit[measure], decimals if measure == "money" else 0)
+            offer.limits.append(Limit(measure, most, limit.get("window", "campaign"), scope))
 
 
-def _read_reward(offer: Offer, written: dict[str, Any], decimals: int) -> None:
-    offer.reward = next(key for key in ("percent", "amount", "price") if key in written)
-    offer.value = scaled(written[offer.reward], 2 if offer.reward == "percent" else decimals)
+class _Reader:
+    """Reads what the mechanic of an offer says; a method for each."""
 
+    def __init__(self, offer: Offer, program: dict[str, Any], decimals: int) -> None:
+        self.offer, self.program, self.decimals = offer, program, decimals
+        self.files = program.get("files") or {}
 
-def _read_mechanic(
-    offer: Offer, written: dict[str, Any], program: dict[str, Any], decimals: int
-) -> None:
-    files = program.get("files") or {}
+    def selector(self, part: dict[str, Any]) -> Selector:
+        return Selector(part.get("of", "all"), self.decimals, self.files)
 
-    def slot(part: dict[str, Any], count: int = 0) -> Slot:
-        return Slot(Selector(part.get("of", "all"), decimals, files), count)
+    def slot(self, part: dict[str, Any], count: int = 0) -> Slot:
+        return Slot(self.selector(part), count)
 
-    if offer.mechanic == "discount":
-        offer.slots = [slot(written)]
-        _read_reward(offer, written, decimals)
-    elif offer.mechanic == "buy_get":
-        buy, get = written["buy"], written["get"]
-        offer.buy, offer.get = int(buy["count"]), int(get["count"])
-        offer.same = is_true(get.get("same"))
-        counts = [offer.buy + offer.get] if offer.same else [offer.buy, offer.get]
-        parts = [buy] if offer.same else [buy, get]
-        offer.slots = [slot(part, count) for part, count in zip(parts, counts, strict=True)]
-        _read_reward(offer, get, decimals)
-    elif offer.mechanic == "group_price":
+    def reward_of(self, written: dict[str, Any]) -> tuple[str, int]:
+        """Return kind and value of the reward that a part says."""
+        kind = next((key for key in REWARDS if key in written), "")
+        if not kind:
+            return "", 0
+        return kind, scaled(written[kind], 2 if kind == "percent" else self.decimals)
+
+    def reward(self, written: dict[str, Any]) -> None:
+        """Read the reward of the offer."""
+        kind, self.offer.value = self.reward_of(written)
+        self.offer.reward = kind
+
+    def reach(self, written: dict[str, Any], *, own: bool = False) -> Reach:
+        """Read what must be reached, of what where it has a selector of its `own`."""
+        measure = next(key for key in MEASURES if key in written)
+        reward, value = self.reward_of(written)
+        selector = self.selector(written) if own else None
+        if measure == "measure":
+            part = written[measure]
+            least, unit = scaled(part["quantity"], 3), str(part["unit"])
+        else:
+            least = scaled(written[measure], self.decimals if measure == "spend" else 0)
+            unit = ""
+        return Reach(measure, least, unit, reward, value, selector)
+
+    def discount(self, written: dict[str, Any]) -> None:
+        self.offer.slots = [self.slot(written)]
+        self.offer.choose = written.get("choose", "")
+        self.offer.per_measure = str(written.get("per", ""))
+        self.offer.reaches = [self.reach(step) for step in listed(written.get("steps"))]
+        self.reward(written)
+
+    def buy_get(self, written: dict[str, Any]) -> None:
+        offer, get = self.offer, written["get"]
+        buys = listed(written["buy"])
+        offer.get = int(get["count"])
+        same = is_true(get.get("same"))
+        offer.choose = get.get("choose", "cheapest" if same else "dearest")
+        offer.same = same and offer.choose == "cheapest"
+        self.reward(get)
+        if offer.same:
+            offer.buy = int(buys[0]["count"])
+            offer.slots = [self.slot(buys[0], offer.buy + offer.get)]
+            return
+        offer.slots = [self.slot(buy, int(buy["count"])) for buy in buys]
+        offer.slots.append(self.slot(buys[0] if same else get, offer.get))
+
+    def nth_item(self, written: dict[str, Any]) -> None:
+        each = int(written["each"])
+        get = {**written, "count": 1, "same": "true"}
+        self.buy_get({"buy": {"count": each - 1, "of": written.get("of", "all")}, "get": get})
+
+    def group_price(self, written: dict[str, Any]) -> None:
         places = written.get("slots") or [written]
-        offer.slots = [slot(part, int(part.get("count", 1))) for part in places]
-        offer.reward, offer.value = "price", scaled(written["price"], decimals)
-    elif offer.mechanic == "row_prices":
-        offer.slots, offer.reward = [slot({})], "price"
-        for row in csv.DictReader(io.StringIO(files[written["file"]])):
+        self.offer.slots = [self.slot(part, int(part.get("count", 1))) for part in places]
+        self.reward(written)
+
+    def coverage(self, written: dict[str, Any]) -> None:
+        self.offer.products = int(written["products"])
+        self.offer.choose = written.get("choose", "all")
+        self.offer.slots = [self.slot(written, self.offer.products)]
+        self.reward(written)
+
+    def row_prices(self, written: dict[str, Any]) -> None:
+        self.offer.slots, self.offer.reward = [self.slot({})], "price"
+        for row in csv.DictReader(io.StringIO(self.files[written["file"]])):
             limit = (row.get("limit") or "").strip()
             key = (code_number(row["item"].strip()), (row.get("zone") or "").strip())
-            offer.rows[key] = (scaled(row["price"].strip(), decimals), int(limit) if limit else 0)
-    elif offer.mechanic == "threshold":
-        offer.slots = [slot(written), slot(written["reward"])]
-        offer.spend = scaled(written["spend"], decimals) if "spend" in written else None
-        offer.threshold = offer.spend if offer.spend is not None else int(written["count"])
-        _read_reward(offer, written["reward"], decimals)
-    else:
-        offer.slots, offer.purse = [slot(written)], str(written["purse"])
-        _read_points(offer, written, program, decimals)
+            price = scaled(row["price"].strip(), self.decimals)
+            self.offer.rows[key] = (price, int(limit) if limit else 0)
 
+    def threshold(self, written: dict[str, Any]) -> None:
+        offer, reward = self.offer, dict(written.get("reward") or {})
+        if "gift" in reward:
+            reward = {"percent": "100", "of": reward["gift"], "units": reward.get("units", 1)}
+            offer.gift = True
+        offer.slots = [self.slot(written), self.slot(reward)]
+        offer.reaches = [self.reach(step) for step in listed(written.get("steps"))]
+        self.reward(reward)
+        if not offer.reaches:
+            offer.reaches = [self.reach(written)]
+            offer.reaches[0].reward, offer.reaches[0].value = offer.reward, offer.value
+        offer.most_rewarded = int(reward["units"]) if "units" in reward else None
+        offer.choose = reward.get("choose", "dearest")
 
-def _read_points(
-    offer: Offer, written: dict[str, Any], program: dict[str, Any], decimals: int
-) -> None:
-    purse = program["purses"][offer.purse]
-    if "points" in written:
-        offer.points = scaled(written["points"], int(purse.get("decimals", 0)))
-    if "per" in written:
-        offer.per = scaled(written["per"], decimals)
-    if "by" in written:
-        offer.factor = scaled(written["by"], 4)
-    offer.valid_days = int(written.get("valid_days", 0))
-    offer.once_a_visit = is_true(written.get("once_a_visit"))
-    if offer.mechanic == "bonus":
-        offer.slots[0].count = int(written.get("count", 1))
+    def earn(self, written: dict[str, Any]) -> None:
+        offer, purse = self.offer, self.program["purses"][str(written["purse"])]
+        offer.slots, offer.purse = [self.slot(written)], str(written["purse"])
+        if "points" in written:
+            offer.points = scaled(written["points"], int(purse.get("decimals", 0)))
+        if "per" in written:
+            offer.per = scaled(written["per"], self.decimals)
+        if "by" in written:
+            offer.factor = scaled(written["by"], 4)
+        offer.valid_days = int(written.get("valid_days", 0))
+        offer.once_a_visit = is_true(written.get("once_a_visit"))
+        if offer.mechanic == "bonus":
+            offer.slots[0].count = int(written.get("count", 1))
+
+    bonus = multiply = earn

@@ -27,19 +27,17 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         "stopped": frozenset(example.written.get("stopped", [])),
         "keys": (IDENTITY_KEY, HOLD_OUT_KEY),
     }
-    given: dict[str, list[Given]] = {}
-
-    def by_card(basket: dict[str, Any]) -> list[Given]:
-        return given.setdefault(str(basket.get("card", "")), [])
+    given: list[Given] = []
 
     def answer(basket: dict[str, Any]) -> OracleDecision:
-        rows = sample.catalogue, sample.members
-        return decide(program, *rows, basket, given=by_card(basket), **more)
+        return decide(
+            program, sample.catalogue, sample.members, basket, given=given, **more
+        )  # fmt: skip
 
     for basket in example.before:
         decision = answer(basket)
         if basket["void"] != "true":
-            by_card(basket).extend(decision.given)
+            given.extend(decision.given)
     return answer(example.basket)
 
 
