@@ -13,8 +13,8 @@ import pytest
 
 from tests.differential.cases import SAMPLE, Cases
 from tests.differential.shrink import as_yaml, shrink
-from tests.oracle.decide import decide
-from tests.oracle.eligible import Given
+from tests.oracle.decide import commit, decide
+from tests.oracle.past import Past
 from tests.semantics.examples import Example
 from tests.semantics.test_examples import ask_engine, decide_example
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -73,7 +73,7 @@ def compare_program(
     directory: Path,
 ) -> None:
     """Compare some baskets under one program; about half of them are then committed."""
-    given: list[Given] = []
+    past = Past()
     before: list[dict[str, Any]] = []
     for _ in range(BASKETS_A_PROGRAM):
         part = cases.basket(written)
@@ -81,14 +81,14 @@ def compare_program(
         basket = Example([], "case", case).basket
         decision = decide(
             program, SAMPLE.catalogue, SAMPLE.members, basket,
-            given=given, keys=KEYS,
+            past=past, keys=KEYS,
         )  # fmt: skip
         if differences(by_oracle(decision), by_engine(engine.quote(basket))):
             pytest.fail(report(case, SEED, directory), pytrace=False)
         if cases.random.random() < 0.5:
             engine.commit(basket)
             before.append(part)
-            given.extend(decision.given)
+            commit(past, decision)
 
 
 def test_the_shrinker_finds_the_one_line_that_matters() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.oracle.eligible import Given
+from tests.oracle.eligible import Given, Scene
 
 
 @dataclass
@@ -28,6 +28,16 @@ class NearMiss:
 
 
 @dataclass
+class Redemption:
+    """Points that paid."""
+
+    offer: str
+    purse: str
+    points: int
+    amount: int
+
+
+@dataclass
 class Applied:
     """An offer that gave something.
 
@@ -50,6 +60,16 @@ class Applied:
     line_funding: dict[int, list[int]] = field(default_factory=dict)
     coupons: list[int] = field(default_factory=list)
 
+    def add(self, more: "Applied", *, by_unit: bool) -> None:
+        """Add what the same offer gave once more: its times only where they are counted."""
+        self.discount += more.discount
+        self.times += more.times if by_unit else 0
+        for mine, other in ((self.shares, more.shares), (self.units, more.units)):
+            for line, part in other.items():
+                mine[line] = mine.get(line, 0) + part
+        for key, part in more.funding.items():
+            self.funding[key] = self.funding.get(key, 0) + part
+
 
 @dataclass
 class OracleDecision:
@@ -67,6 +87,8 @@ class OracleDecision:
         What hold-out offers would have saved (H1).
     given : list of Given
         What a commit would count (L1).
+    redeem_refused : list of (str, str)
+        Requests to pay with points that were refused: offer or purse, and why.
     """
 
     discounts: dict[int, int] = field(default_factory=dict)
@@ -80,3 +102,6 @@ class OracleDecision:
     cut_minor: int = 0
     forgone: int = 0
     given: list[Given] = field(default_factory=list)
+    redeemed: list[Redemption] = field(default_factory=list)
+    redeem_refused: list[tuple[str, str]] = field(default_factory=list)
+    scene: Scene | None = None

@@ -40,7 +40,8 @@ def give(offer: Offer, unit: Unit) -> int:
 
 def fits(offer: Offer, slot: int, unit: Unit) -> bool:
     """Tell whether a unit may fill a slot (B3, B4)."""
-    if unit.no_earn if offer.layer == "earn" else unit.no_discount:
+    flags = {"earn": unit.no_earn, "redemption": unit.no_redeem}
+    if flags.get(offer.layer, unit.no_discount):
         return False
     if offer.reduced_out and unit.reduced:
         return False

@@ -30,10 +30,13 @@ from tests.oracle.eligible import (
     room,
 )
 from tests.oracle.near import most_places, near_misses
+from tests.oracle.past import Lot, Past, Sale
+from tests.oracle.pay import Payment
 from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
 from tests.oracle.values import PARTS, listed, rounded, scaled, share
 
 EVERYTHING = 10_000
+NEVER = 1 << 40
 
 
 def decide(
@@ -42,7 +45,7 @@ def decide(
     members: list[dict[str, Any]],
     basket: dict[str, Any],
     *,
-    given: list[Given] | None = None,
+    past: Past | None = None,
     stopped: frozenset[str] = frozenset(),
     keys: tuple[bytes, bytes] = (bytes(16), bytes(16)),
 ) -> OracleDecision:
@@ -59,8 +62,8 @@ def decide(
         Rows of the members feed, with `card`, `wallet` and `blocked`.
     basket : dict
         `lines`, `store`, `opened` (UTC), and what else a lane sends.
-    given : list of Given
-        What was given before, to anybody.
+    past : Past
+        The sales before, of everybody.
     keys : (bytes, bytes)
         Identity key and hold-out key.
     """
@@ -70,7 +73,8 @@ def decide(
         key=lambda offer: offer.id.encode(),
     )
     scene = read_scene(basket, catalogue, members, stopped, keys)
-    scene.given = list(given or [])
+    past = past if past is not None else Past()
+    scene.given = past.given()
     products = read_products(catalogue["products"], decimals)
 
     def fresh() -> Basket:
@@ -78,11 +82,34 @@ def decide(
         exclude(found, program, str(scene.store.get("jurisdiction", "")))
         return found
 
-    decision = _decide(offers, scene, fresh(), program)
+    decision = _decide(offers, scene, fresh(), program, past)
     if "HELD_OUT" in decision.outcomes.values():
-        other = _decide(offers, replace(scene, hold_out=False), fresh(), program)
+        other = _decide(offers, replace(scene, hold_out=False), fresh(), program, past)
         decision.forgone = other.totals["discount"] - decision.totals["discount"]
     return decision
+
+
+def commit(past: Past, decision: OracleDecision) -> Sale:
+    """Enter a decided sale, so that later ones see what it took and gave."""
+    scene = decision.scene
+    if scene is None:
+        raise ValueError("the decision has no scene")
+    sale = Sale(given=list(decision.given))
+    for paid in decision.redeemed:
+        sale.spent += past.spend(scene, paid.purse, paid.points)
+    for points in decision.points:
+        first = read_day(points.active) if points.active else scene.business_day
+        last = read_day(points.expire) if points.expire else NEVER
+        group = scene.counted_for["per_household"]
+        sale.earned.append(Lot(group, points.purse, points.points, first, last))
+    past.sales.append(sale)
+    return sale
+
+
+def read_day(compact: int) -> int:
+    """Return the day of a date written as yyyymmdd."""
+    text = str(compact)
+    return day_number(f"{text[:4]}-{text[4:6]}-{text[6:]}")
 
 
 def exclude(basket: Basket, program: dict[str, Any], jurisdiction: str) -> None:
@@ -127,13 +154,15 @@ def read_scene(
         stopped=stopped,
         keys=keys,
         card=card,
+        tenders=listed(basket.get("tenders")),
+        redeem=listed(basket.get("redeem")),
     )
 
 
 def _decide(
-    offers: list[Offer], scene: Scene, basket: Basket, program: dict[str, Any]
+    offers: list[Offer], scene: Scene, basket: Basket, program: dict[str, Any], past: Past
 ) -> OracleDecision:
-    decision = OracleDecision()
+    decision = OracleDecision(scene=scene)
     scene = replace(scene, units=basket.units)
     for offer in offers:
         failure = first_failure(offer, scene)
@@ -142,6 +171,10 @@ def _decide(
     eligible = [offer for offer in offers if offer.id not in decision.outcomes]
     layers = Layers(basket, scene, decision, program)
     layers.run(eligible)
+    decimals = int(program.get("currency", {}).get("exponent", 2))
+    payment = Payment(layers, basket, past, decimals)
+    payment.redeem(offers)
+    payment.tender(eligible)
     decide_points(
         [offer for offer in eligible if offer.layer == "earn"], basket.units, scene, program,
         decision,
@@ -424,8 +457,14 @@ class Layers:
             self.room -= discount
         if offer.exclusive:
             self.out.add(offer.exclusive)
+        self.give_out(use, discount)
+
+    def give_out(self, use: Use, discount: int) -> None:
+        """Take a discount off the units of a use and tell it, added to what the offer gave."""
+        offer = use.offer
         by_units = offer.mechanic in ("discount", "row_prices")
         one = by_units or (offer.mechanic == "threshold" and offer.reward != "amount")
+        told = next((a for a in self.decision.applied if a.offer == offer.id), None)
         applied = Applied(offer.id, offer.layer, 1 if one else use.times, discount)
         for unit in use.bought:
             applied.qualifying[unit.line] = applied.qualifying.get(unit.line, 0) + 1
@@ -435,10 +474,13 @@ class Layers:
         if by_units and offer.units is not None:
             needed = -(-len(use.rewarded) // offer.units)
         applied.coupons = coupons_of(offer, self.scene)[:needed]
-        self.decision.applied.append(applied)
+        if told is None:
+            self.decision.applied.append(applied)
+        else:
+            told.add(applied, by_unit=offer.steps or offer.item)
         self.decision.outcomes[offer.id] = "APPLIED"
-        day = self.scene.business_day
         counts = (applied.times, len(use.rewarded), discount)
+        day = self.scene.business_day
         self.decision.given.append(Given(offer.id, day, *counts, self.scene.counted_for))
 
     def share_out(self, use: Use, discount: int, applied: Applied) -> None:
@@ -476,7 +518,10 @@ class Layers:
 
     def weight(self, offer: Offer, unit: Unit) -> int:
         """Return in proportion to what a unit gets its share (S2, M6)."""
+        by_what_is_left = offer.mechanic in ("redeem", "tender")
         if offer.mechanic == "threshold" and offer.reward in ("amount", "price"):
+            by_what_is_left = True
+        if by_what_is_left:
             return unit.left
         together = offer.mechanic in ("group_price", "coverage")
         if together and offer.choose != "cheapest" and offer.reward != "percent":
@@ -485,7 +530,8 @@ class Layers:
 
     def fund(self, offer: Offer, applied: Applied) -> None:
         """Divide each line share among the funders (S5)."""
-        funders = offer.funding or [("", EVERYTHING, "price_reduction")]
+        pays = offer.layer in ("redemption", "tender")
+        funders = offer.funding or [("", EVERYTHING, "tender" if pays else "price_reduction")]
         for line, amount in applied.shares.items():
             parts = share(amount, [percent for _, percent, _ in funders])
             applied.line_funding[line] = parts

@@ -65,6 +65,8 @@ class Scene:
     keys: tuple[bytes, bytes] = (bytes(16), bytes(16))
     hold_out: bool = True
     card: str = ""
+    tenders: list[dict[str, Any]] = field(default_factory=list)
+    redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
 
     @property
@@ -99,7 +101,7 @@ def local_minute(instant: datetime, offset: Any, zone: str) -> int:
 def first_failure(offer: Offer, scene: Scene) -> str | None:
     """Return the first check that fails, as the contract's OfferOutcome names it."""
     checks = (_stopped, _when, _where, _who, _wallet, _held_out, _coupon, _chosen, _limit)
-    for check in (*checks, _requires):
+    for check in (*checks, _tender, _requires):
         failure = check(offer, scene)
         if failure is not None:
             return failure
@@ -214,6 +216,23 @@ def _limit(offer: Offer, scene: Scene) -> str | None:
     if not spent:
         return None
     return "BUDGET_SPENT" if set(spent) == {"overall"} else "LIMIT_REACHED"
+
+
+def accepts(offer: Offer, tender: dict[str, Any]) -> bool:
+    """Tell whether an offer is for a tender (T3)."""
+    asked = offer.tenders
+    bins = asked.get("bins")
+    return (
+        str(tender["kind"]) in asked.get("kinds", [str(tender["kind"])])
+        and str(tender.get("scheme", "")) in asked.get("schemes", [str(tender.get("scheme", ""))])
+        and (bins is None or any(str(tender.get("bin", "")).startswith(bin) for bin in bins))
+    )
+
+
+def _tender(offer: Offer, scene: Scene) -> str | None:
+    if offer.mechanic != "tender" or any(accepts(offer, tender) for tender in scene.tenders):
+        return None
+    return "TENDER_MISSING"
 
 
 def _requires(offer: Offer, scene: Scene) -> str | None:

@@ -13,7 +13,9 @@ MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
 ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
 EARN_MECHANICS = ("earn", "bonus", "multiply")
-MECHANICS = (*ITEM_MECHANICS, "threshold", *EARN_MECHANICS)
+MECHANICS = (*ITEM_MECHANICS, "threshold", "redeem", "tender", *EARN_MECHANICS)
+LAYERS = {"threshold": "basket", "redeem": "redemption", "tender": "tender"}
+LAYERS |= dict.fromkeys(EARN_MECHANICS, "earn")
 MEASURES = ("spend", "count", "products", "measure")
 #: Whom a limit counts for; those for whom a member is needed come first (L2).
 MEMBER_SCOPES = ("per_member", "per_household", "per_card")
@@ -172,6 +174,10 @@ class Offer:
     product_money: int | None = None
     product_units: int | None = None
     whole: bool = False
+    tenders: dict[str, list[str]] = field(default_factory=dict)
+    spend: int | None = None
+    steps: bool = False
+    item: bool = False
     purse: str = ""
     points: int = 0
     per: int = 0
@@ -209,7 +215,7 @@ class Offer:
             or asked
             or limited
             or self.wallet
-            or self.layer == "earn"
+            or self.layer in ("earn", "redemption")
         )
 
 
@@ -217,9 +223,8 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     """Read one offer of a program file."""
     decimals = int(program.get("currency", {}).get("exponent", 2))
     mechanic = next(name for name in MECHANICS if name in written)
-    layer = "earn" if mechanic in EARN_MECHANICS else "item"
-    layer = "basket" if mechanic == "threshold" else layer
-    offer = Offer(str(written["id"]), mechanic, written.get("layer", layer), written)
+    layer = written.get("layer", LAYERS.get(mechanic, "item"))
+    offer = Offer(str(written["id"]), mechanic, layer, written)
     offer.order = int(written.get("class", 0))
     offer.priority = int(written.get("priority", 0))
     offer.stackable = is_true(written.get("stackable"))
@@ -371,6 +376,20 @@ class _Reader:
             offer.reaches[0].reward, offer.reaches[0].value = offer.reward, offer.value
         offer.most_rewarded = int(reward["units"]) if "units" in reward else None
         offer.choose = reward.get("choose", "dearest")
+
+    def tender(self, written: dict[str, Any]) -> None:
+        offer, accepted = self.offer, written.get("with") or {}
+        offer.slots = [self.slot(written)]
+        offer.tenders = {key: [str(part) for part in listed(accepted[key])] for key in accepted}
+        offer.spend = scaled(written["spend"], self.decimals) if "spend" in written else None
+        self.reward(written)
+
+    def redeem(self, written: dict[str, Any]) -> None:
+        offer, purse = self.offer, self.program["purses"][str(written["purse"])]
+        offer.slots, offer.purse = [self.slot(written)], str(written["purse"])
+        offer.points = scaled(written["points"], int(purse.get("decimals", 0)))
+        offer.value = scaled(written.get("pays", 0), self.decimals)
+        offer.steps, offer.item = is_true(written.get("steps")), is_true(written.get("item"))
 
     def earn(self, written: dict[str, Any]) -> None:
         offer, purse = self.offer, self.program["purses"][str(written["purse"])]

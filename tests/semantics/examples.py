@@ -10,7 +10,10 @@ from ruamel.yaml import YAML
 
 PAGE = Path(__file__).parents[2] / "docs" / "semantics.md"
 BLOCK = re.compile(r"^```yaml\n# (sample|example [^\n]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-BASKET_KEYS = ("store", "opened", "offset", "date", "card", "channel", "coupons", "chosen")
+BASKET_KEYS = (
+    "store", "opened", "offset", "date", "card", "channel", "coupons", "chosen", "tenders",
+    "redeem",
+)  # fmt: skip
 
 
 @dataclass

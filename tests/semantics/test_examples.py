@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.oracle.answer import OracleDecision
-from tests.oracle.decide import decide
-from tests.oracle.eligible import Given
+from tests.oracle.decide import commit, decide
+from tests.oracle.past import Past
 from tests.oracle.values import scaled
 from tests.semantics.examples import Example, Sample, read_page, rules_of_page
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -27,17 +27,15 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         "stopped": frozenset(example.written.get("stopped", [])),
         "keys": (IDENTITY_KEY, HOLD_OUT_KEY),
     }
-    given: list[Given] = []
+    past = Past()
 
     def answer(basket: dict[str, Any]) -> OracleDecision:
-        return decide(
-            program, sample.catalogue, sample.members, basket, given=given, **more
-        )  # fmt: skip
+        return decide(program, sample.catalogue, sample.members, basket, past=past, **more)
 
     for basket in example.before:
-        decision = answer(basket)
-        if basket["void"] != "true":
-            given.extend(decision.given)
+        sale = commit(past, answer(basket))
+        if basket["void"] == "true":
+            past.undo(sale)
     return answer(example.basket)
 
 
@@ -113,6 +111,10 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
             for m in wanted
         ]
         assert told["near"] == misses
+    elif key == "redeemed":
+        assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
+    elif key == "redeem_refused":
+        assert told[key] == [(offer, outcome) for offer, outcome in wanted]
     elif key == "optimality":
         assert told[key] == wanted
     elif key == "forgone":

@@ -47,6 +47,8 @@ def by_oracle(decision: OracleDecision) -> Told:
             for p in decision.points
         },
         "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
+        "redeemed": [(r.offer, r.points, r.amount) for r in decision.redeemed],
+        "redeem_refused": decision.redeem_refused,
         "outcomes": decision.outcomes,
         "optimality": "BOUNDED" if decision.cut_minor else "EXACT",
         "forgone": decision.forgone,
@@ -102,6 +104,16 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             (m.offer_id, m.missing_count, m.missing_amount_minor, m.saving_minor)
             for m in decision.near_misses
         ],
+        "redeemed": [
+            (r.offer_id, r.points, r.amount_minor)
+            for r in decision.redemptions
+            if name("RedemptionState", r.state) == "TAKEN"
+        ],
+        "redeem_refused": [
+            (r.offer_id or r.purse_id, name("OfferOutcome", r.refused_outcome))
+            for r in decision.redemptions
+            if name("RedemptionState", r.state) == "REFUSED"
+        ],
         "outcomes": {e.offer_id: name("OfferOutcome", e.outcome) for e in decision.explanations},
         "optimality": name("OptimalityKind", decision.optimality.kind),
         "gap": decision.optimality.gap_minor,
@@ -136,8 +148,11 @@ def differences(oracle: Told, engine: Told) -> list[str]:
             wanted, told = oracle[key].get(name), engine[key].get(name)
             if wanted != told:
                 found.append(f"{key}[{name}]: {told}, not {wanted}")
-    if oracle["order"] != engine["order"]:
-        found.append(f"order: {engine['order']}, not {oracle['order']}")
+    found += [
+        f"{key}: {engine[key]}, not {oracle[key]}"
+        for key in ("order", "redeemed", "redeem_refused")
+        if oracle[key] != engine[key]
+    ]
     found += differences_of_eligibility(oracle, engine)
     # Whether a cap cut off an offer that competed is for the engine to say; see rule D4.
     if oracle["optimality"] == "EXACT" != engine["optimality"]:
