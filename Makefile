@@ -15,6 +15,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 SERVE_ARGS ?=
 DRILL_SEEDS ?= 20000
+FUZZ_SECONDS ?= 60
 DATA ?= checklane-data
 
 C_SOURCES := $(wildcard native/checklane/*.c)
@@ -22,10 +23,11 @@ NATIVE_SOURCES := $(C_SOURCES) $(wildcard native/*.py native/checklane/*.h \
 	native/checklane/*.pxd native/checklane/*.pyx)
 PROTOS := $(wildcard proto/checklane/v1/*.proto)
 MACHINE_ARGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill serve lint bench bench-evaluator wheel clean system-build system-lint \
+.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-evaluator wheel clean system-build system-lint \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -81,6 +83,20 @@ test: $(VENV)/built ## Run all tests
 drill: $(VENV)/built ## The long versions of the simulation and the kill -9 drills (DRILL_SEEDS)
 	CHECKLANE_SEEDS=$(DRILL_SEEDS) CHECKLANE_CASES=$(DRILL_SEEDS) $(BIN)/python -m pytest -s \
 		tests/simulation tests/drills tests/differential
+
+# Leaks are not looked for: the interpreter keeps what it has until the process ends. What a
+# sanitizer says goes past pytest to standard error.
+sanitize: $(VENV)/built ## Run the engine's tests in a build under ASan and UBSan
+	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py --quiet build \
+		--build-base build/sanitize --build-lib build/sanitize/lib
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+		PYTHONPATH=build/sanitize/lib ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 \
+		$(BIN)/python -m pytest --capture=sys tests/semantics tests/differential tests/engine
+
+fuzz: $(VENV)/built ## Fuzz what reads bytes from outside, FUZZ_SECONDS for each target
+	@.ci/system fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --crashes build/fuzz
 
 serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
 	$(BIN)/checklane serve --data $(DATA) $(SERVE_ARGS)

@@ -2,7 +2,6 @@
 
 import ctypes
 import datetime as dt
-import subprocess
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +16,8 @@ from tests.native.wire_support import (
     compile_c,
     encode,
     flatten,
+    full_commit,
+    full_return,
     mutate,
     unknown,
 )
@@ -114,36 +115,6 @@ def test_refuses_what_the_official_runtime_refuses(
 
 
 # ------------------------------------------------------------------------------- hostile ----
-
-
-def full_commit(contract: Contract) -> Any:
-    request = contract.message("CommitTransactionRequest")()
-    request.context.idempotency_key = "key-1"
-    request.receipt.store_id = "11"
-    request.receipt.till_id = "3"
-    request.receipt.business_date = 20260131
-    request.receipt.sequence = 7
-    basket = request.basket
-    basket.store_id = "11"
-    basket.till_id = "3"
-    basket.opened_time_unix_ms = 1769860800000
-    basket.lines.add(line_id=1, product_code="4006381333931", amount_minor=250, count=3)
-    basket.lines.add(line_id=2, product_code="apples", code_kind=3, amount_minor=199)
-    basket.lines.add(line_id=3, product_code="4011", code_kind=2, amount_minor=99)
-    return request
-
-
-def full_return(contract: Contract) -> Any:
-    request = contract.message("ReturnItemsRequest")()
-    request.context.idempotency_key = "key-2"
-    for receipt in (request.original_receipt, request.receipt):
-        receipt.store_id = "11"
-        receipt.till_id = "3"
-        receipt.business_date = 20260131
-        receipt.sequence = 7
-    request.lines.add(line_id=1, count=1)
-    request.lines.add(line_id=2)
-    return request
 
 
 def add_lines(request: Any, count: int) -> None:
@@ -909,38 +880,3 @@ def test_a_reply_that_does_not_fit_is_refused(contract: Contract, harness: Harne
     for capacity in range(0, len(whole), 7):
         assert harness.write(scenario.numbers, is_commit=True, capacity=capacity) == (52, b"")
     assert harness.write(scenario.numbers, is_commit=True, capacity=len(whole)) == (0, whole)
-
-
-# ---------------------------------------------------------------------------------- fuzz ----
-
-
-def test_random_bytes_break_nothing(contract: Contract, tmp_path: Path) -> None:
-    fuzzer = compile_c(
-        Path(__file__).with_name("wire_fuzz.c"),
-        tmp_path / "wire_fuzz",
-        "-O1",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-        "-fno-omit-frame-pointer",
-    )
-    random = Random(SEED)
-    corpus = tmp_path / "corpus"
-    with corpus.open("wb") as file:
-        whole = [(3, full_commit(contract)), (5, full_return(contract))]
-        whole += [
-            (kind, contract.message(REQUESTS[kind])(**fields))
-            for kind, fields, status, _ in OTHER_FAULTS
-            if status == 0
-        ]
-        requests = [(kind, request.SerializeToString()) for kind, request in whole] * 50
-        for kind, name in REQUESTS.items():
-            descriptor = contract.message(name).DESCRIPTOR
-            requests += [(kind, encode(descriptor, random)) for _ in range(20)]
-        for kind, request in requests:
-            file.write(kind.to_bytes(4, "little") + len(request).to_bytes(4, "little") + request)
-    result = subprocess.run(
-        [str(fuzzer), str(corpus), "40000", str(SEED)], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    accepted = int(result.stdout.split("accepted ")[1].split()[0])
-    assert accepted > 1000, result.stdout

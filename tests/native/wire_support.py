@@ -239,3 +239,35 @@ def mutate(request: bytes, random: Random) -> bytes:
         elif at < len(data):
             data[at] = random.choice([0, 0x7F, 0x80, 0xFF])
     return bytes(data)
+
+
+def full_commit(contract: Contract) -> Any:
+    """Return a commit with three lines that is accepted."""
+    request = contract.message("CommitTransactionRequest")()
+    request.context.idempotency_key = "key-1"
+    request.receipt.store_id = "11"
+    request.receipt.till_id = "3"
+    request.receipt.business_date = 20260131
+    request.receipt.sequence = 7
+    basket = request.basket
+    basket.store_id = "11"
+    basket.till_id = "3"
+    basket.opened_time_unix_ms = 1769860800000
+    basket.lines.add(line_id=1, product_code="4006381333931", amount_minor=250, count=3)
+    basket.lines.add(line_id=2, product_code="apples", code_kind=3, amount_minor=199)
+    basket.lines.add(line_id=3, product_code="4011", code_kind=2, amount_minor=99)
+    return request
+
+
+def full_return(contract: Contract) -> Any:
+    """Return a return of two lines that is accepted."""
+    request = contract.message("ReturnItemsRequest")()
+    request.context.idempotency_key = "key-2"
+    for receipt in (request.original_receipt, request.receipt):
+        receipt.store_id = "11"
+        receipt.till_id = "3"
+        receipt.business_date = 20260131
+        receipt.sequence = 7
+    request.lines.add(line_id=1, count=1)
+    request.lines.add(line_id=2)
+    return request

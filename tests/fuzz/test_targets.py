@@ -1,0 +1,35 @@
+"""The fuzz targets build, and hold for their first inputs and some thousands of changed ones."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS, build, write_inputs, write_tables
+
+CASES = {"wire": 40000, "snapshot": 20000}
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    return write_tables(folder / "tables", folder / "data")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_changed_inputs_break_nothing(name: str, tables: Path, tmp_path: Path) -> None:
+    driver = build(TARGETS[name], tmp_path / name, with_libfuzzer=False)
+    inputs = write_inputs(TARGETS[name], tmp_path / "inputs")
+    done = subprocess.run(
+        [driver, str(CASES[name]), "20261122", *inputs],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "CHECKLANE_TABLES": str(tables)},
+    )
+    said = done.stderr[-4000:]
+    assert done.returncode == 0, said
+    _, tried, _, accepted = done.stdout.split()
+    assert int(tried) == len(inputs) + CASES[name]
+    assert int(accepted) > CASES[name] // 50
