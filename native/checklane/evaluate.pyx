@@ -259,6 +259,44 @@ cdef void level_worth(contest_t *contest, const place_t *place) noexcept nogil:
         entries[i - 1].worth = maximum(entries[i - 1].worth, entries[i].worth)
 
 
+cdef int64_t units_in_place(const scratch_t *scratch, const place_t *place) noexcept nogil:
+    cdef int64_t units = 0
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        units += scratch.runs[scratch.contest.entries[place.first_entry + i].run].count
+    return units
+
+
+cdef bint keep_cheapest(scratch_t *scratch, contender_t *contender) noexcept nogil:
+    """M9: leave in the last place the cheapest units, as many as all applications can reward.
+    False when the contest is full."""
+    cdef contest_t *contest = &scratch.contest
+    cdef place_t *place = &contest.places[contender.first_place + contender.place_count - 1]
+    cdef int64_t times = contender.cap
+    cdef int64_t wanted
+    cdef uint32_t p
+    cdef uint32_t kept = 0
+    for p in range(contender.place_count):
+        times = minimum(times, units_in_place(scratch, &contest.places[
+            contender.first_place + p]) // contest.places[contender.first_place + p].count)
+    wanted = times * place.count
+    while wanted > 0:
+        kept += 1
+        wanted -= scratch.runs[contest.entries[
+            place.first_entry + place.entry_count - kept].run].count
+    place.first_entry += place.entry_count - kept
+    place.entry_count = kept
+    if wanted == 0:
+        return True
+    if contest.group_count == GROUPS_MAX:
+        return False
+    contest.entries[place.first_entry].group = contest.group_count
+    contest.group_caps[contest.group_count] = wanted + scratch.runs[
+        contest.entries[place.first_entry].run].count
+    contest.group_count += 1
+    return True
+
+
 cdef bint add_contender(const program_t *program, const basket_t *basket, const facts_t *facts,
                         scratch_t *scratch, uint32_t candidate) noexcept nogil:
     cdef contest_t *contest = &scratch.contest
@@ -278,6 +316,7 @@ cdef bint add_contender(const program_t *program, const basket_t *basket, const 
     contender.get = offer.get_count
     contender.price_parts = 0
     contender.times = 0
+    contender.group_rule = GROUPS_FIXED
     contender.cap = cap_of(program, &scratch.candidates[candidate])
     for slot in range(minimum(offer.slot_count, OFFER_SLOTS_MAX)):
         units += program.slots[offer.first_slot + slot].count
@@ -285,6 +324,8 @@ cdef bint add_contender(const program_t *program, const basket_t *basket, const 
             return False
         if contender.kind != CONTEND_APPLICATIONS:
             break
+    if offer.flags & OFFER_FLAG_CHEAPEST_GET and not keep_cheapest(scratch, contender):
+        return False
     if contender.kind == CONTEND_CHEAPEST and \
             not 0 < contender.get < contest.places[contender.first_place].count:
         contender.cap = 0
@@ -417,10 +458,7 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
     units[0] = 0
     for i in range(contest.allocation_count):
         allocation = &contest.allocations[i]
-        if allocation.contender != number:
-            continue
-        if not allocation.is_rewarded:
-            scratch.other_units[allocation.run] += allocation.units
+        if allocation.contender != number or not allocation.is_rewarded:
             continue
         if scratch.rewarded_units[allocation.run] == 0:
             scratch.rewarded_runs[run_count[0]] = allocation.run
@@ -519,6 +557,17 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
         share.discount_minor = scratch.line_minor[i]
 
 
+cdef void note_others(scratch_t *scratch, uint32_t number, bint with_rewarded) noexcept nogil:
+    """Units that a competing offer took without a reward: lines serve them after all that is
+    rewarded (S3)."""
+    cdef const allocation_t *allocation
+    cdef uint32_t i
+    for i in range(scratch.contest.allocation_count):
+        allocation = &scratch.contest.allocations[i]
+        if allocation.contender == number and (with_rewarded or not allocation.is_rewarded):
+            scratch.other_units[allocation.run] += allocation.units
+
+
 cdef void take_others(scratch_t *scratch, uint32_t r) noexcept nogil:
     """Units that a competing offer took without a reward keep their price and are gone."""
     cdef const work_run_t *run = &scratch.runs[r]
@@ -583,7 +632,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef applied_t *applied
     cdef uint32_t first_share = decision.share_count
     cdef uint32_t run_count = 0
-    cdef uint32_t i, r
+    cdef uint32_t i
     cdef int64_t units = 0
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
     cdef int64_t discount = 0
@@ -598,15 +647,11 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
                       is_competing)
         merge_shares(decision, first_share)
-    for r in range(scratch.run_count):
-        if discount == 0:
-            scratch.other_units[r] += scratch.rewarded_units[r]
-        # Without worth an offer is left out; rounded to nothing, its units stay used.
-        if scratch.other_units[r] > 0 and worth > 0 and is_competing:
-            take_others(scratch, r)
-            scratch.is_changed = True
-        scratch.other_units[r] = 0
-        scratch.rewarded_units[r] = 0
+    # Without worth an offer is left out; rounded to nothing, its units stay used.
+    if worth > 0 and is_competing:
+        note_others(scratch, number, discount == 0)
+    for i in range(run_count):
+        scratch.rewarded_units[scratch.rewarded_runs[i]] = 0
     if discount == 0:
         candidate.outcome = OUTCOME_NO_SAVING
         return
@@ -706,6 +751,11 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
                 if other != c and contest.contenders[other].component == contender.component:
                     scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
             give(program, basket, facts, scratch, decision, c, is_competing)
+    for p in range(scratch.run_count):
+        if scratch.other_units[p] > 0:
+            take_others(scratch, p)
+            scratch.is_changed = True
+        scratch.other_units[p] = 0
     if scratch.is_full:
         return STATUS_CANDIDATES_CEILING
     if not scratch.is_changed:

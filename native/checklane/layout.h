@@ -208,6 +208,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_REDUCED_OUT 64 /* does not touch units already reduced at the shelf or POS */
 #define OFFER_FLAG_ONCE_A_VISIT 128 /* EARN_BONUS: once a basket, not an application */
 #define OFFER_FLAG_STAFF 256
+#define OFFER_FLAG_CHEAPEST_GET 512 /* BUY_GET: the get slot holds its cheapest units only */
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {

@@ -237,6 +237,27 @@ cdef bint is_owned(const scratch_t *scratch, uint32_t number) noexcept nogil:
     return False
 
 
+cdef bint has_groups(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Whether some units of a contender have a ceiling together."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const place_t *place
+    cdef uint32_t p, i
+    for p in range(contest.contenders[number].place_count):
+        place = &contest.places[contest.contenders[number].first_place + p]
+        for i in range(place.entry_count):
+            if contest.entries[place.first_entry + i].group != NONE_32:
+                return True
+    return False
+
+
+cdef int64_t group_cap(const contest_t *contest, const contender_t *contender, uint32_t group,
+                       int64_t times) noexcept nogil:
+    """Most units of a group when a contender applies so often."""
+    if contender.group_rule == GROUPS_A_TIME:
+        return capped_product(contest.group_caps[group], times)
+    return contest.group_caps[group]
+
+
 cdef int64_t alone_applications(scratch_t *scratch, uint32_t number,
                                 bint is_final) noexcept nogil:
     """CONTEND_APPLICATIONS whose places want different units: worth falls with every application,
@@ -346,8 +367,11 @@ cdef void count_demand(scratch_t *scratch, uint32_t component) noexcept nogil:
         scratch.search.part[c] = c
         if contender.cap == 0:
             continue
-        contender.is_tangled = TANGLED_BASE if contender.kind == CONTEND_CHEAPEST and \
-            is_owned(scratch, c) else 0
+        contender.is_tangled = 0
+        if contender.kind == CONTEND_CHEAPEST and is_owned(scratch, c):
+            contender.is_tangled = TANGLED_BASE
+        elif contender.kind == CONTEND_APPLICATIONS and has_groups(scratch, c):
+            contender.is_tangled = TANGLED_PLACES
         contender.alone_parts = alone(scratch, c, False)
         if alone_bound(scratch, c) <= 0 and contender.kind != CONTEND_UNITS and \
                 not contender.is_tangled & TANGLED_TIES:
@@ -699,15 +723,16 @@ cdef void add_columns(scratch_t *scratch, uint32_t number) noexcept nogil:
             entry = &contest.entries[place.first_entry + i]
             most = demand_of(scratch, contender, place, entry.run)
             if entry.group != NONE_32:
-                most = minimum(most, contest.group_caps[entry.group])
+                most = minimum(most, group_cap(contest, contender, entry.group, contender.cap))
             add_column(scratch, COLUMN_UNITS, number, p, place.first_entry + i,
                        entry.worth - best[p], most)
 
 
-cdef void add_group_rows(scratch_t *scratch, const place_t *place,
-                         uint32_t first_column) noexcept nogil:
-    """Product ceilings of a row offer: a row for each group, at its first entry."""
+cdef void add_group_rows(scratch_t *scratch, const contender_t *contender, const place_t *place,
+                         uint32_t times, uint32_t first_column) noexcept nogil:
+    """A row for each group, at its first entry."""
     cdef contest_t *contest = &scratch.contest
+    cdef bint is_a_time = contender.group_rule == GROUPS_A_TIME
     cdef uint32_t i, j, group
     cdef bint is_first
     for i in range(place.entry_count):
@@ -720,7 +745,9 @@ cdef void add_group_rows(scratch_t *scratch, const place_t *place,
         for j in range(i, place.entry_count):
             if contest.entries[place.first_entry + j].group == group:
                 lp_add_nonzero(&scratch.lp, first_column + j, 1)
-        lp_add_row(&scratch.lp, contest.group_caps[group], LP_UNBOUNDED)
+        if is_a_time:
+            lp_add_nonzero(&scratch.lp, times, -contest.group_caps[group])
+        lp_add_row(&scratch.lp, 0 if is_a_time else contest.group_caps[group], LP_UNBOUNDED)
 
 
 cdef void add_rows(scratch_t *scratch, uint32_t number) noexcept nogil:
@@ -742,13 +769,14 @@ cdef void add_rows(scratch_t *scratch, uint32_t number) noexcept nogil:
                 lp_add_nonzero(lp, column, -1)
                 column += 1
             lp_add_row(lp, 0, LP_UNBOUNDED)
+            add_group_rows(scratch, contender, place, times, column - place.entry_count)
         return
     stride = 1 if contender.kind == CONTEND_UNITS else stride_of(contender)
     for i in range(place.entry_count):
         lp_add_nonzero(lp, column + stride * i, 1)
     scratch.search.total_row[number] = lp_add_row(lp, contender.cap, contender.cap)
     if contender.kind == CONTEND_UNITS:
-        add_group_rows(scratch, place, column)
+        add_group_rows(scratch, contender, place, NONE_32, column)
         return
     add_bought_row(scratch, number, place.entry_count)
     if contender.get > 1:
@@ -933,30 +961,41 @@ cdef uint32_t entry_arc(scratch_t *scratch, uint32_t entry, uint32_t node, int64
                         minimum(most, scratch.run_left[run]), gain, second_gain)
 
 
+cdef void forget_groups(scratch_t *scratch, const place_t *place) noexcept nogil:
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        if scratch.contest.entries[place.first_entry + i].group != NONE_32:
+            scratch.group_node[scratch.contest.entries[place.first_entry + i].group] = 0
+
+
+cdef uint32_t node_of_group(scratch_t *scratch, uint32_t number, uint32_t entry, uint32_t node,
+                            int64_t times) noexcept nogil:
+    """Where an entry's units go: to the node of its place, through that of its group."""
+    cdef contest_t *contest = &scratch.contest
+    cdef uint32_t group = contest.entries[entry].group
+    if group == NONE_32:
+        return node
+    if scratch.group_node[group] == 0:
+        scratch.group_node[group] = flow_add_node(&scratch.flow)
+        flow_add_arc(&scratch.flow, scratch.group_node[group], node,
+                     group_cap(contest, &contest.contenders[number], group, times), 0, 0)
+    return scratch.group_node[group]
+
+
 cdef void flow_units(scratch_t *scratch, uint32_t number, int64_t least,
                      int64_t most) noexcept nogil:
     cdef contest_t *contest = &scratch.contest
     cdef place_t *place = &contest.places[contest.contenders[number].first_place]
-    cdef const fitting_t *entry
     cdef uint32_t node = flow_add_node(&scratch.flow)
     cdef uint32_t to, i
     flow_add_arc(&scratch.flow, node, FLOW_SINK, least, FLOW_MUST, 0)
     flow_add_arc(&scratch.flow, node, FLOW_SINK, most - least, 0, 0)
+    forget_groups(scratch, place)
     for i in range(place.entry_count):
-        entry = &contest.entries[place.first_entry + i]
-        if entry.group != NONE_32:
-            scratch.group_node[entry.group] = 0
-    for i in range(place.entry_count):
-        entry = &contest.entries[place.first_entry + i]
-        to = node
-        if entry.group != NONE_32:
-            if scratch.group_node[entry.group] == 0:
-                scratch.group_node[entry.group] = flow_add_node(&scratch.flow)
-                flow_add_arc(&scratch.flow, scratch.group_node[entry.group], node,
-                             contest.group_caps[entry.group], 0, 0)
-            to = scratch.group_node[entry.group]
+        to = node_of_group(scratch, number, place.first_entry + i, node, 0)
         scratch.entry_arc[place.first_entry + i] = entry_arc(
-            scratch, place.first_entry + i, to, most, entry.worth, True)
+            scratch, place.first_entry + i, to, most,
+            contest.entries[place.first_entry + i].worth, True)
 
 
 cdef void flow_applications(scratch_t *scratch, uint32_t number, int64_t times) noexcept nogil:
@@ -967,10 +1006,13 @@ cdef void flow_applications(scratch_t *scratch, uint32_t number, int64_t times) 
         place = &contest.places[contest.contenders[number].first_place + p]
         node = flow_add_node(&scratch.flow)
         flow_add_arc(&scratch.flow, node, FLOW_SINK, times * place.count, FLOW_MUST, 0)
+        forget_groups(scratch, place)
         for i in range(place.entry_count):
             scratch.entry_arc[place.first_entry + i] = entry_arc(
-                scratch, place.first_entry + i, node, times * place.count,
-                contest.entries[place.first_entry + i].worth, place.is_rewarded)
+                scratch, place.first_entry + i,
+                node_of_group(scratch, number, place.first_entry + i, node, times),
+                times * place.count, contest.entries[place.first_entry + i].worth,
+                place.is_rewarded)
 
 
 cdef int64_t flow_cheapest(scratch_t *scratch, uint32_t number,

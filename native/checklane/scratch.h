@@ -24,7 +24,7 @@
 /* (place, run) pairs of one contest: 512 lines * 128 competing places, 16 B each: 1 MiB. */
 #define ENTRIES_MAX (64 * 1024)
 #define PLACES_MAX (256 * 8)
-/* Product ceilings of row offers in one contest. */
+/* Ceilings of several entries together in one contest. */
 #define GROUPS_MAX 2048
 
 #define CANDIDATE_HELD_OUT 1
@@ -84,11 +84,14 @@ typedef struct work_run {
 #define TANGLED_BASE 2         /* what it buys has another use */
 #define TANGLED_TIES 4         /* an application is worth no more than another use of its units */
 
+#define GROUPS_FIXED 0        /* at most `group_caps` units of a group */
+#define GROUPS_A_TIME 1       /* at most so many an application */
+
 /* A run in a place of a contender, and what one unit is worth there, in parts. */
 typedef struct fitting {
     int64_t worth;
     uint32_t run;
-    uint32_t group;           /* product ceiling; NONE_32 none */
+    uint32_t group;           /* into group_caps; NONE_32 none */
 } fitting_t;
 
 typedef struct place {
@@ -113,7 +116,7 @@ typedef struct contender {
     uint32_t component;
     uint32_t is_tangled;      /* TANGLED_: it has no closed form */
     uint32_t is_qualified;    /* answer: there are units for an application */
-    uint32_t reserved;
+    uint32_t group_rule;      /* GROUPS_: what the groups of its entries mean */
 } contender_t;
 
 /* Answer of a contest: units of a run in a place. */
@@ -276,7 +279,7 @@ typedef struct scratch {
     int128_t rests[WORK_RUNS_MAX];
     int64_t piece_used[WORK_PIECES_MAX];
     int64_t rewarded_units[WORK_RUNS_MAX]; /* all zero between offers */
-    int64_t other_units[WORK_RUNS_MAX];    /* all zero between offers */
+    int64_t other_units[WORK_RUNS_MAX];    /* all zero between steps */
     uint32_t rewarded_runs[WORK_RUNS_MAX];
     int64_t line_units[BASKET_LINES_MAX];
     int64_t line_ceilings[BASKET_LINES_MAX];

@@ -74,6 +74,7 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_REDUCED_OUT
         OFFER_FLAG_ONCE_A_VISIT
         OFFER_FLAG_STAFF
+        OFFER_FLAG_CHEAPEST_GET
         SLOT_TAKE
         SLOT_BUY
         SLOT_GET
@@ -648,6 +649,8 @@ cdef extern from "checklane/scratch.h" nogil:
         CONTEND_UNITS
         CONTEND_APPLICATIONS
         CONTEND_CHEAPEST
+        GROUPS_FIXED
+        GROUPS_A_TIME
         COLUMN_UNITS
         COLUMN_TIMES
         TANGLED_PLACES
@@ -714,6 +717,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t component
         uint32_t is_tangled
         uint32_t is_qualified
+        uint32_t group_rule
     ctypedef struct allocation_t:
         uint32_t contender
         uint32_t place

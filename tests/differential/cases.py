@@ -42,6 +42,8 @@ SAMPLE = Sample(
 )  # fmt: skip
 CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
 PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
+#: Mechanics whose applications are limited.
+BY_TIMES = ("buy_get", "nth_item", "group_price", "bonus")
 PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
 #: The slow twin walks every way to use the units: more than these take it too long.
 UNITS_MAX = 9
@@ -98,15 +100,21 @@ class Cases:
     def mechanic(self, files: dict[str, str]) -> dict[str, Any]:
         """Return the mechanic of one offer."""
         kinds = ("percent", "amount", "price")
-        kind = self.pick("discount", "discount", "other", "same", "same", "group", "meal", "rows",
-                         "threshold", "threshold")  # fmt: skip
+        kind = self.pick("discount", "discount", "other", "same", "same", "nth", "group", "meal",
+                         "rows", "threshold", "threshold")  # fmt: skip
         if kind == "discount":
             return {"discount": {"of": self.selector(), **self.reward(*kinds)}}
         if kind in ("other", "same"):
-            buy = {"count": self.pick(1, 1, 2), "of": self.selector()}
+            buy: Any = {"count": self.pick(1, 1, 2), "of": self.selector()}
+            if kind == "other" and self.random.random() < 0.2:
+                buy = [buy, {"count": 1, "of": self.selector()}]
             get: dict[str, Any] = {"count": self.pick(1, 1, 2), **self.reward(*kinds)}
             get |= {"same": True} if kind == "same" else {"of": self.selector()}
+            get |= self.some((0.4, "choose", self.pick("cheapest", "dearest")))
             return {"buy_get": {"buy": buy, "get": get}}
+        if kind == "nth":
+            each = {"each": self.pick(2, 3), "of": self.selector()}
+            return {"nth_item": {**each, **self.reward(*kinds)}}
         if kind == "group":
             price = money(self.pick(100, 250, 300, 500))
             return {
@@ -169,7 +177,7 @@ class Cases:
         basket: dict[str, Any] = {}
         if name in ("discount", "row_prices"):
             basket = self.some((0.5, "units", self.random.randint(1, 3)))
-        elif name in ("buy_get", "group_price", "bonus") or "amount" in part.get("reward", {}):
+        elif name in BY_TIMES or "amount" in part.get("reward", {}):
             basket = self.some((0.5, "times", self.random.randint(1, 3)))
         if name not in ("earn", "bonus", "multiply"):
             basket |= self.some((0.15, "money", money(self.pick(20, 100))))

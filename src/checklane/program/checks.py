@@ -27,6 +27,7 @@ UNKNOWN_ITEMS_TOLD = 20
 ALLOWED_LAYERS = {
     "discount": ("item", "basket"),
     "buy_get": ("item", "basket"),
+    "nth_item": ("item", "basket"),
     "group_price": ("item", "basket"),
     "row_prices": ("item", "basket"),
     "threshold": ("basket",),
@@ -58,9 +59,13 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
     if offer.discount is not None:
         yield ("discount", "of"), offer.discount.of
     elif offer.buy_get is not None:
-        yield ("buy_get", "buy", "of"), offer.buy_get.buy.of
+        for index, part in enumerate(offer.buy_get.buy):
+            several = len(offer.buy_get.buy) > 1
+            yield ("buy_get", "buy", *((index,) if several else ()), "of"), part.of
         if offer.buy_get.get.of is not None:
             yield ("buy_get", "get", "of"), offer.buy_get.get.of
+    elif offer.nth_item is not None:
+        yield ("nth_item", "of"), offer.nth_item.of
     elif offer.group_price is not None:
         for index, place in enumerate(offer.group_price.places):
             slots = offer.group_price.slots is not None
@@ -269,7 +274,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         if basket.units is not None and mechanic not in BY_UNITS:
             path: Path_ = ("limits", "per_basket", "units")
             loaded.blame(number, path, f"{mechanic} is not limited by units", "write times")
-        by_times = mechanic in ("buy_get", "group_price", "bonus") or (
+        by_times = mechanic in ("buy_get", "nth_item", "group_price", "bonus") or (
             offer.threshold is not None and offer.threshold.reward.amount is not None
         )
         if basket.times is not None and not by_times:

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from checklane import _layout
 from checklane._layout import OFFER_FLAG_CHOSEN, OFFER_FLAG_COUPON, OFFER_FLAG_WALLET
 from checklane.program.fields import exact_number
-from checklane.program.model import ALL, Discount, Get, Offer, PriceSource, Program, Selector
+from checklane.program.model import (
+    ALL,
+    Discount,
+    Get,
+    NthItem,
+    Offer,
+    PriceSource,
+    Program,
+    Selector,
+)
 
 LAYERS = {
     "item": _layout.LAYER_ITEM,
@@ -97,6 +106,12 @@ def flags_of(offer: Offer) -> int:
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
         (offer.bonus is not None and offer.bonus.once_a_visit, _layout.OFFER_FLAG_ONCE_A_VISIT),
         (offer.who.staff, _layout.OFFER_FLAG_STAFF),
+        (
+            offer.buy_get is not None
+            and offer.buy_get.get.of is not None
+            and offer.buy_get.get.choose == "cheapest",
+            _layout.OFFER_FLAG_CHEAPEST_GET,
+        ),
     )
     return sum(flag for holds, flag in flags if holds)
 
@@ -108,7 +123,7 @@ def rounding_of(offer: Offer, program: Program) -> str:
     return program.policies.points_rounding if offer.layer_name == "earn" else "half_away"
 
 
-def reward_fields(part: Discount | Get) -> Fields:
+def reward_fields(part: Discount | Get | NthItem) -> Fields:
     """Return kind and value of a reward on units."""
     if part.percent is not None:
         return {"reward": _layout.REWARD_PERCENT, "reward_value": part.percent}
@@ -117,14 +132,22 @@ def reward_fields(part: Discount | Get) -> Fields:
     return {"reward": _layout.REWARD_PRICE, "reward_value": part.price or 0}
 
 
+def takes_cheapest(get: Get) -> bool:
+    """Tell whether the cheapest of the bought products are reduced (M3)."""
+    return bool(get.same) and get.choose != "dearest"
+
+
 def mechanic_fields(offer: Offer) -> Fields:
     """Return the fields of the mechanics that take money off."""
     if offer.discount is not None:
         return {"mechanic": _layout.MECHANIC_UNIT_OFF, **reward_fields(offer.discount)}
     if offer.buy_get is not None:
         get = offer.buy_get.get
-        kind = _layout.MECHANIC_CHEAPEST if get.same else _layout.MECHANIC_BUY_GET
+        kind = _layout.MECHANIC_CHEAPEST if takes_cheapest(get) else _layout.MECHANIC_BUY_GET
         return {"mechanic": kind, "get_count": get.count, **reward_fields(get)}
+    if offer.nth_item is not None:
+        fields = {"mechanic": _layout.MECHANIC_CHEAPEST, "get_count": 1}
+        return fields | reward_fields(offer.nth_item)
     if offer.group_price is not None:
         price = offer.group_price.price
         reward = {"reward": _layout.REWARD_PRICE, "reward_value": price}
@@ -192,12 +215,12 @@ def slots_of(number: int, offer: Offer) -> list[SlotPlan]:
         return [SlotPlan(number, take, 0, ALL)]
     if offer.buy_get is not None:
         bought, given = offer.buy_get.buy, offer.buy_get.get
-        if given.of is None:
-            return [SlotPlan(number, take, bought.count + given.count, bought.of)]
-        return [
-            SlotPlan(number, buy, bought.count, bought.of),
-            SlotPlan(number, get, given.count, given.of),
-        ]
+        if takes_cheapest(given):
+            return [SlotPlan(number, take, bought[0].count + given.count, bought[0].of)]
+        plans = [SlotPlan(number, buy, part.count, part.of) for part in bought]
+        return [*plans, SlotPlan(number, get, given.count, given.of or bought[0].of)]
+    if offer.nth_item is not None:
+        return [SlotPlan(number, take, offer.nth_item.each, offer.nth_item.of)]
     if offer.group_price is not None:
         places = offer.group_price.places
         return [SlotPlan(number, take, place.count, place.of) for place in places]

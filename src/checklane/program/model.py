@@ -74,7 +74,8 @@ Prefix = Annotated[
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
 MECHANICS = (
-    "discount", "buy_get", "group_price", "row_prices", "threshold", "earn", "bonus", "multiply",
+    "discount", "buy_get", "nth_item", "group_price", "row_prices", "threshold",
+    "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
 
@@ -107,6 +108,15 @@ def ask_for_one(part: Part, keys: tuple[str, ...], what: str) -> None:
     if not given:
         fail(f"{what} says nothing", f"give one of {choice}")
     fail(f"{what} says {' and '.join(given)}", f"keep one of {choice}", at=given[1])
+
+
+class OneAllowed:
+    """Lets the JSON Schema of a list take one item without the list, as `listed` does."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonSchemaValue:
+        """Return the schema of an item or a list."""
+        schema = handler(core)
+        return {"anyOf": [schema["items"], schema]}
 
 
 # ---------------------------------------------------------------- selectors ---------------------
@@ -251,8 +261,10 @@ class Get(Part):
     percent: Percent | None = Field(default=None, description="Percent off; 100 is free.")
     amount: Money | None = Field(default=None, description="Money off each unit.")
     price: Money | None = Field(default=None, description="The unit price.")
-    choose: Literal["cheapest"] = Field(
-        default="cheapest", description="Which units of the same products are reduced."
+    choose: Literal["cheapest", "dearest"] | None = Field(
+        default=None,
+        description="Which units are reduced. Default: cheapest of the same products, dearest of "
+        "others.",
     )
 
     @model_validator(mode="after")
@@ -264,11 +276,46 @@ class Get(Part):
         return self
 
 
+Buys = Annotated[
+    list[Buy],
+    BeforeValidator(listed),
+    Field(min_length=1, max_length=OFFER_SLOTS_MAX - 1),
+    OneAllowed(),
+]
+
+
 class BuyGet(Part):
     """Buy some, get others cheaper."""
 
-    buy: Buy = Field(description="What must be bought.")
+    buy: Buys = Field(
+        description="What must be bought; several: units of each, and `get` says `of`."
+    )
     get: Get = Field(description="What is then reduced.")
+
+    @model_validator(mode="after")
+    def check(self) -> "BuyGet":
+        """Ask for one group where the same products are reduced."""
+        if self.get.same and len(self.buy) > 1:
+            fail("'same' is not clear", "say with 'of' which products are reduced", at="get")
+        return self
+
+
+class NthItem(Part):
+    """Every nth unit cheaper."""
+
+    each: Annotated[Units, Field(ge=2)] = Field(
+        description="2: every second unit; of each so many the cheapest is reduced."
+    )
+    of: Selector = Field(description="Which products.")
+    percent: Percent | None = Field(default=None, description="Percent off; 100 is free.")
+    amount: Money | None = Field(default=None, description="Money off the unit.")
+    price: Money | None = Field(default=None, description="The unit price.")
+
+    @model_validator(mode="after")
+    def check(self) -> "NthItem":
+        """Ask for one reward."""
+        ask_for_one(self, ("percent", "amount", "price"), "the nth item")
+        return self
 
 
 class GroupSlot(Part):
@@ -543,15 +590,6 @@ class WindowLimit(Part):
         return self
 
 
-class OneAllowed:
-    """Lets the JSON Schema of a list take one item without the list, as `listed` does."""
-
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonSchemaValue:
-        """Return the schema of an item or a list."""
-        schema = handler(core)
-        return {"anyOf": [schema["items"], schema]}
-
-
 WindowLimits = Annotated[
     list[WindowLimit], BeforeValidator(listed), Field(min_length=1, max_length=8), OneAllowed()
 ]
@@ -654,6 +692,7 @@ class Offer(Part):
     )
     discount: Discount | None = Field(default=None, description="Off each unit.")
     buy_get: BuyGet | None = Field(default=None, description="Buy some, get others cheaper.")
+    nth_item: NthItem | None = Field(default=None, description="Every nth unit cheaper.")
     group_price: GroupPrice | None = Field(
         default=None, description="Some units for a price together."
     )
