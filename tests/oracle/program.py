@@ -341,7 +341,8 @@ class _Reader:
 
     def nth_item(self, written: dict[str, Any]) -> None:
         each = int(written["each"])
-        get = {**written, "count": 1, "same": "true"}
+        get = {key: value for key, value in written.items() if key != "each"}
+        get |= {"count": 1, "same": "true"}
         self.buy_get({"buy": {"count": each - 1, "of": written.get("of", "all")}, "get": get})
 
     def group_price(self, written: dict[str, Any]) -> None:
