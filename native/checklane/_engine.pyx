@@ -226,6 +226,73 @@ cdef extern from "checklane/audit.h" nogil:
     status_t journal_next(journal_reader_t *reader, entry_t *entry)
 
 
+cdef extern from "checklane/lane.h" nogil:
+    const int LANE_STATUSES
+    const int LANE_METHODS_MAX
+    const int LANE_LISTENERS_MAX
+    const int LANE_BUCKETS
+    const int LANE_ENDS
+    const int LANE_KIND_UNARY
+    const int LANE_KIND_STREAM
+    const int LANE_KIND_REFUSED
+    const int LANE_KIND_CHECK
+    const int LANE_KIND_WATCH
+    ctypedef struct lane_t:
+        pass
+    ctypedef struct lane_method_t:
+        const char *path
+        const char *words
+        uint32_t kind
+        uint32_t number
+        uint32_t field
+        const char *field_name
+    ctypedef struct lane_words_t:
+        const char *what
+        bint is_at_field
+    ctypedef struct lane_listener_t:
+        int socket
+        bint is_tls
+    ctypedef struct lane_options_t:
+        engine_t *engine
+        const lane_listener_t *listeners
+        uint32_t listener_count
+        const lane_method_t *methods
+        uint32_t method_count
+        const lane_words_t *words
+        const char *const *services
+        uint32_t service_count
+        uint32_t thread_count
+        uint32_t change_count
+        uint32_t connections_max
+        uint32_t calls_max
+        uint32_t stream_window
+        uint32_t idle_ms
+        uint32_t receive_ms
+        uint32_t stall_ms
+        uint32_t keepalive_ms
+    ctypedef struct lane_metrics_t:
+        uint64_t connections
+        uint64_t accepted
+        uint64_t calls
+        uint64_t streams
+        uint64_t changes
+        uint64_t parked
+        uint64_t cancelled
+        uint64_t read_bytes
+        uint64_t written_bytes
+        uint64_t paused
+        uint64_t ends[32]
+        uint64_t answers[32][128]
+        uint64_t buckets[32][24]
+        uint64_t answer_us[32]
+    const char *lane_end_name(uint32_t end)
+    status_t lane_open(const lane_options_t *options, lane_t **lane, fault_t *fault)
+    void lane_set_serving(lane_t *lane, bint is_serving)
+    void lane_drain(lane_t *lane, uint32_t grace_ms)
+    void lane_close(lane_t *lane)
+    void lane_measure(const lane_t *lane, lane_metrics_t *metrics)
+
+
 METHODS = {
     method_name(number).decode(): number for number in range(METHOD_NUMBERS) if method_name(number)
 }
@@ -509,6 +576,150 @@ cdef class Engine:
             self.released.wait()
         with nogil:
             engine_close(engine)
+
+
+LANE_KINDS = {
+    "unary": LANE_KIND_UNARY,
+    "stream": LANE_KIND_STREAM,
+    "refused": LANE_KIND_REFUSED,
+    "check": LANE_KIND_CHECK,
+    "watch": LANE_KIND_WATCH,
+}
+
+
+cdef const char *kept_text(list kept, str text) except NULL:
+    cdef bytes encoded = text.encode()
+    kept.append(encoded)
+    return encoded
+
+
+cdef void fill_lane_numbers(lane_options_t *options, dict numbers) except *:
+    options.thread_count = numbers["threads"]
+    options.change_count = numbers["changes"]
+    options.connections_max = numbers["connections"]
+    options.calls_max = numbers["calls"]
+    options.stream_window = numbers["stream_window"]
+    options.idle_ms = numbers["idle_ms"]
+    options.receive_ms = numbers["receive_ms"]
+    options.stall_ms = numbers["stall_ms"]
+    options.keepalive_ms = numbers["keepalive_ms"]
+
+
+cdef class LanePort:
+    """The native port for lanes; see _engine.pyi."""
+
+    cdef lane_t *lane
+    cdef Engine engine
+    cdef list names
+
+    def __cinit__(self, Engine engine not None, list sockets not None, list methods not None,
+                  list words not None, list services not None, dict numbers not None):
+        cdef lane_options_t options
+        cdef lane_listener_t listeners[16]
+        cdef lane_method_t rows[32]
+        cdef lane_words_t told[128]
+        cdef const char *names[32]
+        cdef fault_t fault
+        cdef status_t status
+        # What the options point to, until lane_open has copied it.
+        cdef list kept = []
+        memset(&options, 0, sizeof(options))
+        memset(&fault, 0, sizeof(fault))
+        memset(told, 0, sizeof(told))
+        if len(sockets) > LANE_LISTENERS_MAX or len(methods) > LANE_METHODS_MAX \
+                or len(services) > 32:
+            raise ValueError("too many sockets, methods or services")
+        for i, (descriptor, is_tls) in enumerate(sockets):
+            listeners[i].socket = descriptor
+            listeners[i].is_tls = is_tls
+        for i, (path, kind, number, field, field_name, refusal) in enumerate(methods):
+            rows[i].path = kept_text(kept, path)
+            rows[i].field_name = kept_text(kept, field_name)
+            rows[i].words = kept_text(kept, refusal)
+            rows[i].kind = LANE_KINDS[kind]
+            rows[i].number = number
+            rows[i].field = field
+        for number, what, is_at_field in words:
+            if not 0 <= number < LANE_STATUSES:
+                raise ValueError(f"status {number} is out of range")
+            told[<int>number].what = kept_text(kept, what)
+            told[<int>number].is_at_field = is_at_field
+        for i, service in enumerate(services):
+            names[i] = kept_text(kept, service)
+        options.listeners = listeners
+        options.listener_count = len(sockets)
+        options.methods = rows
+        options.method_count = len(methods)
+        options.words = told
+        options.services = names
+        options.service_count = len(services)
+        fill_lane_numbers(&options, numbers)
+        self.names = [path.removeprefix("/").rpartition("/") for path, *_ in methods]
+        self.names = [f"{service.rpartition('.')[2]}.{name}" for service, _, name in self.names]
+        options.engine = engine.hold()
+        with nogil:
+            status = lane_open(&options, &self.lane, &fault)
+        if status != 0:
+            engine.release()
+            raise_fault(status, &fault)
+        self.engine = engine
+
+    def __dealloc__(self):
+        if self.lane != NULL:
+            lane_close(self.lane)
+
+    def set_serving(self, bint is_serving):
+        """Tell health checks whether baskets are decided."""
+        if self.lane != NULL:
+            lane_set_serving(self.lane, is_serving)
+
+    def drain(self, uint32_t grace_ms):
+        """Take no new connection, answer what is open, cut off what takes longer."""
+        cdef lane_t *lane = self.lane
+        if lane != NULL:
+            with nogil:
+                lane_drain(lane, grace_ms)
+
+    def close(self):
+        """Cut off what is open, join the threads, let the engine go."""
+        cdef lane_t *lane = self.lane
+        self.lane = NULL
+        if lane == NULL:
+            return
+        with nogil:
+            lane_close(lane)
+        self.engine.release()
+
+    def stats(self):
+        """Return figures by name; see _engine.pyi."""
+        cdef lane_metrics_t metrics
+        if self.lane == NULL:
+            raise EngineError(3, "lane port")
+        lane_measure(self.lane, &metrics)
+        answers = {}
+        times = {}
+        for i, name in enumerate(self.names):
+            for status in range(LANE_STATUSES):
+                if metrics.answers[i][status]:
+                    answers[name, status] = metrics.answers[i][status]
+            counts = [metrics.buckets[i][bucket] for bucket in range(LANE_BUCKETS)]
+            if any(counts):
+                times[name] = (counts, metrics.answer_us[i])
+        return {
+            "connections": metrics.connections,
+            "accepted": metrics.accepted,
+            "calls": metrics.calls,
+            "streams": metrics.streams,
+            "changes": metrics.changes,
+            "parked": metrics.parked,
+            "cancelled": metrics.cancelled,
+            "read_bytes": metrics.read_bytes,
+            "written_bytes": metrics.written_bytes,
+            "paused": metrics.paused,
+            "ends": {lane_end_name(end).decode(): metrics.ends[end] for end in range(LANE_ENDS)},
+            "answers": answers,
+            "times": times,
+        }
 
 
 cdef class LedgerAudit:

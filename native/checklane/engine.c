@@ -164,24 +164,66 @@ static status_t read_request(session_t *session, uint32_t method, const uint8_t 
                      &session->basket, session->fault);
 }
 
-status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
-                     size_t request_size, reply_t *reply, fault_t *fault)
+/* The end of a call that is not pending. */
+static status_t end_call(session_t *session, status_t status)
+{
+    session->fault->status = status;
+    if (status != STATUS_OK) session->reply->size = 0;
+    unpin_live(session);
+    return status;
+}
+
+status_t session_call(session_t *session, const call_order_t *order, reply_t *reply,
+                      fault_t *fault)
 {
     fault->status = STATUS_OK;
     fault->place[0] = '\0';
     reply->size = 0;
-    if (request_kind(method) == 0) return fault->status = STATUS_METHOD_UNKNOWN;
-    session_t *session = take_session(engine);
-    if (session == NULL) return fault->status = STATUS_ENGINE_CLOSED;
+    if (request_kind(order->method) == 0) return fault->status = STATUS_METHOD_UNKNOWN;
     session->reply = reply;
     session->fault = fault;
+    session->deadline_monotonic_ns = order->deadline_monotonic_ns;
+    session->done = order->done;
+    session->done_context = order->context;
+    session->is_seen_late = false;
     pin_live(session);
-    fault->status = read_request(session, method, request, request_size);
-    if (fault->status == STATUS_OK) fault->status = run_method(session, method);
-    if (fault->status != STATUS_OK) reply->size = 0;
-    unpin_live(session);
+    status_t status = read_request(session, order->method, order->request, order->request_size);
+    if (status == STATUS_OK) status = run_method(session, order->method);
+    /* Pending: session, reply and fault are the writer's now. */
+    return status == STATUS_PENDING ? status : end_call(session, status);
+}
+
+status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
+                     size_t request_size, reply_t *reply, fault_t *fault)
+{
+    call_order_t order = {.method = method, .request = request, .request_size = request_size};
+    session_t *session = take_session(engine);
+    if (session == NULL) {
+        reply->size = 0;
+        fault->place[0] = '\0';
+        return fault->status = STATUS_ENGINE_CLOSED;
+    }
+    status_t status = session_call(session, &order, reply, fault);
     give_back(session);
-    return fault->status;
+    return status;
+}
+
+session_t *engine_lend_session(engine_t *engine)
+{
+    session_t *session = NULL;
+    pthread_mutex_lock(&engine->sessions_mutex);
+    if (!engine->is_closing && engine->free_sessions != NULL) {
+        session = engine->free_sessions;
+        engine->free_sessions = session->next_free;
+        engine->calls_under_way++;
+    }
+    pthread_mutex_unlock(&engine->sessions_mutex);
+    return session;
+}
+
+void engine_return_session(session_t *session)
+{
+    give_back(session);
 }
 
 /* ------------------------------------------------------------------ changes ---- */
@@ -199,6 +241,7 @@ void begin_change(session_t *session, uint32_t kind,
     change->key = wire_key_hash(no_secret, wire->store_id, wire->till_id, kind,
                                 wire->head.context.idempotency_key);
     change->content = wire_content_hash(wire, no_secret);
+    change->deadline_monotonic_ns = session->deadline_monotonic_ns;
     change->prepare = prepare;
     change->context = session;
 }
@@ -262,16 +305,40 @@ status_t answer_repeat(session_t *session, status_t judged, bool *is_answered)
     return judged != STATUS_OK ? judged : place_of(session, status);
 }
 
-status_t submit_change(session_t *session)
+/* A posted change has its answer: the writer's thread. The session is the caller's again. */
+static void change_is_done(change_t *change)
+{
+    session_t *session = change->context;
+    session->done(session->done_context);
+}
+
+static status_t take_answer(session_t *session, status_t status)
 {
     const change_t *change = &session->change;
-    status_t status = ledger_submit(session->engine->ledger, &session->change);
     if (status != STATUS_OK || !change->is_repeat) return place_of(session, status);
     const accounts_view_t *view = ledger_pin(session->reader);
     status = check_key_bound(session, view, change->position);
     ledger_unpin(session->reader);
     if (status != STATUS_OK) return place_of(session, status);
     return copy_first_answer(session, change->position);
+}
+
+status_t submit_change(session_t *session)
+{
+    change_t *change = &session->change;
+    if (session->done == NULL) {
+        return take_answer(session, ledger_submit(session->engine->ledger, change));
+    }
+    change->done = change_is_done;
+    status_t status = ledger_post(session->engine->ledger, change);
+    return status == STATUS_OK ? STATUS_PENDING : place_of(session, status);
+}
+
+status_t session_finish(session_t *session)
+{
+    status_t status = take_answer(session, session->change.status);
+    if (session->is_seen_late) status = void_again(session);
+    return status == STATUS_PENDING ? status : end_call(session, status);
 }
 
 /* ------------------------------------------------------------------ stopped offers ---- */

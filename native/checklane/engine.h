@@ -53,6 +53,13 @@ static inline const char *method_name(uint32_t method)
     }
 }
 
+/* Whether a method may change anything: only those wait for the disk. */
+static inline bool method_is_change(uint32_t method)
+{
+    return method != METHOD_IDENTIFY_MEMBER && method != METHOD_QUOTE_BASKET
+           && method != METHOD_GET_MEMBER;
+}
+
 /* The decision, compiled from Cython and handed in by the door. Pure; see decide.pxd. */
 typedef status_t (*decide_t)(const program_t *program, const catalogue_t *catalogue,
                              const basket_t *basket, const facts_t *facts, void *scratch,
@@ -84,6 +91,39 @@ void engine_drain(engine_t *engine);
  * everything. No other function of the engine may begin once this has begun, and none but
  * engine_call may still run. */
 void engine_close(engine_t *engine);
+
+/* ---- one thread's own way in: the lane port ---- */
+
+typedef struct session session_t;
+
+/* No status: the answer comes later, by call_order_t.done. Never leaves the engine's callers. */
+#define STATUS_PENDING ((status_t)255)
+
+/* One call of a session. */
+typedef struct call_order {
+    uint32_t method;
+    const uint8_t *request; /* while the call is pending too */
+    size_t request_size;
+    int64_t deadline_monotonic_ns; /* a change is not begun after it; 0: none */
+    /* Changes only; NULL: session_call waits. Called on the writer's thread once the answer may be
+     * fetched with session_finish; must not wait. */
+    void (*done)(void *context);
+    void *context;
+} call_order_t;
+
+/* Takes a session out of the pool until it is given back; NULL: draining, or none is left. All
+ * must be back before engine_close. One thread at a time uses a session. */
+session_t *engine_lend_session(engine_t *engine);
+void engine_return_session(session_t *session);
+
+/* engine_call on a lent session. With `done`, a change answers STATUS_PENDING when the writer has
+ * it; session, request, reply and fault are then left alone until `done` was called. */
+status_t session_call(session_t *session, const call_order_t *order, reply_t *reply,
+                      fault_t *fault);
+
+/* Fetches the answer of a pending call after its `done`; the thread that called session_call.
+ * STATUS_PENDING: the writer was asked once more, and `done` will be called again. */
+status_t session_finish(session_t *session);
 
 /* Answers one request. `reply->size` bytes are filled when the status is STATUS_OK; otherwise
  * `fault` names the refusal and its place. Any thread; blocks for the disk on changes. */

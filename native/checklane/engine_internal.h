@@ -36,7 +36,7 @@ typedef struct original {
 /* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
  * use the caller's session, its reply and its fault: the push of the change hands them over
  * (release, acquire) and the answer hands them back the same way (ledger.c, "Who owns what"). */
-typedef struct session {
+struct session {
     engine_t *engine;
     struct session *next_free;
     ledger_reader_t *reader;
@@ -54,6 +54,10 @@ typedef struct session {
     bool is_provisional_new;
     bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
+    int64_t deadline_monotonic_ns; /* of changes; 0: none */
+    /* Set: changes are posted instead of waited for (call_order_t.done). */
+    void (*done)(void *context);
+    void *done_context;
     change_t change;
     facts_t facts;
     found_t found[IDENTIFIERS_MAX];
@@ -68,7 +72,7 @@ typedef struct session {
     decision_t decision;
     original_t original;
     uint8_t facts_bytes[FACTS_BYTES_MAX];
-} session_t;
+};
 
 struct engine {
     engine_options_t options;
@@ -207,6 +211,8 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
 
 /* ---- undo.c ---- */
 status_t call_void(session_t *session);
+/* A posted void whose sale came in between: undone in the ordinary way. May be pending again. */
+status_t void_again(session_t *session);
 status_t call_return(session_t *session);
 
 /* ---- member.c ---- */
@@ -232,7 +238,8 @@ status_t check_sender(session_t *session, const char *place);
  * Else `judged`, what was found at fault so far with a number below KEY_REUSED, goes first. */
 status_t answer_repeat(session_t *session, status_t judged, bool *is_answered);
 
-/* Hands the change to the writer and waits; copies the first answer on a repeat. */
+/* Hands the change to the writer and waits; copies the first answer on a repeat. Where the session
+ * posts its changes STATUS_PENDING: the writer may be using the session, so hands off. */
 status_t submit_change(session_t *session);
 
 /* The list of stopped offers with one put in or taken out; NULL: out of memory. Made before the

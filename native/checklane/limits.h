@@ -59,8 +59,8 @@
 /* Changes that may wait for the writer before the next is refused as overload. */
 #define QUEUE_CHANGES_MAX 4096
 /* Sessions (scratch memory for one call each) that an engine owns. About 7 MiB each, most of it
- * the search's tableau, which a call touches only where offers compete: 128 are 0.9 GiB. */
-#define SESSIONS_MAX 128
+ * the search's tableau, which a call touches only where offers compete: 256 are 1.8 GiB. */
+#define SESSIONS_MAX 256
 /* Arena of one memtable. Two exist at most: active and frozen. */
 #define MEMTABLE_BYTES (256 * 1024 * 1024)
 /* Slots of one memtable: 2^20 * 16 B = 16 MiB; a freeze starts at half. */
@@ -87,5 +87,44 @@
 #define SEGMENTS_MAX 128
 /* Steps that one decision may take when the program sets none. */
 #define STEP_BUDGET_DEFAULT 400000
+
+/* ---- the lane port ---- */
+
+/* Threads that serve lanes, besides the acceptor. One core each is what they use. */
+#define LANE_THREADS_MAX 16
+/* Changes of one lane thread that wait for the disk at once, each with a session. */
+#define LANE_CHANGES_MAX 128
+/* Changes that wait for such a place before the next is refused with QUEUE_FULL: at 20,000 changes
+ * a second a line of 1,024 is 50 ms. */
+#define LANE_PARKED_MAX 1024
+/* Connections of one lane thread. 16 KiB each while they rest: 64 MiB. */
+#define LANE_CONNECTIONS_MAX 4096
+/* Calls that one connection may have open, and what their requests may hold in memory together:
+ * 32 of the largest. */
+#define LANE_CALLS_MAX 256
+#define LANE_BUFFERED_BYTES_MAX (8 * 1024 * 1024)
+/* One header block, as sent and unpacked. A call of grpcio sends some 300 bytes. */
+#define LANE_HEADER_BYTES_MAX (16 * 1024)
+/* Frames that continue one header block: 16 KiB fit into one frame; some clients cut smaller. */
+#define LANE_CONTINUATIONS_MAX 8
+/* Frames a second on one connection that do no work for a lane; a flood has a hundred thousand.
+ * Resets: a lane that gives up 64 calls at once, some times over. Pings: clients that measure the
+ * round trip send one each. */
+#define LANE_SETTINGS_A_SECOND_MAX 32
+#define LANE_PINGS_A_SECOND_MAX 2000
+#define LANE_RESETS_A_SECOND_MAX 512
+#define LANE_EMPTY_FRAMES_A_SECOND_MAX 2000
+/* Window updates: at most two a call, and 100,000 calls a second on one connection. */
+#define LANE_WINDOW_UPDATES_A_SECOND_MAX 400000
+/* Read and written at once; a frame of HTTP/2 has at most 16 KiB by default. */
+#define LANE_READ_BYTES (64 * 1024)
+#define LANE_WRITE_BYTES (256 * 1024)
+/* What a connection may send before windows open: one stream, and all of them together. */
+#define LANE_STREAM_WINDOW_BYTES 65535
+#define LANE_CONNECTION_WINDOW_BYTES (1024 * 1024)
+/* Requests of one lane stream that may be open at once. */
+#define LANE_STREAM_OPEN_MAX 1024
+/* Sockets that the acceptor listens at. */
+#define LANE_LISTENERS_MAX 16
 
 #endif

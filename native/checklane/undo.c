@@ -544,8 +544,13 @@ static status_t void_or_bury(session_t *session)
         bool is_unseen = status == STATUS_RECEIPT_UNKNOWN && session->original.position == 0;
         if (status != STATUS_OK && !is_unseen) return status;
         status = submit_change(session);
-    } while (session->is_seen_late);
+    } while (status != STATUS_PENDING && session->is_seen_late);
     return status;
+}
+
+status_t void_again(session_t *session)
+{
+    return void_or_bury(session);
 }
 
 status_t call_void(session_t *session)

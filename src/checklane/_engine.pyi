@@ -35,7 +35,7 @@ class Engine:
     data_directory : str
         Made with its keys beforehand.
     sessions : int
-        Calls that may run at once, range [1, 128], both inclusive; more wait for a free one.
+        Calls that may run at once, range [1, 256], both inclusive; more wait for a free one.
     checkpoint_pause_ms : int
         Pause between two small transactions of a checkpoint.
     node : int
@@ -156,6 +156,61 @@ class Engine:
         """Wait for calls under way, write out what waits, checkpoint, free everything.
 
         Calls that come later are answered with ENGINE_CLOSED. Closing twice is no error.
+        """
+
+class LanePort:
+    """The native port for lanes: gRPC over HTTP/2, served without the interpreter.
+
+    Opening starts its threads and borrows ``threads * (1 + changes)`` sessions of the engine, which
+    are back after `close`. Close it before the engine. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    engine : Engine
+    sockets : list of tuple of int and bool
+        Descriptors that are bound and listen, and whether they speak TLS. They stay the caller's,
+        who closes them after `drain`.
+    methods : list of tuple
+        ``(path, kind, number, field, field name, words)`` of each method, those called most first;
+        a kind is "unary", "stream", "refused", "check" or "watch".
+    words : list of tuple
+        ``(status number, what is wrong, whether a field is at fault)``.
+    services : list of str
+        What health checks may ask for.
+    numbers : dict of str to int
+        threads, changes, connections, calls, stream_window, idle_ms, receive_ms, stall_ms,
+        keepalive_ms; see ``native/checklane/lane.h``.
+
+    Raises
+    ------
+    EngineError
+        FIELD_OUT_OF_RANGE, OUT_OF_MEMORY; too few sessions of the engine are free.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sockets: list[tuple[int, bool]],
+        methods: list[tuple[str, str, int, int, str, str]],
+        words: list[tuple[int, str, bool]],
+        services: list[str],
+        numbers: dict[str, int],
+    ) -> None: ...
+    def set_serving(self, is_serving: bool) -> None:
+        """Tell health checks whether baskets are decided."""
+
+    def drain(self, grace_ms: int) -> None:
+        """Take no new connection, answer what is open, cut off what takes longer than the grace."""
+
+    def close(self) -> None:
+        """Cut off what is open, join the threads, give the sessions back."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures by name.
+
+        Numbers, and ``ends`` (connections by the reason of their end), ``answers`` (by method and
+        status number) and ``times`` (by method: counts below 1, 2, 4 ... microseconds, and the sum
+        in microseconds).
         """
 
 class LedgerAudit:

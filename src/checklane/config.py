@@ -9,13 +9,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from checklane._layout import SESSIONS_MAX
 from checklane.errors import ConfigError
 
-__all__ = ["Configuration", "Settings", "address_of", "load", "to_toml"]
+__all__ = ["Configuration", "Settings", "address_of", "lane_addresses", "load", "to_toml"]
 
 ENVIRONMENT_PREFIX = "CHECKLANE_"
 #: How near the name of a variable must come to a setting to count as a slip of the pen. Others with
@@ -30,6 +38,34 @@ class Settings(BaseModel):
 
     data: Path = Field(Path("checklane-data"), description="The data directory.")
     listen: str = Field("127.0.0.1:7071", description="host:port of the gRPC service.")
+    lane_listen: str = Field(
+        "127.0.0.1:7072",
+        description="host:port and unix:path of the lane port, commas between; or empty: none.",
+    )
+    lane_threads: int = Field(
+        2, ge=1, le=16, description="Threads that serve lanes; one core each is what they use."
+    )
+    lane_changes: int = Field(
+        32, ge=1, le=128, description="Changes of one lane thread that may wait for the disk."
+    )
+    lane_connections: int = Field(
+        1024, ge=1, le=4096, description="Connections that the lane port holds open."
+    )
+    lane_calls: int = Field(
+        128, ge=1, le=256, description="Calls that one connection of a lane may have open."
+    )
+    lane_idle_seconds: int = Field(
+        1800, ge=1, le=86_400, description="A lane without calls is asked to go after it."
+    )
+    lane_receive_seconds: int = Field(
+        10, ge=1, le=3600, description="A lane's request that has begun must be whole after it."
+    )
+    lane_stall_seconds: int = Field(
+        20, ge=1, le=3600, description="A lane that takes no answers for so long is cut off."
+    )
+    lane_keepalive_seconds: int = Field(
+        60, ge=1, le=3600, description="Silence after which a ping asks whether the lane is there."
+    )
     workers: int = Field(
         16, ge=1, le=64, description="Calls that are worked on at once; commits wait for the disk."
     )
@@ -68,6 +104,27 @@ class Settings(BaseModel):
         address_of(value)
         return value
 
+    @field_validator("lane_listen")
+    @classmethod
+    def _check_lane_listen(cls, value: str) -> str:
+        lane_addresses(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_sessions(self) -> Self:
+        if self.sessions > SESSIONS_MAX:
+            raise ValueError(
+                f"workers and lane_threads * (lane_changes + 1) need {self.sessions} sessions;"
+                f" there are {SESSIONS_MAX}"
+            )
+        return self
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions the engine needs: one a worker, one more, and the lane threads'."""
+        lanes = self.lane_threads * (self.lane_changes + 1) if self.lane_listen else 0
+        return self.workers + 1 + lanes
+
     @field_validator("metrics_listen")
     @classmethod
     def _check_metrics_listen(cls, value: str) -> str:
@@ -102,6 +159,24 @@ def address_of(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is no host:port, for example 127.0.0.1:7071")
     return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def lane_addresses(text: str) -> list[str | tuple[str, int]]:
+    """Split the addresses of the lane port: a path for each "unix:path", else host and port.
+
+    Raises
+    ------
+    ValueError
+    """
+    found: list[str | tuple[str, int]] = []
+    for address in filter(None, (part.strip() for part in text.split(","))):
+        if not address.startswith("unix:"):
+            found.append(address_of(address))
+        elif len(path := address.removeprefix("unix:")) in range(1, 100):
+            found.append(path)
+        else:
+            raise ValueError(f"{address!r} needs a path of 1 to 99 characters")
+    return found
 
 
 def load(
@@ -206,6 +281,11 @@ def _check_name(name: str, place: str) -> None:
 def _config_error(failure: ValidationError, sources: Mapping[str, str]) -> ConfigError:
     """Tell the first fault of a validation, with the source of the value."""
     first = failure.errors()[0]
+    if not first["loc"]:
+        # The settings by themselves are right and do not fit together.
+        return ConfigError(
+            f"the settings are refused: {first['msg'].removeprefix('Value error, ')}"
+        )
     name = str(first["loc"][0])
     words = first["msg"].removeprefix("Value error, ")
     place = f"{name} ({sources[name]})"

@@ -20,7 +20,9 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path / "data", listen="127.0.0.1:0", workers=4, streams=3)
+    return Settings(
+        data=tmp_path / "data", listen="127.0.0.1:0", lane_listen="", workers=4, streams=3
+    )
 
 
 @pytest.fixture

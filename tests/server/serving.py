@@ -61,6 +61,7 @@ class Server:
     def __init__(self, data: Path, log: Path, *flags: str) -> None:
         self.command = [*COMMAND, "serve", "--data", str(data), "--log-format", "json", *flags]
         self.listen = "127.0.0.1:0"
+        self.lane_listen = "127.0.0.1:0"
         self.log = log
         self.started: dict[str, object] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -70,13 +71,20 @@ class Server:
         """Where it listens; kept over its lives."""
         return str(self.started["listen"])
 
+    @property
+    def lane_address(self) -> str:
+        """Where it serves lanes: the first address; kept over its lives."""
+        lanes = self.started["lanes"]
+        assert isinstance(lanes, list)
+        return str(lanes[0])
+
     def start(self) -> None:
         """Start it and wait for the line that says that it serves."""
         self.log.touch()
         offset = self.log.stat().st_size
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, "--listen", self.listen],
+                [*self.command, "--listen", self.listen, "--lane-listen", self.lane_listen],
                 stderr=log,
                 stdout=log,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -88,6 +96,7 @@ class Server:
             SYSTEM_CLOCK.sleep(0.02)
         self.started = found[0]
         self.listen = self.address
+        self.lane_listen = ",".join(map(str, found[0]["lanes"]))
 
     def events(self, offset: int = 0) -> list[dict[str, object]]:
         """Return the lines that it logged, as far as they are whole."""

@@ -100,7 +100,16 @@ def test_a_drain_finishes_what_is_under_way(lane, server):
 
 
 def test_a_second_process_is_refused(server, tmp_path):
-    command = [*COMMAND, "serve", "--data", str(tmp_path / "served"), "--listen", "127.0.0.1:0"]
+    command = [
+        *COMMAND,
+        "serve",
+        "--data",
+        str(tmp_path / "served"),
+        "--listen",
+        "127.0.0.1:0",
+        "--lane-listen",
+        "",
+    ]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert second.returncode == errors.DataDirectoryBusyError.exit_code
     assert "stop the other process" in second.stderr

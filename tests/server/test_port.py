@@ -145,7 +145,7 @@ def test_reflection_lists_and_describes_every_service(channel):
 
 def test_a_taken_port_is_a_plain_refusal(service, tmp_path):
     engine = FakeEngine()
-    settings = Settings(data=tmp_path / "other", listen=service.address)
+    settings = Settings(data=tmp_path / "other", listen=service.address, lane_listen="")
     other = Service(settings, lambda settings, keys: engine, METHODS)
     with pytest.raises(errors.ConfigError, match="can not listen"):
         other.start()

@@ -28,7 +28,9 @@ def served(example_data, tmp_path, engine):
     shutil.copytree(example_data, data)
     (data / "live.json").unlink()
     service = Service(
-        Settings(data=data, listen="127.0.0.1:0"), lambda settings, keys: engine, METHODS
+        Settings(data=data, listen="127.0.0.1:0", lane_listen=""),
+        lambda settings, keys: engine,
+        METHODS,
     )
     service.start()
     yield service

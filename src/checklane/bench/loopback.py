@@ -52,7 +52,7 @@ def serving(world: World, log: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [sys.executable, "-c", "from checklane.cli import main; main()", "serve"]
-    command += ["--data", str(world.data), "--listen", address]
+    command += ["--data", str(world.data), "--listen", address, "--lane-listen", ""]
     # Settings of another server in the environment are not for this one.
     plain = {name: text for name, text in os.environ.items() if not name.startswith("CHECKLANE_")}
     with log.open("ab") as file:

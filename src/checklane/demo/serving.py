@@ -62,7 +62,7 @@ class Server:
             It ended, or was not ready in time.
         """
         command = [sys.executable, "-c", "from checklane.cli import main; main()", "serve"]
-        command += ["--data", str(self._data), "--listen", self.address]
+        command += ["--data", str(self._data), "--listen", self.address, "--lane-listen", ""]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         give_up_s = time.monotonic() + READY_WITHIN_S

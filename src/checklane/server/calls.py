@@ -14,7 +14,15 @@ from checklane.errors import ChecklaneError, InternalError, from_status, refuse,
 from checklane.server.contract import FEATURES
 from checklane.server.metrics import Metrics
 
-__all__ = ["CORRELATION_KEY", "Calls", "EngineLike", "Method", "abort"]
+__all__ = [
+    "CORRELATION_KEY",
+    "Calls",
+    "EngineLike",
+    "Method",
+    "abort",
+    "not_built",
+    "not_built_words",
+]
 
 CORRELATION_KEY = "checklane-correlation-id"
 
@@ -136,9 +144,12 @@ def internal(name: str, failure: Exception) -> InternalError:
 
 def not_built(name: str) -> ChecklaneError:
     """Return the refusal of a method that the contract has and nothing serves yet."""
-    method = name.rpartition(".")[2]
-    feature = FEATURES.get(method, "this method")
-    return refuse("METHOD_NOT_BUILT", "", f"{method} ({feature}) can not be called")
+    return refuse("METHOD_NOT_BUILT", "", not_built_words(name.rpartition(".")[2]))
+
+
+def not_built_words(method: str) -> str:
+    """Return what is wrong with a call of a method that nothing serves yet."""
+    return f"{method} ({FEATURES.get(method, 'this method')}) can not be called"
 
 
 def abort(

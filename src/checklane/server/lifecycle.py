@@ -23,6 +23,7 @@ from checklane.errors import ConfigError, from_status
 from checklane.server.calls import Calls, EngineLike
 from checklane.server.compiling import Compiler
 from checklane.server.lane_stream import LaneStreams, StreamSlots
+from checklane.server.lanes import LaneCollector, Lanes
 from checklane.server.ledger_service import LedgerStreams
 from checklane.server.live_set import LivePrograms
 from checklane.server.logs import configure_logs
@@ -50,8 +51,7 @@ def open_engine(settings: Settings, keys: Keys) -> EngineLike:
     try:
         return Engine(
             str(settings.data),
-            # One more than there are workers: the writer has a session of its own.
-            sessions=settings.workers + 1,
+            sessions=settings.sessions,
             checkpoint_pause_ms=settings.checkpoint_pause_ms,
             node=settings.node,
             partition=settings.partition,
@@ -87,11 +87,17 @@ class Service:
         self._methods = methods
         self._clock = clock
         self._is_program_live = threading.Event()
+        self._lanes: Lanes | None = None
 
     @property
     def address(self) -> str:
         """Where the service listens, host:port; once started."""
         return self._port.address
+
+    @property
+    def lane_addresses(self) -> list[str]:
+        """Where lanes are served, host:port or unix:path; once started."""
+        return self._lanes.addresses if self._lanes is not None else []
 
     def start(self) -> None:
         """Open, warm and serve; returns when calls are answered.
@@ -113,7 +119,10 @@ class Service:
 
     def stop(self) -> None:
         """Drain and close; returns when everything is on disk and every thread is gone."""
+        drains = [threading.Thread(target=self._drain_lanes, name="drain-lanes")]
+        drains[0].start()
         self._port.drain(self.settings.drain_seconds)
+        drains[0].join()
         self._lane_pool.shutdown()
         self._metrics.close()
         self._engine.close()
@@ -128,6 +137,7 @@ class Service:
         }
         return {
             "listen": self.address,
+            "lanes": self.lane_addresses,
             "data": str(self.settings.data),
             **shown,
             "member_count": self._programs.record_count("members"),
@@ -160,6 +170,8 @@ class Service:
         self._lane_pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="lane")
         lanes = LaneStreams(calls, self._lane_pool, slots, settings.stream_window, clock)
         self._port = Port(settings, calls, lanes, LedgerStreams(engine, slots))
+        if settings.lane_listen:
+            self._open_lanes()
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)
         self._programs = ProgramMethods(self._live, Compiler())
         self._programs.register(calls)
@@ -169,8 +181,21 @@ class Service:
                 self._serve_metrics()
             self._port.start()
         except BaseException:
+            self._drain_lanes(0)
             self._port.drain(0)
             raise
+
+    def _open_lanes(self) -> None:
+        """Open the native port; the engine behind it must be the real one."""
+        if not isinstance(self._engine, Engine):
+            raise TypeError("only the real engine serves lanes")
+        self._lanes = Lanes(self.settings, self._engine, self._methods)
+        self._metrics.registry.register(LaneCollector(self._lanes))
+
+    def _drain_lanes(self, grace_s: float | None = None) -> None:
+        if self._lanes is not None:
+            self._lanes.drain(self.settings.drain_seconds if grace_s is None else grace_s)
+            self._lanes.close()
 
     def _serve_metrics(self) -> None:
         host, port = address_of(self.settings.metrics_listen)
@@ -184,6 +209,8 @@ class Service:
     def _program_is_live(self) -> None:
         self._is_program_live.set()
         self._port.set_serving(True)
+        if self._lanes is not None:
+            self._lanes.set_serving(True)
 
 
 def run(settings: Settings) -> int:

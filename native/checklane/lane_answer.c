@@ -1,0 +1,361 @@
+/* Answers on the wire: response headers, messages, trailers, and refusals with their details as
+ * google.rpc.Status. The bytes are those of the management port; tests/lane compares them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "lane_internal.h"
+
+#define STATIC_NAME_VALUE (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+#define CORRELATION_KEY "checklane-correlation-id"
+#define TYPE_PREFIX "type.googleapis.com/google.rpc."
+/* Words, place and remedy of one refusal. */
+#define MESSAGE_BYTES 512
+/* Status, ErrorInfo and BadRequest around two copies of the message and two of the place. */
+#define DETAILS_BYTES 2048
+#define TRAILERS_MAX 6
+
+static nghttp2_nv static_header(const char *name, const char *value)
+{
+    return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value),
+                        STATIC_NAME_VALUE};
+}
+
+/* A value that the library copies, and that is not worth a place in the peer's table. */
+static nghttp2_nv copied_header(const char *name, const char *value, size_t size)
+{
+    return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), size,
+                        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX};
+}
+
+/* ------------------------------------------------------------------ details ---- */
+
+typedef struct writer {
+    uint8_t *at;
+    uint32_t size;
+    uint32_t capacity;
+} writer_t;
+
+static void put_bytes(writer_t *writer, const void *bytes, size_t size)
+{
+    INVARIANT(size <= writer->capacity - writer->size);
+    memcpy(writer->at + writer->size, bytes, size);
+    writer->size += (uint32_t)size;
+}
+
+static void put_varint(writer_t *writer, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t size = 0;
+    for (; value > 0x7f; value >>= 7) bytes[size++] = (uint8_t)(value | 0x80);
+    bytes[size++] = (uint8_t)value;
+    put_bytes(writer, bytes, size);
+}
+
+/* A field of a length and bytes; an empty one is left out, as protobuf does. */
+static void put_field(writer_t *writer, unsigned number, const void *bytes, size_t size)
+{
+    if (size == 0) return;
+    put_varint(writer, number << 3 | 2);
+    put_varint(writer, size);
+    put_bytes(writer, bytes, size);
+}
+
+static void put_text(writer_t *writer, unsigned number, const char *text)
+{
+    put_field(writer, number, text, strlen(text));
+}
+
+static void put_any(writer_t *writer, const char *type, const writer_t *message)
+{
+    uint8_t bytes[DETAILS_BYTES];
+    writer_t any = {bytes, 0, sizeof bytes};
+    put_text(&any, 1, type);
+    put_field(&any, 2, message->at, message->size);
+    put_field(writer, 3, any.at, any.size);
+}
+
+static const char *status_name(status_t status)
+{
+    switch ((int)status) {
+#define STATUS_NAME(name, number, grpc, remedy) case number: return #name;
+        STATUS_LIST(STATUS_NAME)
+#undef STATUS_NAME
+    default: return "INTERNAL";
+    }
+}
+
+static uint32_t grpc_code(status_t status)
+{
+    switch ((int)status) {
+#define STATUS_CODE(name, number, grpc, remedy) case number: return grpc;
+        STATUS_LIST(STATUS_CODE)
+#undef STATUS_CODE
+    default: return GRPC_INTERNAL;
+    }
+}
+
+static const char *status_remedy(status_t status)
+{
+    switch ((int)status) {
+#define STATUS_REMEDY(name, number, grpc, remedy) case number: return remedy;
+        STATUS_LIST(STATUS_REMEDY)
+#undef STATUS_REMEDY
+    default: return "look at the log";
+    }
+}
+
+static void put_error_info(writer_t *writer, status_t status, const char *place)
+{
+    uint8_t bytes[DETAILS_BYTES / 2];
+    uint8_t entry_bytes[2 * FAULT_PLACE_BYTES];
+    writer_t info = {bytes, 0, sizeof bytes};
+    put_text(&info, 1, status_name(status));
+    put_text(&info, 2, "checklane");
+    if (place[0] != '\0') {
+        writer_t entry = {entry_bytes, 0, sizeof entry_bytes};
+        put_text(&entry, 1, "place");
+        put_text(&entry, 2, place);
+        put_field(&info, 3, entry.at, entry.size);
+    }
+    put_any(writer, TYPE_PREFIX "ErrorInfo", &info);
+}
+
+static void put_bad_request(writer_t *writer, const char *place, const char *message)
+{
+    uint8_t bytes[DETAILS_BYTES / 2];
+    uint8_t violation_bytes[DETAILS_BYTES / 2];
+    writer_t bad = {bytes, 0, sizeof bytes};
+    writer_t violation = {violation_bytes, 0, sizeof violation_bytes};
+    put_text(&violation, 1, place);
+    put_text(&violation, 2, message);
+    put_field(&bad, 1, violation.at, violation.size);
+    put_any(writer, TYPE_PREFIX "BadRequest", &bad);
+}
+
+static size_t base64(const uint8_t *bytes, size_t size, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t length = 0;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t three = (uint32_t)bytes[i] << 16;
+        if (left > 1) three |= (uint32_t)bytes[i + 1] << 8;
+        if (left > 2) three |= bytes[i + 2];
+        out[length++] = digits[three >> 18];
+        out[length++] = digits[three >> 12 & 63];
+        if (left > 1) out[length++] = digits[three >> 6 & 63];
+        if (left > 2) out[length++] = digits[three & 63];
+    }
+    return length; /* without padding, as gRPC asks */
+}
+
+/* grpc-message: printable ASCII but for the percent sign, the rest percent-encoded. */
+static size_t percent_encode(const char *text, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t length = 0;
+    for (; *text != '\0'; text++) {
+        uint8_t byte = (uint8_t)*text;
+        if (byte >= 0x20 && byte < 0x7f && byte != '%') {
+            out[length++] = (char)byte;
+            continue;
+        }
+        out[length++] = '%';
+        out[length++] = digits[byte >> 4];
+        out[length++] = digits[byte & 15];
+    }
+    return length;
+}
+
+/* ------------------------------------------------------------------ sending ---- */
+
+/* Whether the library has said that it has no more memory; then the connection is over. */
+static void check_submitted(lane_call_t *call, int result)
+{
+    if (result == NGHTTP2_ERR_NOMEM) lane_connection_end(call->connection, LANE_END_MEMORY);
+}
+
+/* An answer of headers only: it ends the stream. */
+static void submit_alone(lane_call_t *call, const nghttp2_nv *headers, size_t count)
+{
+    lane_call_drop_request(call);
+    call->is_answered = true;
+    check_submitted(call, nghttp2_submit_response(call->connection->http, call->stream_id, headers,
+                                                  count, NULL));
+}
+
+/* How a call ends: code, words and details, ready to be sent. */
+typedef struct ending {
+    nghttp2_nv headers[TRAILERS_MAX];
+    size_t count;
+    char code[12];
+    char words[3 * MESSAGE_BYTES];
+    char details[DETAILS_BYTES * 4 / 3 + 4];
+} ending_t;
+
+static void begin_ending(ending_t *ending, bool is_alone)
+{
+    ending->count = 0;
+    if (!is_alone) return;
+    ending->headers[ending->count++] = static_header(":status", "200");
+    ending->headers[ending->count++] = static_header("content-type", "application/grpc");
+}
+
+static void add_ending(ending_t *ending, const lane_call_t *call, uint32_t code,
+                       const char *message, const writer_t *details)
+{
+    nghttp2_nv *headers = ending->headers;
+    int digits = snprintf(ending->code, sizeof ending->code, "%u", code);
+    headers[ending->count] = copied_header("grpc-status", ending->code, (size_t)digits);
+    headers[ending->count++].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+    if (message[0] != '\0') {
+        headers[ending->count++] =
+            copied_header("grpc-message", ending->words, percent_encode(message, ending->words));
+    }
+    if (details != NULL) {
+        size_t size = base64(details->at, details->size, ending->details);
+        headers[ending->count++] = copied_header("grpc-status-details-bin", ending->details, size);
+    }
+    if (call->correlation_bytes > 0) {
+        headers[ending->count++] = copied_header(CORRELATION_KEY, call->correlation,
+                                                 call->correlation_bytes);
+    }
+}
+
+static void add_refusal(ending_t *ending, const lane_call_t *call, status_t status,
+                        const char *place, const char *words)
+{
+    const lane_words_t *row = &call->connection->thread->lane->words[status % LANE_STATUSES];
+    char message[MESSAGE_BYTES];
+    uint8_t details_bytes[DETAILS_BYTES];
+    writer_t details = {details_bytes, 0, sizeof details_bytes};
+    uint32_t code = grpc_code(status);
+    if (words == NULL) words = row->what != NULL ? row->what : "the service failed";
+    snprintf(message, sizeof message, "%s%s%s: %s", words, place[0] != '\0' ? " at " : "", place,
+             status_remedy(status));
+    put_varint(&details, 1 << 3);
+    put_varint(&details, code);
+    put_text(&details, 2, message);
+    put_error_info(&details, status, place);
+    if (row->is_at_field && place[0] != '\0') put_bad_request(&details, place, message);
+    add_ending(ending, call, code, message, &details);
+}
+
+void lane_fail(lane_call_t *call, uint32_t code, const char *words)
+{
+    ending_t ending;
+    begin_ending(&ending, true);
+    add_ending(&ending, call, code, words, NULL);
+    submit_alone(call, ending.headers, ending.count);
+}
+
+void lane_answer_http(lane_call_t *call, const char *http_status)
+{
+    nghttp2_nv header = {(uint8_t *)":status", (uint8_t *)http_status, 7, 3,
+                         NGHTTP2_NV_FLAG_NO_COPY_NAME};
+    submit_alone(call, &header, 1);
+}
+
+void lane_refuse(lane_call_t *call, status_t status, const char *place, const char *words)
+{
+    ending_t ending;
+    begin_ending(&ending, true);
+    add_refusal(&ending, call, status, place, words);
+    submit_alone(call, ending.headers, ending.count);
+}
+
+/* ------------------------------------------------------------------ messages ---- */
+
+static void submit_trailers(lane_call_t *call)
+{
+    nghttp2_session *http = call->connection->http;
+    if (call->end_status == STATUS_OK) {
+        nghttp2_nv headers[2] = {static_header("grpc-status", "0")};
+        size_t count = 1;
+        if (call->correlation_bytes > 0) {
+            headers[count++] = copied_header(CORRELATION_KEY, call->correlation,
+                                             call->correlation_bytes);
+        }
+        check_submitted(call, nghttp2_submit_trailer(http, call->stream_id, headers, count));
+        return;
+    }
+    ending_t ending;
+    begin_ending(&ending, false);
+    add_refusal(&ending, call, call->end_status, "", NULL);
+    check_submitted(call, nghttp2_submit_trailer(http, call->stream_id, ending.headers,
+                                                 ending.count));
+}
+
+static ssize_t read_out(nghttp2_session *http, int32_t stream_id, uint8_t *to, size_t room,
+                        uint32_t *flags, nghttp2_data_source *source, void *context)
+{
+    lane_call_t *call = source->ptr;
+    uint32_t left = call->out.size - call->out_at;
+    uint32_t step = left < room ? left : (uint32_t)room;
+    (void)http;
+    (void)stream_id;
+    (void)context;
+    if (step > 0) memcpy(to, call->out.at + call->out_at, step);
+    call->out_at += step;
+    if (step < left) return (ssize_t)step;
+    lane_buffer_reset(&call->out);
+    call->out_at = 0;
+    if (!call->is_answered) return step > 0 ? (ssize_t)step : NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    submit_trailers(call);
+    return (ssize_t)step;
+}
+
+void lane_answer_begin(lane_call_t *call)
+{
+    nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_out};
+    const nghttp2_nv headers[] = {static_header(":status", "200"),
+                                  static_header("content-type", "application/grpc")};
+    check_submitted(call, nghttp2_submit_response(call->connection->http, call->stream_id, headers,
+                                                  2, &provider));
+}
+
+/* ------------------------------------------------------------------ the engine's ---- */
+
+void lane_answer_count(lane_thread_t *thread, const lane_method_t *method, status_t status,
+                       int64_t arrived_ns)
+{
+    lane_metrics_t *metrics = thread->metrics;
+    size_t index = (size_t)(method - thread->lane->methods);
+    uint64_t took_us = (uint64_t)(lane_now_ns() - arrived_ns) / 1000;
+    uint32_t bucket = 0;
+    while (bucket < LANE_BUCKETS - 1 && took_us >= 1ull << bucket) bucket++;
+    lane_count(&metrics->answers[index][status % LANE_STATUSES], 1);
+    lane_count(&metrics->buckets[index][bucket], 1);
+    lane_count(&metrics->answer_us[index], took_us);
+}
+
+bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size)
+{
+    const uint8_t prefix[LANE_PREFIX_BYTES] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
+                                               (uint8_t)(size >> 8), (uint8_t)size};
+    if (!lane_buffer_reserve(&call->out, LANE_PREFIX_BYTES + size)) {
+        lane_connection_end(call->connection, LANE_END_MEMORY);
+        return false;
+    }
+    return lane_buffer_add(&call->out, prefix, LANE_PREFIX_BYTES)
+           && lane_buffer_add(&call->out, bytes, size);
+}
+
+void lane_answer_resume(lane_call_t *call)
+{
+    check_submitted(call, nghttp2_session_resume_data(call->connection->http, call->stream_id));
+}
+
+void lane_answer_status(lane_call_t *call, status_t status, const reply_t *reply,
+                        const char *place)
+{
+    if (status != STATUS_OK) {
+        lane_refuse(call, status, place, NULL);
+        return;
+    }
+    lane_call_drop_request(call);
+    call->is_answered = true;
+    if (lane_answer_put(call, reply->at, reply->size)) lane_answer_begin(call);
+}

@@ -1,0 +1,526 @@
+/* One gRPC call: headers, deadline, framing over any split of frames, and its way through the
+ * engine. A read is decided at once, on the thread that read it. A change takes one of the thread's
+ * places: a session and a reply of its own, made at the start, so that nothing can run out once the
+ * writer has it. It comes back by lane_thread_t.done, and is answered if its stream is still there.
+ * Without a free place it is parked, in order of arrival. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "invariant.h"
+#include "lane_internal.h"
+
+/* Fields that are looked at for the context: as many as the management port looks at. */
+#define CONTEXT_FIELDS_MAX 64
+
+/* Calls that are made at once when none is free. */
+#define SLAB_CALLS 32
+
+/* ------------------------------------------------------------------ correlation ---- */
+
+static bool read_varint(bytes_t *bytes, uint64_t *value)
+{
+    *value = 0;
+    for (unsigned i = 0; i < 10 && i < bytes->size; i++) {
+        uint8_t byte = bytes->at[i];
+        if (7 * i < 64) *value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            bytes->at += i + 1;
+            bytes->size -= i + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the next field off a message. `value` is NULL for a number. */
+static bool read_field(bytes_t *bytes, uint64_t *number, bytes_t *value)
+{
+    uint64_t tag;
+    uint64_t size;
+    *value = (bytes_t){NULL, 0};
+    if (!read_varint(bytes, &tag)) return false;
+    *number = tag >> 3;
+    if (*number == 0 || *number >= 1u << 29) return false;
+    switch (tag & 7) {
+    case 0: return read_varint(bytes, &size);
+    case 1: size = 8; break;
+    case 2:
+        if (!read_varint(bytes, &size)) return false;
+        break;
+    case 5: size = 4; break;
+    default: return false;
+    }
+    if (size > bytes->size) return false;
+    *value = (bytes_t){bytes->at, (uint32_t)size};
+    bytes->at += size;
+    bytes->size -= (uint32_t)size;
+    return true;
+}
+
+/* The value of field 1, the last if there are several. False: no message. */
+static bool find_first_field(bytes_t message, bool is_context, bytes_t *found)
+{
+    for (unsigned i = 0; message.size > 0 && i < CONTEXT_FIELDS_MAX; i++) {
+        uint64_t number;
+        bytes_t value;
+        if (!read_field(&message, &number, &value)) return false;
+        if (number != 1 || value.at == NULL) continue;
+        if (is_context) {
+            *found = value;
+            continue;
+        }
+        bytes_t id = {NULL, 0};
+        if (!find_first_field(value, true, &id)) return false;
+        if (id.size > 0) *found = id;
+    }
+    return true;
+}
+
+uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    bytes_t id = {NULL, 0};
+    if (!find_first_field((bytes_t){request, size}, false, &id)) return 0;
+    if (id.size == 0 || id.size > ID_BYTES_MAX) return 0;
+    bool is_plain = true;
+    for (uint32_t i = 0; i < id.size; i++) {
+        if (id.at[i] < 0x20 || id.at[i] >= 0x7f) is_plain = false;
+    }
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < id.size; i++) {
+        uint8_t byte = id.at[i];
+        if (is_plain || (byte >= 0x20 && byte < 0x7f && byte != '%')) {
+            out[length++] = (char)byte;
+            continue;
+        }
+        out[length++] = '%';
+        out[length++] = digits[byte >> 4];
+        out[length++] = digits[byte & 15];
+    }
+    return length;
+}
+
+/* ------------------------------------------------------------------ begin and end ---- */
+
+static bool make_calls(lane_thread_t *thread)
+{
+    lane_call_t *slab = calloc(SLAB_CALLS, sizeof *slab);
+    if (slab == NULL) return false;
+    slab[0].next = thread->slabs;
+    thread->slabs = &slab[0];
+    for (int i = 1; i < SLAB_CALLS; i++) {
+        slab[i].next = thread->free_calls;
+        thread->free_calls = &slab[i];
+    }
+    return true;
+}
+
+void lane_call_free_all(lane_thread_t *thread)
+{
+    while (thread->slabs != NULL) {
+        lane_call_t *slab = thread->slabs;
+        thread->slabs = slab->next;
+        for (int i = 0; i < SLAB_CALLS; i++) {
+            lane_buffer_free(&slab[i].in);
+            lane_buffer_free(&slab[i].out);
+        }
+        free(slab);
+    }
+    thread->free_calls = NULL;
+}
+
+lane_call_t *lane_call_begin(lane_connection_t *connection, int32_t stream_id)
+{
+    lane_thread_t *thread = connection->thread;
+    if (thread->free_calls == NULL && !make_calls(thread)) return NULL;
+    lane_call_t *call = thread->free_calls;
+    thread->free_calls = call->next;
+    lane_buffer_t in = call->in;
+    lane_buffer_t out = call->out;
+    memset(call, 0, sizeof *call);
+    call->in = in;
+    call->out = out;
+    call->connection = connection;
+    call->stream_id = stream_id;
+    call->arrived_ns = thread->now_ns;
+    call->receiving_ns = thread->now_ns;
+    call->next = connection->calls;
+    if (call->next != NULL) call->next->before = call;
+    connection->calls = call;
+    connection->call_count++;
+    lane_count(&thread->metrics->calls, 1);
+    return call;
+}
+
+static void unlink_parked(lane_call_t *call)
+{
+    lane_thread_t *thread = call->connection->thread;
+    if (!call->is_parked) return;
+    call->is_parked = false;
+    if (call->before_parked != NULL) call->before_parked->next_parked = call->next_parked;
+    else thread->parked_first = call->next_parked;
+    if (call->next_parked != NULL) call->next_parked->before_parked = call->before_parked;
+    else thread->parked_last = call->before_parked;
+    call->next_parked = NULL;
+    call->before_parked = NULL;
+    thread->parked_count--;
+    lane_count(&thread->metrics->parked, (uint64_t)-1);
+}
+
+static void park(lane_call_t *call)
+{
+    lane_thread_t *thread = call->connection->thread;
+    call->is_parked = true;
+    call->before_parked = thread->parked_last;
+    if (thread->parked_last != NULL) thread->parked_last->next_parked = call;
+    else thread->parked_first = call;
+    thread->parked_last = call;
+    thread->parked_count++;
+    lane_count(&thread->metrics->parked, 1);
+}
+
+void lane_call_drop_request(lane_call_t *call)
+{
+    call->connection->buffered_bytes -= call->in.size;
+    lane_buffer_reset(&call->in);
+}
+
+void lane_call_end(lane_call_t *call)
+{
+    lane_connection_t *connection = call->connection;
+    lane_thread_t *thread = connection->thread;
+    unlink_parked(call);
+    lane_call_drop_request(call);
+    lane_buffer_reset(&call->out);
+    if (!call->is_answered) lane_count(&thread->metrics->cancelled, 1);
+    if (call->before != NULL) call->before->next = call->next;
+    else connection->calls = call->next;
+    if (call->next != NULL) call->next->before = call->before;
+    connection->call_count--;
+    connection->busy_ns = thread->now_ns;
+    lane_count(&thread->metrics->calls, (uint64_t)-1);
+    call->next = thread->free_calls;
+    thread->free_calls = call;
+}
+
+/* ------------------------------------------------------------------ headers ---- */
+
+static bool is_text(bytes_t bytes, const char *text, size_t size)
+{
+    return bytes.size == size && memcmp(bytes.at, text, size) == 0;
+}
+
+#define IS_TEXT(bytes, text) is_text(bytes, text, sizeof(text) - 1)
+
+static const lane_method_t *find_method(const lane_t *lane, bytes_t path)
+{
+    for (uint32_t i = 0; i < lane->options.method_count; i++) {
+        const lane_method_t *method = &lane->methods[i];
+        if (is_text(path, method->path, lane->path_bytes[i])) return method;
+    }
+    return NULL;
+}
+
+/* "250m": at most eight digits and a unit. False: it is no time. */
+static bool read_timeout(bytes_t text, int64_t *timeout_ns)
+{
+    int64_t value = 0;
+    if (text.size < 2 || text.size > 9) return false;
+    for (uint32_t i = 0; i + 1 < text.size; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9') return false;
+        value = value * 10 + (text.at[i] - '0');
+    }
+    switch (text.at[text.size - 1]) {
+    case 'H': *timeout_ns = value * 3600 * 1000000000; return true;
+    case 'M': *timeout_ns = value * 60 * 1000000000; return true;
+    case 'S': *timeout_ns = value * 1000000000; return true;
+    case 'm': *timeout_ns = value * 1000000; return true;
+    case 'u': *timeout_ns = value * 1000; return true;
+    case 'n': *timeout_ns = value; return true;
+    default: return false;
+    }
+}
+
+static void take_path(lane_call_t *call, bytes_t path)
+{
+    call->method = find_method(call->connection->thread->lane, path);
+    if (call->method != NULL) return;
+    size_t size = path.size < sizeof call->path - 1 ? path.size : sizeof call->path - 1;
+    memcpy(call->path, path.at, size);
+    call->path[size] = '\0';
+}
+
+void lane_call_header(lane_call_t *call, bytes_t name, bytes_t value)
+{
+    call->header_bytes += name.size + value.size + 32;
+    if (call->header_bytes > LANE_HEADER_BYTES_MAX) {
+        lane_connection_end(call->connection, LANE_END_HEADER_BYTES);
+        return;
+    }
+    if (call->is_headers_done) return; /* trailers of a request say nothing to us */
+    switch (name.size) {
+    case 5:
+        if (IS_TEXT(name, ":path")) take_path(call, value);
+        break;
+    case 7:
+        if (IS_TEXT(name, ":method")) call->is_post = IS_TEXT(value, "POST");
+        break;
+    case 12:
+        if (IS_TEXT(name, "content-type")) {
+            call->is_grpc = value.size >= 16 && memcmp(value.at, "application/grpc", 16) == 0
+                            && (value.size == 16 || value.at[16] == '+' || value.at[16] == ';');
+        } else if (IS_TEXT(name, "grpc-timeout")) {
+            int64_t timeout_ns;
+            call->is_timeout_wrong = !read_timeout(value, &timeout_ns);
+            if (!call->is_timeout_wrong) call->deadline_ns = call->arrived_ns + timeout_ns;
+        }
+        break;
+    case 13:
+        if (IS_TEXT(name, "grpc-encoding")) call->is_encoded = !IS_TEXT(value, "identity");
+        break;
+    default: break;
+    }
+}
+
+void lane_call_headers_end(lane_call_t *call)
+{
+    call->is_headers_done = true;
+    call->arrived_ns = call->connection->thread->now_ns;
+    if (!call->is_post) {
+        lane_answer_http(call, "405");
+    } else if (!call->is_grpc) {
+        lane_answer_http(call, "415");
+    } else if (call->method == NULL) {
+        lane_refuse(call, STATUS_METHOD_UNKNOWN, call->path, NULL);
+    } else if (call->method->kind == LANE_KIND_REFUSED) {
+        lane_refuse(call, STATUS_METHOD_NOT_BUILT, "", call->method->words);
+    } else if (call->is_timeout_wrong) {
+        lane_fail(call, GRPC_INTERNAL, "grpc-timeout is no time");
+    }
+}
+
+/* ------------------------------------------------------------------ changes ---- */
+
+/* The writer's thread: gives the change back to its lane thread. */
+static void change_is_done(void *context)
+{
+    lane_change_t *change = context;
+    lane_thread_t *thread = change->thread;
+    lane_change_t *top = atomic_load_explicit(&thread->done, memory_order_relaxed);
+    do change->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&thread->done, &top, change,
+                                                  memory_order_release, memory_order_relaxed));
+    lane_ring(thread);
+}
+
+static void free_change(lane_change_t *change)
+{
+    lane_thread_t *thread = change->thread;
+    lane_buffer_reset(&change->in);
+    change->next = thread->free_changes;
+    thread->free_changes = change;
+    thread->free_change_count++;
+}
+
+/* The call that a change was for; NULL: it is gone. */
+static lane_call_t *call_of(const lane_change_t *change)
+{
+    lane_thread_t *thread = change->thread;
+    if (thread->generations[change->connection] != change->generation) return NULL;
+    lane_connection_t *connection = thread->connections[change->connection];
+    if (connection == NULL || connection->is_ended) return NULL;
+    return nghttp2_session_get_stream_user_data(connection->http, change->stream_id);
+}
+
+static void answer_change(lane_change_t *change, status_t status)
+{
+    lane_call_t *call = call_of(change);
+    lane_answer_count(change->thread, change->method, status, change->arrived_ns);
+    if (call != NULL) {
+        call->is_posted = false;
+        lane_answer_status(call, status, &change->reply, change->fault.place);
+    }
+    free_change(change);
+}
+
+void lane_change_finish(lane_change_t *change)
+{
+    lane_thread_t *thread = change->thread;
+    status_t status = session_finish(change->session);
+    if (status == STATUS_PENDING) return;
+    lane_connection_t *connection = thread->connections[change->connection];
+    bool is_there = thread->generations[change->connection] == change->generation;
+    lane_count(&thread->metrics->changes, (uint64_t)-1);
+    answer_change(change, status);
+    if (is_there && connection != NULL) lane_connection_flush(connection);
+}
+
+/* Hands a change to the engine; there is a free place. */
+static void run_change(lane_call_t *call)
+{
+    lane_connection_t *connection = call->connection;
+    lane_thread_t *thread = connection->thread;
+    lane_change_t *change = thread->free_changes;
+    thread->free_changes = change->next;
+    thread->free_change_count--;
+    change->method = call->method;
+    change->connection = connection->index;
+    change->generation = connection->generation;
+    change->stream_id = call->stream_id;
+    change->arrived_ns = call->arrived_ns;
+    /* The bytes go with the change: the writer may read them after the stream is gone. */
+    lane_buffer_t empty = change->in;
+    change->in = call->in;
+    connection->buffered_bytes -= call->in.size;
+    call->in = empty;
+    call_order_t order = {.method = call->method->number,
+                          .request = change->in.at,
+                          .request_size = change->in.size,
+                          .deadline_monotonic_ns = call->deadline_ns,
+                          .done = change_is_done,
+                          .context = change};
+    status_t status = session_call(change->session, &order, &change->reply, &change->fault);
+    if (status == STATUS_PENDING) {
+        call->is_posted = true;
+        lane_count(&thread->metrics->changes, 1);
+        return;
+    }
+    answer_change(change, status);
+}
+
+/* ------------------------------------------------------------------ running ---- */
+
+static bool is_too_late(const lane_call_t *call)
+{
+    return call->deadline_ns != 0 && lane_now_ns() >= call->deadline_ns;
+}
+
+static void refuse_counted(lane_call_t *call, status_t status)
+{
+    lane_answer_count(call->connection->thread, call->method, status, call->arrived_ns);
+    lane_refuse(call, status, "", NULL);
+}
+
+static void run_read(lane_call_t *call)
+{
+    lane_thread_t *thread = call->connection->thread;
+    fault_t fault;
+    call_order_t order = {.method = call->method->number,
+                          .request = call->in.at,
+                          .request_size = call->in.size};
+    status_t status = session_call(thread->session, &order, &thread->reply, &fault);
+    lane_answer_count(thread, call->method, status, call->arrived_ns);
+    lane_answer_status(call, status, &thread->reply, fault.place);
+}
+
+static void run_unary(lane_call_t *call)
+{
+    lane_thread_t *thread = call->connection->thread;
+    call->correlation_bytes = lane_correlation(call->in.at, call->in.size, call->correlation);
+    if (is_too_late(call)) {
+        refuse_counted(call, STATUS_DEADLINE_PASSED);
+    } else if (!method_is_change(call->method->number)) {
+        run_read(call);
+    } else if (thread->free_changes != NULL && thread->parked_first == NULL) {
+        run_change(call);
+    } else if (thread->parked_count < LANE_PARKED_MAX) {
+        park(call);
+    } else {
+        refuse_counted(call, STATUS_QUEUE_FULL);
+    }
+}
+
+void lane_call_unpark(lane_thread_t *thread)
+{
+    while (thread->parked_first != NULL && thread->free_changes != NULL) {
+        lane_call_t *call = thread->parked_first;
+        lane_connection_t *connection = call->connection;
+        unlink_parked(call);
+        if (is_too_late(call)) refuse_counted(call, STATUS_DEADLINE_PASSED);
+        else run_change(call);
+        if (call->is_answered) lane_connection_flush(connection);
+    }
+}
+
+/* ------------------------------------------------------------------ messages ---- */
+
+static void refuse_too_large(lane_call_t *call)
+{
+    bool is_serving = atomic_load(&call->connection->thread->lane->is_serving);
+    refuse_counted(call, is_serving ? STATUS_REQUEST_TOO_LARGE : STATUS_PROGRAM_MISSING);
+}
+
+/* The five bytes are there. */
+static void begin_message(lane_call_t *call)
+{
+    const uint8_t *prefix = call->prefix;
+    call->message_bytes = (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16
+                          | (uint32_t)prefix[3] << 8 | prefix[4];
+    if (call->has_message) {
+        lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");
+    } else if (prefix[0] != 0 && call->is_encoded) {
+        lane_fail(call, GRPC_UNIMPLEMENTED, "this grpc-encoding is not served");
+    } else if (prefix[0] != 0) {
+        lane_fail(call, GRPC_INTERNAL, "a message is marked as compressed, and no encoding named");
+    } else if (call->message_bytes > REQUEST_BYTES_MAX) {
+        refuse_too_large(call);
+    }
+}
+
+static size_t take_prefix(lane_call_t *call, const uint8_t *bytes, size_t size)
+{
+    size_t missing = LANE_PREFIX_BYTES - (size_t)call->prefix_bytes;
+    size_t step = size < missing ? size : missing;
+    memcpy(call->prefix + call->prefix_bytes, bytes, step);
+    call->prefix_bytes = (uint8_t)(call->prefix_bytes + step);
+    if (call->prefix_bytes == LANE_PREFIX_BYTES) begin_message(call);
+    return step;
+}
+
+static size_t take_body(lane_call_t *call, const uint8_t *bytes, size_t size)
+{
+    lane_connection_t *connection = call->connection;
+    size_t missing = call->message_bytes - call->in.size;
+    size_t step = size < missing ? size : missing;
+    if (connection->buffered_bytes + step > LANE_BUFFERED_BYTES_MAX) {
+        lane_connection_end(connection, LANE_END_BUFFERED);
+        return size;
+    }
+    if (!lane_buffer_add(&call->in, bytes, (uint32_t)step)) {
+        lane_connection_end(connection, LANE_END_MEMORY);
+        return size;
+    }
+    connection->buffered_bytes += step;
+    return step;
+}
+
+void lane_call_receive(lane_call_t *call, const uint8_t *bytes, size_t size)
+{
+    while (size > 0 && !call->is_answered && !call->connection->is_ended) {
+        size_t step = call->prefix_bytes < LANE_PREFIX_BYTES ? take_prefix(call, bytes, size)
+                                                             : take_body(call, bytes, size);
+        bytes += step;
+        size -= step;
+        if (call->prefix_bytes < LANE_PREFIX_BYTES || call->in.size < call->message_bytes) continue;
+        call->prefix_bytes = 0;
+        call->has_message = true;
+    }
+}
+
+void lane_call_half_close(lane_call_t *call)
+{
+    call->is_half_closed = true;
+    call->arrived_ns = call->connection->thread->now_ns;
+    if (call->is_answered || call->connection->is_ended) return;
+    if (call->prefix_bytes > 0) {
+        lane_fail(call, GRPC_INTERNAL, "the request ends inside a message");
+    } else if (!call->has_message) {
+        lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");
+    } else if (call->method->kind == LANE_KIND_CHECK) {
+        lane_health_check(call);
+    } else if (call->method->kind == LANE_KIND_WATCH) {
+        lane_health_watch(call);
+    } else {
+        run_unary(call);
+    }
+}

@@ -1,0 +1,289 @@
+/* What the rooms of the lane port share: lane.c, lane_connection.c, lane_watch.c, lane_call.c,
+ * lane_answer.c, lane_health.c. Everything here belongs to one lane thread unless it says
+ * otherwise. */
+#ifndef CHECKLANE_LANE_INTERNAL_H
+#define CHECKLANE_LANE_INTERNAL_H
+
+#include <nghttp2/nghttp2.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lane.h"
+
+/* The five bytes before each message: whether it is compressed, and its size. */
+#define LANE_PREFIX_BYTES 5
+/* A correlation id is at most 64 bytes; percent-encoded three times that. */
+#define LANE_CORRELATION_BYTES (3 * ID_BYTES_MAX)
+/* Codes of gRPC that the port itself answers with; those of refusals stand in status.h. */
+#define GRPC_OK 0
+#define GRPC_NOT_FOUND 5
+#define GRPC_RESOURCE_EXHAUSTED 8
+#define GRPC_UNIMPLEMENTED 12
+#define GRPC_INTERNAL 13
+
+typedef struct lane_thread lane_thread_t;
+typedef struct lane_connection lane_connection_t;
+typedef struct lane_call lane_call_t;
+
+/* Bytes that grow; `at` comes from malloc. */
+typedef struct lane_buffer {
+    uint8_t *at;
+    uint32_t size;
+    uint32_t capacity;
+} lane_buffer_t;
+
+/* Makes room for `more` bytes behind `size`. False: out of memory. */
+bool lane_buffer_reserve(lane_buffer_t *buffer, uint32_t more);
+bool lane_buffer_add(lane_buffer_t *buffer, const void *bytes, uint32_t size);
+/* Empties it; keeps the memory unless there is much of it. */
+void lane_buffer_reset(lane_buffer_t *buffer);
+void lane_buffer_free(lane_buffer_t *buffer);
+
+/* ---- lane_watch.c: what a peer sends, frame by frame, before the library sees it ---- */
+
+typedef struct lane_watch {
+    uint8_t head[9];
+    uint8_t head_bytes;
+    uint8_t greeting_left;   /* of the client's preface */
+    bool is_in_headers;      /* between HEADERS and its END_HEADERS */
+    uint32_t payload_left;
+    uint32_t block_bytes;    /* of the header block that is open */
+    uint32_t continuations;
+    int64_t second;          /* that the counts below are for */
+    uint32_t settings;
+    uint32_t pings;
+    uint32_t resets;
+    uint32_t empty_frames;
+    uint32_t window_updates;
+} lane_watch_t;
+
+/* Looks at bytes as they came. False: a ceiling was passed, *end says which. */
+bool lane_watch_see(lane_watch_t *watch, const uint8_t *bytes, size_t size, int64_t now_ns,
+                    lane_end_t *end);
+
+/* ---- one call ---- */
+
+struct lane_call {
+    lane_call_t *next;       /* of its connection, or free */
+    lane_call_t *before;
+    lane_call_t *next_parked;
+    lane_call_t *before_parked;
+    lane_connection_t *connection;
+    const lane_method_t *method;
+    int64_t arrived_ns;      /* of its last bytes; counts for how long the answer took */
+    int64_t deadline_ns;     /* monotonic; 0: none */
+    int64_t receiving_ns;    /* since when a message is under way; 0: none is */
+    int32_t stream_id;
+    uint32_t message_bytes;  /* of the message under way, as its prefix says */
+    uint8_t prefix[LANE_PREFIX_BYTES];
+    uint8_t prefix_bytes;
+    bool is_post;
+    bool is_grpc;
+    bool is_timeout_wrong;
+    bool is_encoded;         /* grpc-encoding names something else than identity */
+    bool has_message;        /* a whole one */
+    bool is_half_closed;     /* the lane has sent everything */
+    bool is_answered;        /* the answer is decided; nothing more is read */
+    bool is_headers_done;
+    bool is_parked;
+    bool is_posted;          /* its change is with the writer */
+    uint32_t correlation_bytes;
+    char correlation[LANE_CORRELATION_BYTES];
+    char path[96];           /* as far as it fits: for the refusal of an unknown one */
+    lane_buffer_t in;        /* the message under way, without its prefix */
+    lane_buffer_t out;       /* what is to be sent, prefixes included */
+    uint32_t out_at;
+    status_t end_status;     /* with which the answer ends, after its messages */
+    uint32_t header_bytes;   /* unpacked, as RFC 9113 counts them */
+    uint32_t watched_status; /* LANE_KIND_WATCH: what was told last */
+};
+
+/* One change that may be with the writer. Found again by index and generation of the connection
+ * and the id of the stream: whoever is gone by then is not answered. */
+typedef struct lane_change {
+    struct lane_change *next;      /* free, or done: on the way back from the writer */
+    lane_thread_t *thread;
+    session_t *session;
+    const lane_method_t *method;
+    uint32_t connection;
+    uint32_t generation;
+    int32_t stream_id;
+    int64_t arrived_ns;
+    lane_buffer_t in;
+    reply_t reply;
+    fault_t fault;
+} lane_change_t;
+
+/* ---- one connection ---- */
+
+struct lane_connection {
+    lane_connection_t *next;       /* in the inbox */
+    lane_thread_t *thread;
+    nghttp2_session *http;
+    int socket;
+    bool is_tls;
+    uint32_t index;                /* in the thread's table */
+    uint32_t generation;
+    uint32_t events;               /* that epoll waits for */
+    lane_watch_t watch;
+    lane_call_t *calls;
+    uint32_t call_count;
+    uint64_t buffered_bytes;       /* of requests, ceiling LANE_BUFFERED_BYTES_MAX */
+    lane_buffer_t pending;         /* written by us, not yet taken by the socket */
+    uint32_t pending_at;
+    int64_t frame_ns;              /* when the last frame, or header block, was whole */
+    int64_t read_ns;               /* when something last came */
+    int64_t progress_ns;           /* when something last went, or there was nothing to send */
+    int64_t busy_ns;               /* when it last had a call */
+    int64_t pinged_ns;             /* 0: no ping of ours is open */
+    bool is_ended;                 /* `end` holds; freed at the end of the step */
+    bool is_leaving;               /* asked to go */
+    int64_t leaving_ns;            /* since when; 0 once no more calls are taken */
+    lane_end_t end;
+};
+
+/* ---- one thread ---- */
+
+struct lane_thread {
+    lane_t *lane;
+    pthread_t thread;
+    bool is_started;
+    int epoll;
+    int bell;                      /* eventfd: rung by the acceptor, the writer, whoever stops */
+    /* Shared: pushed by others, taken whole by the thread. */
+    _Atomic(lane_connection_t *) inbox;
+    _Atomic(lane_change_t *) done;
+    atomic_bool is_rung;
+    /* Raised by the acceptor when it chooses the thread, lowered by the thread. */
+    atomic_uint connection_count;
+    /* The thread's own. */
+    int64_t now_ns;                /* when it woke */
+    int64_t swept_ns;
+    bool is_draining;
+    bool was_serving;
+    lane_connection_t **connections; /* connections_max; NULL where free */
+    uint32_t *generations;
+    uint32_t *free_indices;
+    uint32_t free_count;
+    lane_call_t *free_calls;
+    lane_call_t *slabs;            /* the first call of each slab; linked by `next` */
+    lane_change_t *changes;
+    lane_change_t *free_changes;
+    uint32_t free_change_count;
+    lane_call_t *parked_first;
+    lane_call_t *parked_last;
+    uint32_t parked_count;
+    session_t *session;
+    reply_t reply;
+    uint8_t *read_bytes;
+    lane_buffer_t write;
+    lane_metrics_t *metrics;       /* written by the thread, read by anybody: lane_count */
+};
+
+struct lane {
+    lane_options_t options;
+    lane_listener_t listeners[LANE_LISTENERS_MAX];
+    lane_method_t methods[LANE_METHODS_MAX];
+    uint32_t path_bytes[LANE_METHODS_MAX];
+    lane_words_t words[LANE_STATUSES];
+    char **services;
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *http_options;
+    pthread_t acceptor;
+    bool has_acceptor;
+    int acceptor_bell;
+    atomic_bool is_closed;         /* no more connections */
+    atomic_bool is_serving;
+    atomic_bool is_draining;
+    atomic_bool is_cut;            /* the grace is over */
+    atomic_bool is_stopped;        /* the threads end when no change of theirs is with the writer */
+    lane_metrics_t acceptor_metrics;
+    lane_thread_t threads[LANE_THREADS_MAX];
+};
+
+/* Counts in figures that only the calling thread writes and any thread reads. */
+static inline void lane_count(uint64_t *figure, uint64_t more)
+{
+    __atomic_store_n(figure, __atomic_load_n(figure, __ATOMIC_RELAXED) + more, __ATOMIC_RELAXED);
+}
+
+int64_t lane_now_ns(void);
+
+/* ---- lane.c ---- */
+
+/* Wakes a lane thread. Any thread. */
+void lane_ring(lane_thread_t *thread);
+
+/* ---- lane_connection.c ---- */
+
+/* The library's call-backs and options, which all connections share. False: out of memory. */
+bool lane_http_make(lane_t *lane);
+
+/* Takes a connection in that the acceptor has made. */
+void lane_connection_begin(lane_thread_t *thread, lane_connection_t *connection);
+/* The socket can be read or written. */
+void lane_connection_step(lane_connection_t *connection, uint32_t events);
+/* Hands to the socket what can be sent, and closes the connection when it is over. */
+void lane_connection_flush(lane_connection_t *connection);
+/* Looks after time: idle, slow, silent. */
+void lane_connection_sweep(lane_connection_t *connection);
+/* Asks the lane to go; calls that are open are answered. */
+void lane_connection_leave(lane_connection_t *connection);
+/* Notes that the connection is to end. The first reason holds. */
+void lane_connection_end(lane_connection_t *connection, lane_end_t end);
+/* Closes and frees. Not inside a call-back of the library. */
+void lane_connection_close(lane_connection_t *connection);
+
+/* ---- lane_call.c ---- */
+
+/* Frees the memory of all calls; none is open. */
+void lane_call_free_all(lane_thread_t *thread);
+/* A call of a new stream; NULL: out of memory. */
+lane_call_t *lane_call_begin(lane_connection_t *connection, int32_t stream_id);
+/* One header of the request. */
+void lane_call_header(lane_call_t *call, bytes_t name, bytes_t value);
+/* All headers are there. */
+void lane_call_headers_end(lane_call_t *call);
+void lane_call_receive(lane_call_t *call, const uint8_t *bytes, size_t size);
+/* The lane has sent everything. */
+void lane_call_half_close(lane_call_t *call);
+/* Lets go of the request's bytes. */
+void lane_call_drop_request(lane_call_t *call);
+/* The stream is closed, whoever closed it; frees the call. */
+void lane_call_end(lane_call_t *call);
+/* A change came back from the writer. */
+void lane_change_finish(lane_change_t *change);
+/* Places for changes are free again: begins what is parked. */
+void lane_call_unpark(lane_thread_t *thread);
+/* The correlation id of a request, percent-encoded where metadata needs it; 0 bytes: none. */
+uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out);
+
+/* ---- lane_answer.c ---- */
+
+/* Answers with what the engine wrote, or refuses with its status and place. */
+void lane_answer_status(lane_call_t *call, status_t status, const reply_t *reply,
+                        const char *place);
+/* Refuses with other words than the status has by itself; NULL: its own. */
+void lane_refuse(lane_call_t *call, status_t status, const char *place, const char *words);
+/* Ends a call with a code and words of the port's own: no refusal of the contract. */
+void lane_fail(lane_call_t *call, uint32_t code, const char *words);
+/* Answers a call that is no gRPC at all. `http_status` has three digits. */
+void lane_answer_http(lane_call_t *call, const char *http_status);
+/* Begins an answer whose messages are in call->out. */
+void lane_answer_begin(lane_call_t *call);
+/* More messages are in call->out, or its end was decided. */
+void lane_answer_resume(lane_call_t *call);
+/* Appends a message with its prefix. False: out of memory, and the connection ends. */
+bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size);
+/* Counts an answer of the engine. */
+void lane_answer_count(lane_thread_t *thread, const lane_method_t *method, status_t status,
+                       int64_t arrived_ns);
+
+/* ---- lane_health.c ---- */
+
+void lane_health_check(lane_call_t *call);
+void lane_health_watch(lane_call_t *call);
+/* Tells a watcher when the service has changed. */
+void lane_health_tell(lane_call_t *call);
+
+#endif
