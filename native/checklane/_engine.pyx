@@ -86,6 +86,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct found_record_t:
         pass
+    ctypedef struct shared_counter_t:
+        pass
     ctypedef struct sold_line_t:
         pass
 
@@ -865,6 +867,7 @@ def struct_sizes():
         "entry_header": sizeof(entry_header_t),
         "facts_header": sizeof(facts_header_t),
         "found_record": sizeof(found_record_t),
+        "shared_counter": sizeof(shared_counter_t),
         "sold_line": sizeof(sold_line_t),
     }
 

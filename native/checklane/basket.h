@@ -129,7 +129,26 @@ typedef struct facts {
     const uint64_t *hold_out_key; /* two words: keyed hash of the control group */
     uint64_t group_lsn;       /* applied_lsn of the records read; 0 none: what the writer checks */
     uint64_t member_lsn;
+    /* What a counter of a card, a store or everybody had given: read when an offer is judged, for
+     * which those are cannot be told before. Answers alike for one decision; -1: more than
+     * SHARED_COUNTERS_MAX were asked for. NULL: 0 was given of everything. */
+    int64_t (*read_shared)(void *context, const shared_counter_t *counter);
+    void *shared_context;
 } facts_t;
+
+/* No limit can be used more than this by one basket, whatever it counts. So what a shared counter
+ * leaves is told up to here only, and a decision stands while the counter moves far from its
+ * limit: that keeps a budget that everybody draws on from being decided again for every sale. */
+static inline int64_t basket_reach(const basket_t *basket)
+{
+    int64_t reach = 0;
+    for (uint32_t i = 0; i < basket->line_count; i++) {
+        const line_t *line = &basket->lines[i];
+        reach += line->count + line->measure_milli;
+        reach += line->amount_minor < 0 ? -line->amount_minor : line->amount_minor;
+    }
+    return reach;
+}
 
 /* Why an offer was or was not applied. Numbers of the wire enum OfferOutcome (decision.proto),
  * which stand in order of precedence: the first that holds is told. */
@@ -150,6 +169,7 @@ typedef struct facts {
 #define OUTCOME_COUPON_MISSING 18
 #define OUTCOME_NOT_CHOSEN 21
 #define OUTCOME_LIMIT_REACHED 22
+#define OUTCOME_BUDGET_SPENT 23
 #define OUTCOME_NOT_QUALIFIED 27
 #define OUTCOME_THRESHOLD 28
 #define OUTCOME_NO_SAVING 35
@@ -233,7 +253,7 @@ typedef struct decision {
     award_t awards[AWARDS_MAX];
     near_miss_t near_misses[NEAR_MISSES_MAX];
     explained_t explained[CANDIDATES_MAX];
-    counted_t counted[CANDIDATES_MAX];
+    counted_t counted[COUNTED_MAX];
 } decision_t;
 
 #endif

@@ -19,8 +19,8 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
 cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
                    uint32_t run) noexcept nogil
 
-# What a limit of the offer has counted already for this member or group, window of today. A binary
-# search in the facts' cells; 0 for scopes that the facts do not hold.
+# What a limit of the offer has counted already in the window of today. For member and group a
+# binary search in the facts' cells, else facts.read_shared; -1 where that has no room.
 cdef int64_t counted_before(const program_t *program, const facts_t *facts, const offer_t *offer,
                             uint32_t limit) noexcept nogil
 

@@ -63,13 +63,22 @@ cdef int64_t counted_before(const program_t *program, const facts_t *facts, cons
                             uint32_t limit) noexcept nogil:
     cdef const limit_t *rule = &program.limits[offer.first_limit + limit]
     cdef int32_t first_day = window_first_day(rule.window, facts.business_day)
+    cdef shared_counter_t counter
     if rule.scope == LIMIT_SCOPE_MEMBER:
         return counter_value(facts.member_cells, facts.member_cell_count, rule.number, first_day,
                              offer.key)
     if rule.scope == LIMIT_SCOPE_GROUP:
         return counter_value(facts.group_cells, facts.group_cell_count, rule.number, first_day,
                              offer.key)
-    return 0
+    if facts.read_shared == NULL:
+        return 0
+    counter.offer = offer.key
+    counter.given = 0
+    counter.window = first_day
+    counter.scope = rule.scope
+    counter.number = rule.number
+    counter.reserved = 0
+    return facts.read_shared(facts.shared_context, &counter)
 
 
 cdef bint is_identified(const facts_t *facts) noexcept nogil:
@@ -231,25 +240,36 @@ cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint3
     return count
 
 
-cdef void read_limits(const program_t *program, const facts_t *facts,
-                      candidate_t *candidate) noexcept nogil:
-    """L1: what the limits leave."""
+cdef uint32_t read_limits(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, candidate_t *candidate) noexcept nogil:
+    """L1 and L2: what the limits leave; E13: 0, or the outcome where nothing is left."""
     cdef const offer_t *offer = candidate.offer
     cdef const limit_t *rule
-    cdef int64_t left
+    cdef int64_t left, before
+    cdef uint32_t outcome = 0
     cdef uint32_t i
     candidate.uses_left = LP_UNBOUNDED
     candidate.units_left = LP_UNBOUNDED
     candidate.money_left = LP_UNBOUNDED
     for i in range(offer.limit_count):
         rule = &program.limits[offer.first_limit + i]
-        left = maximum(0, rule.most - counted_before(program, facts, offer, i))
+        before = counted_before(program, facts, offer, i)
+        if before < 0:
+            scratch.is_counters_full = True
+        left = maximum(0, rule.most - before)
+        if rule.scope != LIMIT_SCOPE_MEMBER and rule.scope != LIMIT_SCOPE_GROUP:
+            left = minimum(left, basket_reach(basket))
+        if left == 0 and rule.scope != LIMIT_SCOPE_GLOBAL:
+            outcome = OUTCOME_LIMIT_REACHED
+        elif left == 0 and outcome == 0:
+            outcome = OUTCOME_BUDGET_SPENT
         if rule.measure == LIMIT_MEASURE_USES:
             candidate.uses_left = minimum(candidate.uses_left, left)
         elif rule.measure == LIMIT_MEASURE_MONEY:
             candidate.money_left = minimum(candidate.money_left, left)
         else:
             candidate.units_left = minimum(candidate.units_left, left)
+    return outcome
 
 
 cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
@@ -280,13 +300,12 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         candidate.flags |= CANDIDATE_HELD_OUT
     candidate.coupon_count = coupons_of(basket, scratch, candidate.number,
                                         (offer.flags & OFFER_FLAG_SERIAL) != 0)
-    read_limits(program, facts, candidate)
     if offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
         outcome = OUTCOME_COUPON_MISSING
     elif offer.flags & OFFER_FLAG_CHOSEN and not is_chosen(basket, offer.key):
         outcome = OUTCOME_NOT_CHOSEN
-    elif candidate.uses_left == 0 or candidate.units_left == 0 or candidate.money_left == 0:
-        outcome = OUTCOME_LIMIT_REACHED
+    else:
+        outcome = read_limits(program, basket, facts, scratch, candidate)
     if candidate.flags & CANDIDATE_HELD_OUT:
         if outcome == 0:
             scratch.held_out_count += 1
@@ -356,6 +375,8 @@ cdef status_t touch(const program_t *program, const basket_t *basket, const fact
     fresh.flags = 0
     fresh.outcome = 0
     outcome = judge(program, basket, facts, scratch, fresh)
+    if scratch.is_counters_full:
+        return STATUS_CANDIDATES_CEILING
     if outcome != 0:
         refuse(basket, scratch, offer, outcome, place)
         return STATUS_OK
@@ -432,6 +453,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.explained_count = 0
     scratch.candidate_count = 0
     scratch.held_out_count = 0
+    scratch.is_counters_full = False
     scratch.run_words = (basket.run_count + 63) // 64
     find_coupons(program, basket, scratch)
     for run in range(basket.run_count):

@@ -1,4 +1,4 @@
-/* What the engine's own rooms share: engine.c, identify.c, sale.c, undo.c, member.c. */
+/* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
@@ -59,8 +59,11 @@ struct session {
     void (*done)(void *context);
     void *done_context;
     change_t change;
+    const accounts_view_t *view; /* that the decision at hand reads; NULL: an entry's facts */
     facts_t facts;
     found_t found[IDENTIFIERS_MAX];
+    uint32_t shared_count;
+    shared_counter_t shared[SHARED_COUNTERS_MAX]; /* that the decision has read */
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
     points_t points[PURSES_MAX];
@@ -150,6 +153,22 @@ void add_cell(session_t *session, cell_t cell);
 
 status_t call_identify(session_t *session);
 
+/* ---- counters.c ---- */
+
+/* facts_t.read_shared; the context is the session. Notes what it answers in session->shared. */
+int64_t read_shared(void *context, const shared_counter_t *counter);
+
+/* Reads every noted counter again; true when what one of them leaves for this basket is not what
+ * was decided on. */
+bool read_shared_again(session_t *session, const accounts_view_t *view);
+
+/* Counts what the decision gives, whoever it is counted for. */
+status_t move_counters(session_t *session, const accounts_view_t *view, entry_builder_t *entry);
+
+/* Takes up to SWEPT_MAX - *swept cells out of a record that nothing can read any more. */
+status_t sweep_record(const session_t *session, entry_builder_t *entry, record_key_t key,
+                      const cell_t *cells, uint32_t count, uint32_t *swept);
+
 /* ---- facts.c ---- */
 
 /* An entry's facts, pointing into its bytes. */
@@ -163,6 +182,7 @@ typedef struct entry_facts {
     const uint64_t *stopped;
     const sold_line_t *sold;
     const found_record_t *found;
+    const shared_counter_t *shared;
 } entry_facts_t;
 
 /* Fills session->facts_bytes with all that the decision read; returns how many bytes. */

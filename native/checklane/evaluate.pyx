@@ -695,7 +695,7 @@ cdef void count_limits(const program_t *program, const facts_t *facts, decision_
     cdef counted_t *counted
     cdef uint32_t i
     for i in range(candidate.offer.limit_count):
-        if decision.counted_count == CANDIDATES_MAX:
+        if decision.counted_count == COUNTED_MAX:
             return
         rule = &program.limits[candidate.offer.first_limit + i]
         counted = &decision.counted[decision.counted_count]

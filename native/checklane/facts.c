@@ -74,6 +74,8 @@ uint32_t write_facts(session_t *session)
     at = put(at, facts->stopped, facts->stopped_count * sizeof facts->stopped[0]);
     at = put_sold(session, at, &header.sold_count);
     at = put_found(session, at);
+    header.shared_count = session->shared_count;
+    at = put(at, session->shared, session->shared_count * sizeof session->shared[0]);
     memcpy(session->facts_bytes, &header, sizeof header);
     INVARIANT(at <= session->facts_bytes + sizeof session->facts_bytes);
     return (uint32_t)(at - session->facts_bytes);
@@ -102,6 +104,7 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
     if (header->wallet_count > WALLET_MAX || header->stopped_count > STOPPED_MAX) return false;
     if (header->sold_count > BASKET_LINES_MAX) return false;
     if (header->found_count > IDENTIFIERS_MAX) return false;
+    if (header->shared_count > SHARED_COUNTERS_MAX) return false;
     if (!take(&bytes, &at, 1, sizeof(record_head_t))) return false;
     facts->group_lsn = ((const record_head_t *)at)->applied_lsn;
     if (!take(&bytes, (const void **)&facts->group_cells, header->group_cells, sizeof(cell_t))) {
@@ -116,7 +119,9 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
            && take(&bytes, (const void **)&facts->stopped, header->stopped_count, 8)
            && take(&bytes, (const void **)&facts->sold, header->sold_count, sizeof(sold_line_t))
            && take(&bytes, (const void **)&facts->found, header->found_count,
-                   sizeof(found_record_t));
+                   sizeof(found_record_t))
+           && take(&bytes, (const void **)&facts->shared, header->shared_count,
+                   sizeof(shared_counter_t));
 }
 
 static void restore_facts(session_t *session, const entry_facts_t *from)
@@ -146,6 +151,13 @@ static void restore_facts(session_t *session, const entry_facts_t *from)
                                       .tier = found->tier,
                                       .result = found->result,
                                       .role = found->role};
+    }
+    session->view = NULL;
+    facts->read_shared = read_shared;
+    facts->shared_context = session;
+    session->shared_count = header->shared_count;
+    if (header->shared_count > 0) {
+        memcpy(session->shared, from->shared, header->shared_count * sizeof from->shared[0]);
     }
     session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
 }

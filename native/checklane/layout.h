@@ -482,9 +482,9 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 /* Families of account records. The partition owns account groups; a key names no secret. */
 #define FAMILY_GROUP 1    /* hi: group, lo: 0. Lots and debts. */
 #define FAMILY_MEMBER 2   /* hi: group, lo: member. Counters, progress, wallet, tier, overlay. */
-#define FAMILY_IDENTITY 3 /* 128-bit identity hash. Overlay over the members snapshot. */
+#define FAMILY_IDENTITY 3 /* 128-bit identity hash (hi 0: a member). Overlay, counters of cards. */
 #define FAMILY_PLACE 4    /* hi: member. The group that a member is in, when not the snapshot's. */
-#define FAMILY_OFFER 5    /* hi: offer key. Stops, global counters and budgets. */
+#define FAMILY_OFFER 5    /* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. */
 #define FAMILY_RECEIPT 6  /* 128-bit receipt hash. Where it is, what came back. */
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
 #define FAMILY_BASKET 8   /* 128-bit basket hash. Frozen totals and holds. */
@@ -642,8 +642,8 @@ _Static_assert(sizeof(entry_header_t) == 112, "the sections behind it stay 16-by
 
 /* Facts of a decision that was recorded: this, then the group record and the member record (each a
  * record_head_t and its cells), `wallet_count` and `stopped_count` offer keys, `sold_count` sold
- * lines, from which returns are judged, and `found_count` found records. A void or return has the
- * position of the original entry instead (8 bytes). */
+ * lines, from which returns are judged, `found_count` found records and `shared_count` shared
+ * counters. A void or return has the position of the original entry instead (8 bytes). */
 typedef struct facts_header {
     uint8_t program_hash[16];
     uint8_t catalogue_hash[16];
@@ -660,7 +660,7 @@ typedef struct facts_header {
     uint32_t sold_count;
     uint32_t found_count;
     uint32_t flags;           /* FACTS_FLAG_ */
-    uint32_t reserved;
+    uint32_t shared_count;
 } facts_header_t;
 _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 
@@ -676,6 +676,17 @@ typedef struct found_record {
     uint32_t reserved;
 } found_record_t;
 _Static_assert(sizeof(found_record_t) == 24, "drawn without padding");
+
+/* What a counter that is not the member's or the group's had given when the sale was decided. */
+typedef struct shared_counter {
+    uint64_t offer;           /* key */
+    int64_t given;
+    int32_t window;           /* first day, days since 1970-01-01; 0 campaign */
+    uint8_t scope;            /* LIMIT_SCOPE_ CARD, STORE, GLOBAL */
+    uint8_t number;           /* of the limit within its offer */
+    uint16_t reserved;
+} shared_counter_t;
+_Static_assert(sizeof(shared_counter_t) == 24, "drawn without padding");
 
 /* A sale line as it was decided. */
 typedef struct sold_line {

@@ -74,11 +74,19 @@
 #define RETENTION_DAYS_MAX 840
 /* Offers stopped by hand at one time. */
 #define STOPPED_MAX 1024
-/* Facts of one entry: header, two records, wallet, stops, sold lines, found: 160 + 2 * 32,016 +
- * 2,048 + 8,192 + 16,384 + 192 = 91,008 bytes. */
-#define FACTS_BYTES_MAX (96 * 1024)
-/* Lots and old counters that one entry may sweep out of an account. */
+/* Counters of cards, stores and everybody that one decision may read: two for each candidate. */
+#define SHARED_COUNTERS_MAX 512
+/* Counters that one decision may move: eight for each candidate. */
+#define COUNTED_MAX 2048
+/* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
+ * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes. */
+#define FACTS_BYTES_MAX (104 * 1024)
+/* Lots and old counters that one entry may sweep out of a record. */
 #define SWEPT_MAX 16
+/* Days that a lot stays beyond its expiry, and a counter beyond its window: for what comes late.
+ * Eight limits of a day are 8 * (62 + 2) = 512 cells, half of RECORD_CELLS_MAX. */
+#define LOT_KEPT_DAYS 31
+#define COUNTER_KEPT_DAYS 62
 /* Stores in one program: a bit set of 4,096 stores is 512 B. */
 #define STORES_MAX 4096
 /* Purses and tiers; their numbers are 1..PURSES_MAX and 0..TIERS_MAX-1. Segments 0..127. */

@@ -59,6 +59,7 @@ status_t resolve_basket(session_t *session, bool is_paid)
     if (facts->business_day == INT32_MIN) { /* local time has left the years of the contract */
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "basket.opened_time_unix_ms");
     }
+    session->shared_count = 0;
     facts->decided_unix_ms = wall_unix_ms();
     facts->degraded_level = 0;
     facts->hold_out_key = session->engine->options.hold_out_key;
@@ -103,6 +104,9 @@ static void gather(session_t *session, const accounts_view_t *view, const sent_b
 {
     identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
     fill_member_facts(session, view, session->facts.business_day);
+    session->view = view;
+    session->facts.read_shared = read_shared;
+    session->facts.shared_context = session;
 }
 
 status_t decide(session_t *session)
@@ -334,63 +338,18 @@ static status_t move_awards(session_t *session, entry_builder_t *entry)
     return status;
 }
 
-static status_t move_counters(session_t *session, entry_builder_t *entry)
-{
-    const decision_t *decision = &session->decision;
-    const facts_t *facts = &session->facts;
-    status_t status = STATUS_OK;
-    for (uint32_t i = 0; i < decision->counted_count && status == STATUS_OK; i++) {
-        const counted_t *counted = &decision->counted[i];
-        uint64_t offer = session->live->program->offers[counted->offer].key;
-        record_key_t record = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
-        if (counted->scope == LIMIT_SCOPE_GROUP) {
-            record = key_of(session, FAMILY_GROUP, facts->account_group, 0);
-        }
-        cell_t cell = {.kind = CELL_COUNTER,
-                       .sub = counted->number,
-                       .day = counted->window,
-                       .key = offer,
-                       .value = counted->given};
-        status = entry_builder_move(entry, record, cell, MOVEMENT_ADD, REASON_COUNT);
-    }
-    return status;
-}
-
-static bool is_past(const cell_t *cell, int32_t today)
-{
-    if (cell->kind == CELL_LOT) return cell->day < today - 31;
-    return cell->kind == CELL_COUNTER && cell->day != 0 && cell->day < today - RETENTION_DAYS;
-}
-
-static status_t sweep_record(entry_builder_t *entry, record_key_t record, const cell_t *cells,
-                             uint32_t count, int32_t today, uint32_t *swept)
-{
-    for (uint32_t i = 0; i < count && *swept < SWEPT_MAX; i++) {
-        if (!is_past(&cells[i], today)) continue;
-        cell_t cell = cells[i];
-        cell.value = -cell.value;
-        cell.other = -cell.other;
-        status_t status = entry_builder_move(entry, record, cell, MOVEMENT_ADD, REASON_EXPIRE);
-        if (status != STATUS_OK) return status;
-        ++*swept;
-    }
-    return STATUS_OK;
-}
-
-/* Takes out what can never be read again: lots a month past their expiry, counters of windows
- * that began over 400 days ago. A few at a time; keeps records below their ceiling for good. */
+/* Takes out what can never be read again: lots and counters past their time. A few at a time;
+ * keeps records below their ceiling for good. */
 static status_t move_sweep(session_t *session, entry_builder_t *entry)
 {
     const facts_t *facts = &session->facts;
-    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
-    if (facts->business_day < today) today = facts->business_day;
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
     record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
     uint32_t swept = 0;
-    status_t status = sweep_record(entry, group, facts->group_cells, facts->group_cell_count,
-                                   today, &swept);
+    status_t status = sweep_record(session, entry, group, facts->group_cells,
+                                   facts->group_cell_count, &swept);
     if (status != STATUS_OK) return status;
-    return sweep_record(entry, member, facts->member_cells, facts->member_cell_count, today,
+    return sweep_record(session, entry, member, facts->member_cells, facts->member_cell_count,
                         &swept);
 }
 
@@ -455,6 +414,7 @@ static bool gather_again(session_t *session, const accounts_view_t *view)
     memcpy(versions, session->versions, sizeof versions);
     memcpy(found, session->found, sizeof found);
     gather(session, view, &session->wire.commit.basket);
+    if (read_shared_again(session, view)) return true;
     if (memcmp(versions, session->versions, sizeof versions) != 0) return true;
     for (uint32_t i = 0; i < session->found_count; i++) {
         const found_t *now = &session->found[i];
@@ -464,12 +424,13 @@ static bool gather_again(session_t *session, const accounts_view_t *view)
     return false;
 }
 
-static status_t move_sale(session_t *session, entry_builder_t *entry)
+static status_t move_sale(session_t *session, const accounts_view_t *view,
+                          entry_builder_t *entry)
 {
     status_t status = move_provisional(session, entry);
+    if (status == STATUS_OK) status = move_counters(session, view, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_awards(session, entry);
-    if (status == STATUS_OK) status = move_counters(session, entry);
     if (status == STATUS_OK) status = move_sweep(session, entry);
     return status;
 }
@@ -487,7 +448,9 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     }
     if (status == STATUS_OK) status = find_tombstone(session, view, entry);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
-    if (status == STATUS_OK && !session->is_voided_before) status = move_sale(session, entry);
+    if (status == STATUS_OK && !session->is_voided_before) {
+        status = move_sale(session, view, entry);
+    }
     if (status == STATUS_OK) {
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }

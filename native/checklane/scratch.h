@@ -244,7 +244,7 @@ typedef struct scratch {
     uint32_t run_count;
     uint32_t piece_count;
     uint32_t has_held_out;    /* this pass decides as if nobody were held out */
-    uint32_t reserved_0;
+    uint32_t is_counters_full; /* facts.read_shared has no room for another counter */
     uint32_t explained_count;
     uint32_t reserved_32;
     uint64_t steps;

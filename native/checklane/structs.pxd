@@ -20,6 +20,7 @@ cdef extern from "checklane/limits.h" nogil:
         COUPONS_MAX
         SELECTIONS_MAX
         CANDIDATES_MAX
+        COUNTED_MAX
         OFFER_SLOTS_MAX
         SHARES_MAX
         LINE_SHARES_MAX
@@ -314,6 +315,7 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_COUPON_MISSING
         OUTCOME_NOT_CHOSEN
         OUTCOME_LIMIT_REACHED
+        OUTCOME_BUDGET_SPENT
         OUTCOME_NOT_QUALIFIED
         OUTCOME_THRESHOLD
         OUTCOME_NO_SAVING
@@ -392,6 +394,13 @@ cdef extern from "checklane/basket.h" nogil:
         uint64_t coupon_keys[COUPONS_MAX]
         bytes_t coupons[COUPONS_MAX]
         uint64_t selections[SELECTIONS_MAX]
+    ctypedef struct shared_counter_t:
+        uint64_t offer
+        int64_t given
+        int32_t window
+        uint8_t scope
+        uint8_t number
+        uint16_t reserved
     ctypedef struct facts_t:
         int64_t decided_unix_ms
         int64_t local_minute
@@ -412,6 +421,9 @@ cdef extern from "checklane/basket.h" nogil:
         const uint64_t *hold_out_key
         uint64_t group_lsn
         uint64_t member_lsn
+        int64_t (*read_shared)(void *context, const shared_counter_t *counter) noexcept nogil
+        void *shared_context
+    int64_t basket_reach(const basket_t *basket)
     ctypedef struct applied_t:
         uint32_t offer
         uint32_t flags
@@ -467,7 +479,7 @@ cdef extern from "checklane/basket.h" nogil:
         award_t awards[AWARDS_MAX]
         near_miss_t near_misses[NEAR_MISSES_MAX]
         explained_t explained[CANDIDATES_MAX]
-        counted_t counted[CANDIDATES_MAX]
+        counted_t counted[COUNTED_MAX]
 
 cdef extern from "checklane/snapshot.h" nogil:
     ctypedef struct catalogue_t:
@@ -810,6 +822,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t run_count
         uint32_t piece_count
         uint32_t has_held_out
+        uint32_t is_counters_full
         uint32_t explained_count
         uint64_t steps
         uint64_t step_budget

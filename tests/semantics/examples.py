@@ -57,9 +57,16 @@ class Example:
 
     @property
     def before(self) -> list[dict[str, Any]]:
-        """Return the baskets that were committed before; `void` says that it was undone."""
+        """Return the baskets that were committed before.
+
+        `void` says that it was undone, `back` which units of which lines came back.
+        """
         return [
-            {**basket_of({**self.written, **part}, part), "void": part.get("void", "false")}
+            {
+                **basket_of({**self.written, **part}, part),
+                "void": part.get("void", "false"),
+                "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
+            }
             for part in self.written.get("before", [])
         ]
 

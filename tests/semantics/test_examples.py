@@ -34,9 +34,15 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
 
     for basket in example.before:
         sale = commit(past, answer(basket))
-        if basket["void"] == "true":
+        if is_undone(basket):
             past.undo(sale)
     return answer(example.basket)
+
+
+def is_undone(basket: dict[str, Any]) -> bool:
+    """Tell whether nothing of a sale is left (L3)."""
+    kept = [int(line["count"]) - basket["back"].get(line["id"], 0) for line in basket["lines"]]
+    return basket["void"] == "true" or not any(kept)
 
 
 def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
@@ -49,6 +55,8 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
             number = engine.commit(basket)
             if basket["void"] == "true":
                 engine.void(number, basket)
+            elif basket["back"]:
+                engine.give_back(number, basket, basket["back"])
         return by_engine(engine.quote(example.basket))
 
 

@@ -131,12 +131,7 @@ class EngineFixture:
         number = next(self._numbers)
         request = checkout_pb2.CommitTransactionRequest(
             context=self._context(f"commit-{number}"),
-            receipt=common_pb2.ReceiptId(
-                store_id=message.store_id,
-                till_id=message.till_id,
-                business_date=message.business_date or self._local_date(basket),
-                sequence=number,
-            ),
+            receipt=self._receipt(basket, number),
             basket=message,
         )
         answer = self.call("CheckoutService.CommitTransaction", request.SerializeToString())
@@ -154,12 +149,33 @@ class EngineFixture:
         request.context.till_id = TILL
         self.call("CheckoutService.VoidTransaction", request.SerializeToString())
 
+    def give_back(self, committed: int, basket: dict[str, Any], counts: dict[int, int]) -> None:
+        """Bring units of a sale back, by the number that its commit got here."""
+        number = next(self._numbers)
+        receipt = self._receipt(basket, committed)
+        request = checkout_pb2.ReturnItemsRequest(
+            context=self._context(f"return-{number}"),
+            original_receipt=receipt,
+            receipt=self._receipt(basket, number),
+            lines=[checkout_pb2.ReturnLine(line_id=at, count=n) for at, n in counts.items()],
+        )
+        self.call("CheckoutService.ReturnItems", request.SerializeToString())
+
     def stop_offer(self, offer: str) -> None:
         """Stop an offer by hand."""
         request = program_pb2.StopOfferRequest(
             context=self._context(f"stop-{next(self._numbers)}"), offer_id=offer
         )
         self.call("ProgramService.StopOffer", request.SerializeToString())
+
+    def _receipt(self, basket: dict[str, Any], number: int) -> common_pb2.ReceiptId:
+        """Return the receipt of a basket under a number of its own."""
+        date_ = self._local_date(basket)
+        if "date" in basket:
+            date_ = compact(date.fromisoformat(str(basket["date"])))
+        return common_pb2.ReceiptId(
+            store_id=str(basket["store"]), till_id=TILL, business_date=date_, sequence=number
+        )
 
     def _context(self, key: str) -> common_pb2.RequestContext:
         return common_pb2.RequestContext(idempotency_key=key)

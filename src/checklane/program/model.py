@@ -528,7 +528,7 @@ class Who(Part):
     members: Literal["everyone", "members", "non_members"] = Field(
         default="everyone",
         description="everyone, members, or non_members. Any other condition here, a limit per "
-        "member, a wallet and every earn offer ask for a member.",
+        "member, household or card, a wallet and every earn offer ask for a member.",
     )
     tiers: Ids | None = Field(default=None, description="Tiers of the program: any of them.")
     segments: SegmentRule | None = Field(default=None, description="Segments of the program.")
@@ -736,6 +736,8 @@ class Offer(Part):
             or self.who.asks_for_member
             or self.wallet
             or self.limits.per_member is not None
+            or self.limits.per_household is not None
+            or self.limits.per_card is not None
             or self.layer_name == "earn"
         )
 

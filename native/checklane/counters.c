@@ -1,0 +1,156 @@
+/* Counters of limits: of a member and a group in their records, which every decision reads; of a
+ * card, a store and everybody where they are, read when an offer is judged that has such a limit.
+ *
+ * A budget that everybody draws on changes with every sale, so its record's version says nothing.
+ * The writer reads the counter again and asks whether what it leaves for this basket is another:
+ * far from the limit no basket can tell (basket_reach), and nothing is decided again. Near it the
+ * sale is decided on what the sales before it left: so no limit is ever overrun. */
+#include "engine_internal.h"
+#include "invariant.h"
+
+static record_key_t counter_record(const session_t *session, uint32_t scope, uint64_t offer)
+{
+    const facts_t *facts = &session->facts;
+    hash128_t card = session->member_identity;
+    switch (scope) {
+    case LIMIT_SCOPE_MEMBER:
+        return key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
+    case LIMIT_SCOPE_GROUP: return key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    case LIMIT_SCOPE_STORE: return key_of(session, FAMILY_OFFER, offer, facts->store->key);
+    case LIMIT_SCOPE_GLOBAL: return key_of(session, FAMILY_OFFER, offer, 0);
+    default: break;
+    }
+    /* A member id is no card: it has no hash, and counts for itself. */
+    if (card.hi == 0 && card.lo == 0) return key_of(session, FAMILY_IDENTITY, 0, facts->member);
+    return key_of(session, FAMILY_IDENTITY, card.hi, card.lo);
+}
+
+static int64_t read_counter(const session_t *session, const accounts_view_t *view,
+                            const shared_counter_t *counter)
+{
+    record_t record = accounts_read(view, counter_record(session, counter->scope, counter->offer));
+    const cell_t *cell = record_find(record, CELL_COUNTER, counter->number, counter->window,
+                                     counter->offer);
+    return cell == NULL ? 0 : cell->value;
+}
+
+static const shared_counter_t *find_noted(const session_t *session,
+                                          const shared_counter_t *counter)
+{
+    for (uint32_t i = 0; i < session->shared_count; i++) {
+        const shared_counter_t *noted = &session->shared[i];
+        if (noted->offer != counter->offer || noted->number != counter->number) continue;
+        if (noted->window == counter->window && noted->scope == counter->scope) return noted;
+    }
+    return NULL;
+}
+
+int64_t read_shared(void *context, const shared_counter_t *counter)
+{
+    session_t *session = context;
+    const shared_counter_t *noted = find_noted(session, counter);
+    if (noted != NULL) return noted->given;
+    if (session->view == NULL) return 0; /* decided again from an entry: it noted all there were */
+    if (session->shared_count == SHARED_COUNTERS_MAX) return -1;
+    shared_counter_t *fresh = &session->shared[session->shared_count++];
+    *fresh = *counter;
+    fresh->given = read_counter(session, session->view, counter);
+    return fresh->given;
+}
+
+/* What a limit leaves, as far as this basket can tell. */
+static int64_t left_of(const limit_t *limit, int64_t given, int64_t reach)
+{
+    int64_t left = limit->most > given ? limit->most - given : 0;
+    return left < reach ? left : reach;
+}
+
+bool read_shared_again(session_t *session, const accounts_view_t *view)
+{
+    const program_t *program = session->live->program;
+    int64_t reach = basket_reach(&session->basket);
+    bool is_changed = false;
+    for (uint32_t i = 0; i < session->shared_count; i++) {
+        shared_counter_t *noted = &session->shared[i];
+        const offer_t *offer = &program->offers[find_offer(program, noted->offer)];
+        const limit_t *limit = &program->limits[offer->first_limit + noted->number];
+        int64_t before = noted->given;
+        noted->given = read_counter(session, view, noted);
+        if (left_of(limit, before, reach) != left_of(limit, noted->given, reach)) {
+            is_changed = true;
+        }
+    }
+    return is_changed;
+}
+
+/* Days of the longest window of its kind; a counter that the live program does not know is taken
+ * for one of a year. */
+static int32_t window_days(const program_t *program, const cell_t *cell)
+{
+    static const int16_t days[] = {[WINDOW_CAMPAIGN] = 0, [WINDOW_DAY] = 1, [WINDOW_WEEK] = 7,
+                                   [WINDOW_MONTH] = 31, [WINDOW_YEAR] = 366};
+    uint32_t number = find_offer(program, cell->key);
+    if (number == NONE_32) return days[WINDOW_YEAR];
+    const offer_t *offer = &program->offers[number];
+    if (cell->sub >= offer->limit_count) return days[WINDOW_YEAR];
+    return days[program->limits[offer->first_limit + cell->sub].window];
+}
+
+static bool is_past(const program_t *program, const cell_t *cell, int32_t today)
+{
+    if (cell->kind == CELL_LOT) return cell->day < today - LOT_KEPT_DAYS;
+    if (cell->kind != CELL_COUNTER || cell->day == 0) return false;
+    return cell->day + window_days(program, cell) < today - COUNTER_KEPT_DAYS;
+}
+
+status_t sweep_record(const session_t *session, entry_builder_t *entry, record_key_t key,
+                      const cell_t *cells, uint32_t count, uint32_t *swept)
+{
+    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
+    if (session->facts.business_day < today) today = session->facts.business_day;
+    for (uint32_t i = 0; i < count && *swept < SWEPT_MAX; i++) {
+        if (!is_past(session->live->program, &cells[i], today)) continue;
+        cell_t cell = cells[i];
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        status_t status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_EXPIRE);
+        if (status != STATUS_OK) return status;
+        ++*swept;
+    }
+    return STATUS_OK;
+}
+
+/* A counter that begins a window makes room for itself: its record is swept then only, because
+ * nobody's sale reads the whole of it. */
+static status_t sweep_shared(session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, record_key_t key, const cell_t *cell,
+                             uint32_t *swept)
+{
+    record_t record = accounts_read(view, key);
+    if (record_find(record, cell->kind, cell->sub, cell->day, cell->key) != NULL) {
+        return STATUS_OK;
+    }
+    return sweep_record(session, entry, key, record.cells, record.head->cell_count, swept);
+}
+
+status_t move_counters(session_t *session, const accounts_view_t *view, entry_builder_t *entry)
+{
+    const decision_t *decision = &session->decision;
+    status_t status = STATUS_OK;
+    uint32_t swept = 0;
+    for (uint32_t i = 0; i < decision->counted_count && status == STATUS_OK; i++) {
+        const counted_t *counted = &decision->counted[i];
+        if (counted->given == 0) continue;
+        cell_t cell = {.kind = CELL_COUNTER,
+                       .sub = counted->number,
+                       .day = counted->window,
+                       .key = session->live->program->offers[counted->offer].key,
+                       .value = counted->given};
+        record_key_t key = counter_record(session, counted->scope, cell.key);
+        bool is_own = counted->scope == LIMIT_SCOPE_MEMBER || counted->scope == LIMIT_SCOPE_GROUP;
+        if (!is_own) status = sweep_shared(session, view, entry, key, &cell, &swept);
+        if (status != STATUS_OK) break;
+        status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_COUNT);
+    }
+    return status;
+}
