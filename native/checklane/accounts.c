@@ -73,6 +73,9 @@ _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and t
  * entries of 250 B in memory fit without a checkpoint in between. */
 #define REPLAY_ARENA_TIMES 2
 #define REPLAY_SLOTS_TIMES 4
+/* Its pages are taken so far ahead of their use, and so many at once: 2 MiB are one huge page. */
+#define REPLAY_PAGES_AHEAD_BYTES (64 * 1024 * 1024)
+#define REPLAY_PAGES_BYTES (2 * 1024 * 1024)
 /* Records in one transaction, against those of a paced one, when nobody waits for the disk. */
 #define HURRY_TIMES 16
 /* The first two pages of the environment's file, of 64 KiB at most. */
@@ -192,6 +195,8 @@ struct accounts {
     _Atomic(tables_t *) tables;
     _Atomic uint64_t epoch;
     atomic_bool has_frozen;
+    _Atomic(memtable_t *) replaying; /* whose pages are taken ahead; NULL: none */
+    _Atomic uint64_t replay_pages;   /* bytes of it, slots first, that were taken */
     covered_t frozen_covered;
     tables_t *before_freeze; /* retired together with the frozen memtable */
     accounts_reader_t *writer;
@@ -539,6 +544,8 @@ static int found_compare(const void *left, const void *right)
 static size_t memtable_collect(const memtable_t *table, uint8_t family, uint64_t rank,
                                found_t *found, size_t count, size_t room)
 {
+    /* An unused table is a mapping that nobody has touched: leave it so. */
+    if (atomic_load_explicit(&table->count, memory_order_relaxed) == 0) return count;
     for (uint64_t at = 0; at <= table->mask && count < room; at++) {
         const stored_t *record =
             atomic_load_explicit(&table->slots[at].record, memory_order_acquire);
@@ -1066,6 +1073,8 @@ void accounts_replay_begin(accounts_t *accounts, uint64_t journal_bytes)
             madvise(large->slots, large->mapped_bytes, MADV_HUGEPAGE);
             memtable_free(tables->active);
             tables->active = large;
+            atomic_store(&accounts->replay_pages, 0);
+            atomic_store(&accounts->replaying, large);
         }
     }
     accounts_pin(accounts->writer);
@@ -1094,8 +1103,42 @@ status_t accounts_replay(accounts_t *accounts, uint64_t lsn, int64_t post_unix_m
     return status;
 }
 
+void accounts_replay_ahead(const accounts_t *accounts, const movement_t *movements, uint32_t count,
+                           bool is_near)
+{
+    const memtable_t *table = accounts->writer->view.tables->active;
+    for (uint32_t i = 0; i < count && i < REPLAY_MOVEMENTS_MAX; i++) {
+        const memtable_slot_t *slot = &table->slots[key_hash(&movements[i].record) & table->mask];
+        if (is_near) __builtin_prefetch(slot_record(slot));
+        else __builtin_prefetch(slot);
+    }
+}
+
+bool accounts_replay_spare(accounts_t *accounts)
+{
+#ifdef MADV_POPULATE_WRITE
+    memtable_t *table = atomic_load(&accounts->replaying);
+    if (table == NULL) return false;
+    uint64_t slot_bytes = table->mapped_bytes - table->arena_bytes;
+    uint64_t used = atomic_load_explicit(&table->used, memory_order_relaxed);
+    uint64_t wanted = slot_bytes + used + REPLAY_PAGES_AHEAD_BYTES;
+    if (wanted > table->mapped_bytes) wanted = table->mapped_bytes;
+    uint64_t at = atomic_load(&accounts->replay_pages);
+    if (at + REPLAY_PAGES_BYTES > wanted) return false;
+    at = atomic_fetch_add(&accounts->replay_pages, REPLAY_PAGES_BYTES);
+    if (at + REPLAY_PAGES_BYTES > table->mapped_bytes) return false;
+    /* Where the kernel does not know how, the pages come as they are touched. */
+    madvise((uint8_t *)table->slots + at, REPLAY_PAGES_BYTES, MADV_POPULATE_WRITE);
+    return true;
+#else
+    (void)accounts;
+    return false;
+#endif
+}
+
 void accounts_replay_end(accounts_t *accounts)
 {
+    atomic_store(&accounts->replaying, NULL);
     note_active(accounts, accounts->writer->view.tables->active);
     accounts_unpin(accounts->writer);
 }

@@ -187,6 +187,15 @@ status_t accounts_replay(accounts_t *accounts, uint64_t lsn, int64_t post_unix_m
                          const movement_t *movements, uint32_t count);
 void accounts_replay_end(accounts_t *accounts);
 
+/* Fetches memory for an entry that accounts_replay will be called with soon: first where its
+ * records are named, then, nearer to it, the records. Changes nothing. The replaying thread. */
+void accounts_replay_ahead(const accounts_t *accounts, const movement_t *movements, uint32_t count,
+                           bool is_near);
+
+/* Takes a few more pages of a replay's memtable from the system before they are needed; false when
+ * there are enough for now. Any one thread, or several, while the replay goes on. */
+bool accounts_replay_spare(accounts_t *accounts);
+
 /* ---- the checkpointer ---- */
 
 /* Builds what tells in which months a key may be, unless it is there and has room for `more`

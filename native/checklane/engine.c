@@ -601,6 +601,9 @@ status_t engine_activate(engine_t *engine, const char *members_path, const uint8
     const live_t *old = atomic_load(&engine->live);
     status_t status = open_parts(live, old, members_path, members_hash, catalogue_path,
                                  catalogue_hash, program_path, program_hash);
+    if (status == STATUS_OK && is_recorded && members_path != NULL) {
+        status = members_check(live->members);
+    }
     if (status == STATUS_OK) {
         status = activate_locked(engine, live, is_recorded, fault);
     } else {

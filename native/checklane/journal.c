@@ -27,11 +27,15 @@
  * `durable_end` (release) after the sync, and readers take it (acquire) before they look at any
  * byte, so they never see bytes that are not durable. The helper owns the segment that is being
  * prepared until it sets `ready_segment`; the writer takes it by setting that back to 0. The list
- * of segments is under a lock that is held for a few loads. */
+ * of segments is under a lock that is held for a few loads. At start the walk over the log owns
+ * all of this; where it hands entries to another thread (pipe_t), a window of bytes is that
+ * thread's from `filled` to `applied`, both under the pipe's lock, and the walk's before and
+ * after. */
 #include "journal.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +56,12 @@
 #define PREPARE_STEP_BYTES (512 * 1024)
 #define RETRY_NS 1000000000
 #define POST_AHEAD_MS_MAX 3600000
+/* Between the walk over the log and the thread that applies it: 4 windows of 1.1 MiB, each with so
+ * many entries at most. Of 2 KiB entries a window of FETCH_BYTES holds 128. */
+#define PIPE_WINDOWS 4
+#define PIPE_ENTRIES_MAX 1024
+/* Entries from the far look ahead to the near one, and from that to the entry itself. */
+#define PIPE_AHEAD 4
 
 typedef struct segment {
     uint64_t number;
@@ -96,8 +106,11 @@ struct journal {
     size_t segment_room;
 };
 
+typedef struct pipe pipe_t;
+
 struct journal_reader {
     journal_t *journal;
+    pipe_t *pipe; /* what to do with a window before it is used again; else NULL */
     bool is_scan; /* start-up: looks at all bytes of a segment, not only at durable ones */
     int64_t file;
     uint64_t file_segment; /* 0: no file open */
@@ -271,6 +284,8 @@ void journal_reader_close(journal_reader_t *reader)
     free(reader);
 }
 
+static void pipe_hand_over(journal_reader_t *reader);
+
 static status_t reader_open_segment(journal_reader_t *reader, uint64_t segment)
 {
     if (reader->file_segment == segment) return STATUS_OK;
@@ -315,6 +330,7 @@ static status_t reader_fetch(journal_reader_t *reader, uint64_t offset, uint64_t
         if (wanted > most) wanted = most;
         const machine_t *machine = reader->journal->machine;
         reader->window_bytes = 0;
+        if (reader->pipe != NULL) pipe_hand_over(reader);
         if (machine->read_at(machine->context, reader->file, reader->window, wanted, offset) != 0) {
             return STATUS_IO_FAILED;
         }
@@ -694,6 +710,27 @@ status_t journal_prepare_segment(journal_t *journal)
 
 /* ---------------------------------------------------------------- opening ----------------- */
 
+/* Entries on their way from the walk to the thread that applies them. */
+typedef struct batch {
+    uint8_t *window;
+    uint32_t count;
+    uint64_t bytes_left; /* behind its first entry, about */
+    entry_t entries[PIPE_ENTRIES_MAX];
+} batch_t;
+
+/* A ring of batches. Batch `filled` is the walk's, those from `applied` up to it the other's. */
+struct pipe {
+    const journal_options_t *options;
+    batch_t batches[PIPE_WINDOWS];
+    uint8_t *own_window; /* the reader's, while it works in those of the batches */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t filled;
+    uint64_t applied;
+    bool is_over;
+};
+
 /* The walk over the log at start. */
 typedef struct scan {
     journal_t *journal;
@@ -870,6 +907,157 @@ static status_t scan_begin(scan_t *scan)
     return STATUS_OK;
 }
 
+static bool pipe_spare(const pipe_t *pipe)
+{
+    const journal_options_t *options = pipe->options;
+    return options->spare != NULL && options->spare(options->each_context);
+}
+
+static void batch_apply(const journal_options_t *options, const batch_t *batch)
+{
+    const entry_t *entries = batch->entries;
+    bool is_ahead = options->ahead != NULL;
+    void *context = options->each_context;
+    for (uint32_t i = 0; is_ahead && i < 2 * PIPE_AHEAD && i < batch->count; i++) {
+        options->ahead(context, &entries[i], false);
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (is_ahead && i + 2 * PIPE_AHEAD < batch->count) {
+            options->ahead(context, &entries[i + 2 * PIPE_AHEAD], false);
+        }
+        if (is_ahead && i + PIPE_AHEAD < batch->count) {
+            options->ahead(context, &entries[i + PIPE_AHEAD], true);
+        }
+        options->each(context, &entries[i], batch->bytes_left);
+    }
+}
+
+/* Applies batches until the walk is over and none is left. */
+static void *pipe_main(void *argument)
+{
+    pipe_t *pipe = argument;
+    pthread_mutex_lock(&pipe->lock);
+    for (;;) {
+        bool has_batch = pipe->applied < pipe->filled;
+        if (!has_batch && pipe->is_over) break;
+        if (has_batch) {
+            pthread_mutex_unlock(&pipe->lock);
+            batch_apply(pipe->options, &pipe->batches[pipe->applied % PIPE_WINDOWS]);
+            pthread_mutex_lock(&pipe->lock);
+            pipe->applied++;
+            pthread_cond_signal(&pipe->changed);
+            continue;
+        }
+        pthread_mutex_unlock(&pipe->lock);
+        bool has_worked = pipe_spare(pipe);
+        pthread_mutex_lock(&pipe->lock);
+        if (has_worked || pipe->applied < pipe->filled || pipe->is_over) continue;
+        pthread_cond_wait(&pipe->changed, &pipe->lock);
+    }
+    pthread_mutex_unlock(&pipe->lock);
+    return NULL;
+}
+
+/* Gives the window and its entries to the other thread and takes a free window. */
+static void pipe_hand_over(journal_reader_t *reader)
+{
+    pipe_t *pipe = reader->pipe;
+    if (pipe->batches[pipe->filled % PIPE_WINDOWS].count == 0) return;
+    pthread_mutex_lock(&pipe->lock);
+    pipe->filled++;
+    pthread_cond_signal(&pipe->changed);
+    while (pipe->filled - pipe->applied == PIPE_WINDOWS) {
+        pthread_mutex_unlock(&pipe->lock);
+        bool has_worked = pipe_spare(pipe);
+        pthread_mutex_lock(&pipe->lock);
+        if (has_worked || pipe->filled - pipe->applied < PIPE_WINDOWS) continue;
+        pthread_cond_wait(&pipe->changed, &pipe->lock);
+    }
+    pthread_mutex_unlock(&pipe->lock);
+    batch_t *batch = &pipe->batches[pipe->filled % PIPE_WINDOWS];
+    batch->count = 0;
+    reader->window = batch->window;
+    reader->window_bytes = 0;
+}
+
+static void pipe_free(pipe_t *pipe)
+{
+    for (int i = 0; i < PIPE_WINDOWS; i++) free(pipe->batches[i].window);
+    pthread_mutex_destroy(&pipe->lock);
+    pthread_cond_destroy(&pipe->changed);
+    free(pipe);
+}
+
+/* Puts a pipe behind a reader, if there is memory and a thread for it: without one the walk applies
+ * the entries itself. */
+static void pipe_open(journal_reader_t *reader)
+{
+    const journal_options_t *options = &reader->journal->options;
+    if (!options->is_piped || options->each == NULL) return;
+    pipe_t *pipe = calloc(1, sizeof *pipe);
+    if (pipe == NULL) return;
+    pipe->options = options;
+    pthread_mutex_init(&pipe->lock, NULL);
+    pthread_cond_init(&pipe->changed, NULL);
+    bool is_ready = true;
+    for (int i = 0; i < PIPE_WINDOWS; i++) {
+        uint64_t bytes = (reader->window_room + 63) & ~(uint64_t)63;
+        pipe->batches[i].window = aligned_alloc(64, bytes);
+        if (pipe->batches[i].window == NULL) is_ready = false;
+    }
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (is_ready) is_ready = pthread_create(&pipe->thread, NULL, pipe_main, pipe) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!is_ready) {
+        pipe_free(pipe);
+        return;
+    }
+    pipe->own_window = reader->window;
+    reader->window = pipe->batches[0].window;
+    reader->window_bytes = 0;
+    reader->pipe = pipe;
+}
+
+/* Returns when every entry that was handed over is applied. */
+static void pipe_close(journal_reader_t *reader)
+{
+    pipe_t *pipe = reader->pipe;
+    if (pipe == NULL) return;
+    pipe_hand_over(reader);
+    pthread_mutex_lock(&pipe->lock);
+    pipe->is_over = true;
+    pthread_cond_signal(&pipe->changed);
+    pthread_mutex_unlock(&pipe->lock);
+    pthread_join(pipe->thread, NULL);
+    reader->window = pipe->own_window;
+    reader->window_bytes = 0;
+    reader->pipe = NULL;
+    pipe_free(pipe);
+}
+
+/* Hands a valid entry to whoever applies it. */
+static void scan_emit(scan_t *scan, const entry_t *entry)
+{
+    journal_t *journal = scan->journal;
+    if (journal->options.each == NULL) return;
+    uint64_t segments_left = journal->segment_count - scan->at - 1;
+    uint64_t bytes_left = journal->segments[scan->at].bytes - scan->offset
+                          + segments_left * journal->options.segment_bytes;
+    pipe_t *pipe = scan->reader->pipe;
+    if (pipe == NULL) {
+        journal->options.each(journal->options.each_context, entry, bytes_left);
+        return;
+    }
+    batch_t *batch = &pipe->batches[pipe->filled % PIPE_WINDOWS];
+    if (batch->count == 0) batch->bytes_left = bytes_left;
+    batch->entries[batch->count++] = *entry;
+    /* Full, and the rest of its window is not ours any more: the next fetch reads it again. */
+    if (batch->count == PIPE_ENTRIES_MAX) pipe_hand_over(scan->reader);
+}
+
 /* Walks to the end of the log. */
 static status_t scan_walk(scan_t *scan)
 {
@@ -881,13 +1069,8 @@ static status_t scan_walk(scan_t *scan)
         }
         if (entry.header != NULL && entry.header->lsn == scan->next_lsn
             && entry.header->previous_crc == scan->previous_crc) {
-            if (journal->options.each != NULL) {
-                uint64_t segments_left = journal->segment_count - scan->at - 1;
-                uint64_t bytes_left = journal->segments[scan->at].bytes - scan->offset
-                                      + segments_left * journal->options.segment_bytes;
-                journal->options.each(journal->options.each_context, &entry, bytes_left);
-            }
             scan_accept(scan, &entry);
+            scan_emit(scan, &entry);
             continue;
         }
         const segment_t *segment = &journal->segments[scan->at];
@@ -1056,7 +1239,11 @@ static status_t journal_recover(scan_t *scan)
 {
     bool has_ready;
     status_t status = scan_begin(scan);
-    if (status == STATUS_OK) status = scan_walk(scan);
+    if (status == STATUS_OK) {
+        pipe_open(scan->reader);
+        status = scan_walk(scan);
+        pipe_close(scan->reader);
+    }
     if (status == STATUS_OK) status = scan_prove_end(scan, &has_ready);
     if (status != STATUS_OK) return status;
     int error = scan_secure(scan, has_ready);

@@ -68,6 +68,14 @@ typedef struct journal_options {
      * anything to the disk. `bytes_left` is about what lies behind this entry. */
     void (*each)(void *context, const entry_t *entry, uint64_t bytes_left);
     void *each_context;
+    /* True: `each` is called on a thread of its own, in order, while the calling one reads and
+     * checks what comes next; all calls are over when opening returns. `ahead`, if set, is called
+     * on that thread for an entry that is soon due, first far (is_near false), then near, so that
+     * memory can be fetched. `spare`, if set, is called on either thread when it would wait for the
+     * other: false when it had nothing to do. */
+    bool is_piped;
+    void (*ahead)(void *context, const entry_t *entry, bool is_near);
+    bool (*spare)(void *context);
 } journal_options_t;
 
 /* Opens the journal, finds the end of the log, cuts and zeroes what lies behind it, rewrites and

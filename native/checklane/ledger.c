@@ -615,6 +615,20 @@ static void recover_entry(void *context, const entry_t *entry, uint64_t bytes_le
     recovery->count++;
 }
 
+static void recover_ahead(void *context, const entry_t *entry, bool is_near)
+{
+    const recovery_t *recovery = context;
+    if (!recovery->is_begun) return;
+    accounts_replay_ahead(recovery->accounts, entry->movements, entry->header->movement_count,
+                          is_near);
+}
+
+static bool recover_spare(void *context)
+{
+    const recovery_t *recovery = context;
+    return accounts_replay_spare(recovery->accounts);
+}
+
 /* Applies what the scan left: the entry of this opening, and what did not fit into memory. */
 static status_t replay_rest(ledger_t *ledger, recovery_t *recovery, fault_t *fault)
 {
@@ -683,6 +697,9 @@ static status_t open_data(ledger_t *ledger, fault_t *fault)
     journal_options.from = recovery.replayed;
     journal_options.each = recover_entry;
     journal_options.each_context = &recovery;
+    journal_options.is_piped = !ledger->options.is_threadless;
+    journal_options.ahead = recover_ahead;
+    journal_options.spare = recover_spare;
     status = journal_open(&journal_options, &ledger->journal, fault);
     if (status == STATUS_OK) {
         /* The names of the two directories: what is in them is only as durable as they are. */

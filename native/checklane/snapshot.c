@@ -182,30 +182,25 @@ static bool in_range(int64_t number, int64_t least, int64_t most)
 
 /* ------------------------------------------------------------------------ members -------- */
 
-static status_t check_identities(const members_t *members, uint64_t count)
+static status_t check_identities(const members_t *members)
 {
     uint64_t filled = 0;
     for (uint64_t i = 0; i <= members->identity_mask; i++) {
         filled += members->identities[i].member != 0;
     }
-    REQUIRE(filled == count);
+    REQUIRE(filled == members->identity_count);
     return STATUS_OK;
 }
 
 static status_t check_member(const members_t *members, const member_record_t *record)
 {
-    REQUIRE(record->account_group != 0);
-    REQUIRE(record->tier < TIERS_MAX);
-    REQUIRE(record->birth_month <= 12);
-    REQUIRE(record->birth_day <= 31);
-    REQUIRE(record->wallet_count <= WALLET_MAX);
-    REQUIRE(in_table(record->wallet_first, record->wallet_count, members->wallet_count));
+    REQUIRE(is_sound_member(members, record));
     const uint64_t *wallet = members->wallet + record->wallet_first;
     for (uint32_t i = 1; i < record->wallet_count; i++) REQUIRE(wallet[i - 1] < wallet[i]);
     return STATUS_OK;
 }
 
-static status_t check_members(const members_t *members, uint64_t count)
+static status_t check_records(const members_t *members)
 {
     uint64_t filled = 0;
     for (uint64_t i = 0; i <= members->record_mask; i++) {
@@ -213,8 +208,14 @@ static status_t check_members(const members_t *members, uint64_t count)
         filled++;
         TRY(check_member(members, &members->records[i]));
     }
-    REQUIRE(filled == count);
+    REQUIRE(filled == members->record_count);
     return STATUS_OK;
+}
+
+status_t members_check(const members_t *members)
+{
+    TRY(check_identities(members));
+    return check_records(members);
 }
 
 static status_t read_members(const mapping_t *mapping, members_t *members)
@@ -231,8 +232,9 @@ static status_t read_members(const mapping_t *mapping, members_t *members)
     members->record_mask = records.capacity - 1;
     members->wallet = wallet.records;
     members->wallet_count = wallet.count;
-    TRY(check_identities(members, identities.count));
-    return check_members(members, records.count);
+    members->identity_count = identities.count;
+    members->record_count = records.count;
+    return STATUS_OK;
 }
 
 status_t members_open(const char *path, const uint8_t hash[16], members_t *members)

@@ -3,6 +3,7 @@
 #define CHECKLANE_SNAPSHOT_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "basket.h"
@@ -20,6 +21,8 @@ typedef struct members {
     uint64_t identity_mask; /* capacity - 1 */
     uint64_t record_mask;
     uint64_t wallet_count;
+    uint64_t identity_count; /* that the head states: members_check counts them */
+    uint64_t record_count;
     void *environment;
 } members_t;
 
@@ -81,8 +84,13 @@ typedef struct program {
 
 /* Open a snapshot file read-only and check every index in it against its table (a damaged file is
  * refused here, never walked). `hash` is the content hash from the file's name. On anything but
- * STATUS_OK nothing stays open. Start-up and activation only; allocates inside liblmdb. */
+ * STATUS_OK nothing stays open. Start-up and activation only; allocates inside liblmdb.
+ *
+ * members_open looks at the heads of the tables only, so that ten million members cost a start no
+ * more than ten; members_check, at an activation, looks at every record. Whatever a disk does to
+ * the file in between, the probes below end, and find_member returns sound records only. */
 status_t members_open(const char *path, const uint8_t hash[16], members_t *members);
+status_t members_check(const members_t *members);
 status_t catalogue_open(const char *path, const uint8_t hash[16], catalogue_t *catalogue);
 status_t program_open(const char *path, const uint8_t hash[16], program_t *program);
 void members_close(members_t *members);
@@ -92,21 +100,36 @@ void program_close(program_t *program);
 /* Probes: pure, any thread, no allocation; a cache miss or two each. NULL or NONE_32: not there. */
 static inline const identity_slot_t *find_identity(const members_t *members, hash128_t hash)
 {
-    for (uint64_t at = hash.lo & members->identity_mask;; at = (at + 1) & members->identity_mask) {
-        const identity_slot_t *slot = &members->identities[at];
+    for (uint64_t step = 0; step <= members->identity_mask; step++) {
+        const identity_slot_t *slot =
+            &members->identities[(hash.lo + step) & members->identity_mask];
         if (slot->member == 0) return NULL;
         if (slot->hash_lo == hash.lo && slot->hash_hi == hash.hi) return slot;
     }
+    return NULL;
+}
+
+/* What a reader of a record relies on: true of every record that members_check has passed. */
+static inline bool is_sound_member(const members_t *members, const member_record_t *record)
+{
+    if (record->account_group == 0) return false;
+    if (record->tier >= TIERS_MAX) return false;
+    if (record->birth_month > 12) return false;
+    if (record->birth_day > 31) return false;
+    if (record->wallet_count > WALLET_MAX) return false;
+    if (record->wallet_first > members->wallet_count) return false;
+    return record->wallet_count <= members->wallet_count - record->wallet_first;
 }
 
 static inline const member_record_t *find_member(const members_t *members, uint64_t member)
 {
-    for (uint64_t at = mix64(member) & members->record_mask;;
-         at = (at + 1) & members->record_mask) {
-        const member_record_t *record = &members->records[at];
+    uint64_t begin = mix64(member);
+    for (uint64_t step = 0; step <= members->record_mask; step++) {
+        const member_record_t *record = &members->records[(begin + step) & members->record_mask];
         if (record->member == 0) return NULL;
-        if (record->member == member) return record;
+        if (record->member == member) return is_sound_member(members, record) ? record : NULL;
     }
+    return NULL;
 }
 
 static inline uint32_t find_product(const catalogue_t *catalogue, uint64_t code)

@@ -165,6 +165,8 @@ static void open_and_walk(void)
     static program_t program;
     if (kind_at_hand == 0 && members_open(tables_path, hash, &members) == STATUS_OK) {
         accepted_count++;
+        /* A start walks without this check. */
+        seen += members_check(&members) == STATUS_OK;
         walk_members(&members);
         members_close(&members);
     }

@@ -1,7 +1,8 @@
 /* Opens snapshots and follows everything in them that the engine follows, for tests/snapshot.
  *
  *   probe ask KIND PATH    one question a line on standard input, one answer a line
- *   probe walk KIND PATH.. the status of each file, after walking through those that opened */
+ *   probe walk KIND PATH.. the status of each file, after walking through those that opened
+ *   probe start KIND PATH. the same as at a start, which looks at the heads of tables of members */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +17,18 @@ typedef struct opened {
     program_t program;
 } opened_t;
 
+static bool is_checking;
+
 static status_t open_any(const char *path, opened_t *opened)
 {
     static const uint8_t hash[16] = {0};
-    if (opened->kind == 'm') return members_open(path, hash, &opened->members);
+    if (opened->kind == 'm') {
+        status_t status = members_open(path, hash, &opened->members);
+        if (status != STATUS_OK || !is_checking) return status;
+        status = members_check(&opened->members);
+        if (status != STATUS_OK) members_close(&opened->members);
+        return status;
+    }
     if (opened->kind == 'c') return catalogue_open(path, hash, &opened->catalogue);
     return program_open(path, hash, &opened->program);
 }
@@ -97,6 +106,7 @@ int main(int argc, char **argv)
     static opened_t opened;
     if (argc < 4) return 2;
     opened.kind = argv[2][0];
+    is_checking = strcmp(argv[1], "start") != 0;
     for (int i = 3; i < argc; i++) {
         status_t status = open_any(argv[i], &opened);
         printf("%d\n", (int)status);

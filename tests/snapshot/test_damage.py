@@ -67,6 +67,20 @@ def test_damaged_tables_do_no_harm(probe, members, catalogue, tmp_path, kind, se
     assert answers.count(DAMAGED) > FILES // 10
 
 
+@pytest.mark.parametrize("seed", [20263, 20264])
+def test_members_that_nobody_looked_through_do_no_harm(probe, members, tmp_path, seed):
+    content = members.path.read_bytes()
+    ranges = used_ranges(members.path)
+    rng = random.Random(seed)
+    paths = [tmp_path / f"damaged-{number}.lmdb" for number in range(FILES)]
+    for path in paths:
+        path.write_bytes(damage(content, ranges, rng))
+    answers = probe("start", "members", [members.path, *paths])
+    assert answers[0] == OK
+    # A start sees less than an activation, and follows what it did not see.
+    assert answers.count(OK) > probe("walk", "members", [members.path, *paths]).count(OK)
+
+
 def spoiled_program(table: str, field: str, row: int, value: int) -> dict:
     tables = dict(samples.program_tables())
     spoiled = tables[table]

@@ -15,8 +15,8 @@ static inline void walk_members(const members_t *members)
         seen += find_member(members, key) != NULL;
     }
     for (uint64_t i = 0; i <= members->record_mask; i++) {
-        const member_record_t *record = &members->records[i];
-        if (record->member == 0) continue;
+        const member_record_t *record = find_member(members, members->records[i].member);
+        if (record == NULL) continue;
         for (uint32_t w = 0; w < record->wallet_count; w++) {
             seen += members->wallet[record->wallet_first + w];
         }
