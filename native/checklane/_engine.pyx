@@ -42,6 +42,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct posting_list_t:
         pass
+    ctypedef struct tender_rule_t:
+        pass
     ctypedef struct row_t:
         pass
     ctypedef struct limit_t:
@@ -846,6 +848,7 @@ def struct_sizes():
         "slot": sizeof(slot_t),
         "posting_list": sizeof(posting_list_t),
         "row": sizeof(row_t),
+        "tender_rule": sizeof(tender_rule_t),
         "limit": sizeof(limit_t),
         "funding": sizeof(funding_t),
         "audience": sizeof(audience_t),

@@ -78,6 +78,16 @@ typedef struct identifier {
     bytes_t value;
 } identifier_t;
 
+/* A means of payment. */
+typedef struct tender {
+    uint32_t kind;            /* wire enum TenderKind; bit of tender_kinds */
+    uint32_t has_lines;
+    int64_t amount_minor;     /* -1: the rest that is due */
+    uint64_t scheme_key;      /* name key of "scheme", name; 0 not told */
+    bytes_t card_bin;
+    uint64_t lines[LINE_WORDS_MAX]; /* bit of each line that it may pay, with has_lines */
+} tender_t;
+
 typedef struct basket {
     const uint8_t *request;
     uint32_t request_size;
@@ -105,6 +115,7 @@ typedef struct basket {
     uint64_t coupon_keys[COUPONS_MAX]; /* name key of "coupon:" + code */
     bytes_t coupons[COUPONS_MAX];
     uint64_t selections[SELECTIONS_MAX]; /* offer keys */
+    tender_t tenders[TENDERS_MAX];
 } basket_t;
 
 /* All that a decision may read besides the basket, the program and the catalogue. The pointers
@@ -170,6 +181,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_NOT_CHOSEN 21
 #define OUTCOME_LIMIT_REACHED 22
 #define OUTCOME_BUDGET_SPENT 23
+#define OUTCOME_TENDER_MISSING 24
 #define OUTCOME_NOT_QUALIFIED 27
 #define OUTCOME_THRESHOLD 28
 #define OUTCOME_NO_SAVING 35

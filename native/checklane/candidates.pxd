@@ -2,7 +2,7 @@
 
 from checklane.structs cimport (
     basket_t, candidate_t, catalogue_t, facts_t, int64_t, offer_t, program_t, scratch_t, status_t,
-    uint32_t, uint64_t,
+    tender_t, uint32_t, uint64_t,
 )
 
 # Fills scratch.candidates[0 .. candidate_count): every offer of which some unit of the basket is
@@ -29,6 +29,10 @@ cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept
 
 # True when the same code was shown at a lower index of the basket's coupons.
 cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil
+
+# True when a tender offer accepts a means of payment (T3).
+cdef bint accepts(const program_t *program, const offer_t *offer,
+                  const tender_t *tender) noexcept nogil
 
 # True when offer a stands before offer b (D3).
 cdef bint ranks_before(const candidate_t *a, const candidate_t *b) noexcept nogil

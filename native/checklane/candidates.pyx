@@ -240,6 +240,50 @@ cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint3
     return count
 
 
+cdef bint begins_with(const tender_t *tender, const tender_rule_t *rule) noexcept nogil:
+    """Whether the card's number begins with the digits of a rule."""
+    cdef uint64_t number = 0
+    cdef uint32_t i
+    if tender.card_bin.size < rule.bin_digits:
+        return False
+    for i in range(rule.bin_digits):
+        number = 10 * number + tender.card_bin.at[i] - 48
+    return number == rule.bin
+
+
+cdef bint accepts(const program_t *program, const offer_t *offer,
+                  const tender_t *tender) noexcept nogil:
+    """T3: kind, scheme and first digits, each where the offer asks for it."""
+    cdef const tender_rule_t *rule
+    cdef uint32_t i
+    cdef bint asks_scheme = False
+    cdef bint asks_digits = False
+    cdef bint fits_scheme = False
+    cdef bint fits_digits = False
+    if offer.tender_kinds and not offer.tender_kinds >> tender.kind & 1:
+        return False
+    for i in range(offer.tender_rule_count):
+        rule = &program.tender_rules[offer.first_tender_rule + i]
+        if rule.scheme_key != 0:
+            asks_scheme = True
+            fits_scheme |= rule.scheme_key == tender.scheme_key
+        else:
+            asks_digits = True
+            fits_digits |= begins_with(tender, rule)
+    return (fits_scheme or not asks_scheme) and (fits_digits or not asks_digits)
+
+
+cdef bint has_tender(const program_t *program, const basket_t *basket,
+                     const offer_t *offer) noexcept nogil:
+    cdef uint32_t i
+    if offer.layer != LAYER_TENDER:
+        return True
+    for i in range(basket.tender_count):
+        if accepts(program, offer, &basket.tenders[i]):
+            return True
+    return False
+
+
 cdef uint32_t read_limits(const program_t *program, const basket_t *basket, const facts_t *facts,
                           scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """L1 and L2: what the limits leave; E13: 0, or the outcome where nothing is left."""
@@ -306,6 +350,8 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         outcome = OUTCOME_NOT_CHOSEN
     else:
         outcome = read_limits(program, basket, facts, scratch, candidate)
+        if outcome == 0 and not has_tender(program, basket, offer):
+            outcome = OUTCOME_TENDER_MISSING
     if candidate.flags & CANDIDATE_HELD_OUT:
         if outcome == 0:
             scratch.held_out_count += 1

@@ -5,7 +5,7 @@ discounts are decided once more before, as if nobody were, to know what was forg
 
 from checklane.candidates cimport find_candidates
 from checklane.earn cimport evaluate_points
-from checklane.evaluate cimport evaluate_discounts, find_near_misses
+from checklane.evaluate cimport evaluate_discounts, evaluate_tenders, find_near_misses
 from checklane.structs cimport *
 
 
@@ -32,7 +32,10 @@ cdef status_t pass_over(const program_t *program, const catalogue_t *catalogue,
     status = find_candidates(program, catalogue, basket, facts, scratch)
     if status != STATUS_OK:
         return status
-    return evaluate_discounts(program, basket, facts, scratch, decision)
+    status = evaluate_discounts(program, basket, facts, scratch, decision)
+    if status != STATUS_OK:
+        return status
+    return evaluate_tenders(program, basket, facts, scratch, decision)
 
 
 cdef void explain(const basket_t *basket, scratch_t *scratch, decision_t *decision) noexcept nogil:

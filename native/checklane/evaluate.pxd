@@ -5,13 +5,21 @@ from checklane.structs cimport (
 )
 
 # Decides the item and basket layers for scratch.candidates. Fills decision.applied, shares,
-# counted, coupon_offer, line discounts and totals, and leaves in scratch.pieces and scratch.runs
+# counted, coupon_offer, line discounts and the gross, and leaves in scratch.pieces and scratch.runs
 # what each unit costs after all discounts. Adds to scratch.gap_minor what may have been missed and
 # to decision.component_count. STATUS_CANDIDATES_CEILING when prices split into more pieces or
 # shares than the scratch holds. No allocation.
 cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
                                  const facts_t *facts, scratch_t *scratch,
                                  decision_t *decision) noexcept nogil
+
+# Decides the tender layer on what is due then, and sums decision.discount_minor and net_minor.
+cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
+                               const facts_t *facts, scratch_t *scratch,
+                               decision_t *decision) noexcept nogil
+
+# What is left of all lines, less what return lines pay out; never below 0.
+cdef int64_t due_minor(const basket_t *basket, const decision_t *decision) noexcept nogil
 
 # Adds to decision.near_misses the thresholds that were not reached (N1); those of item offers are
 # listed by evaluate_discounts, when the item layer is done.

@@ -3,7 +3,7 @@
 """What offers take off. A step is one class of competing offers, or one stackable offer; after each
 step the units that it touched have new prices, and the next step sees those."""
 
-from checklane.candidates cimport is_shown_before, ranks_before, run_fits
+from checklane.candidates cimport accepts, is_shown_before, ranks_before, run_fits
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
 
@@ -423,6 +423,101 @@ cdef void resolve_threshold(const program_t *program, const basket_t *basket,
     contest.bound_parts = worth
 
 
+# ------------------------------------------------------------------ tenders (T1, T2) ----------
+
+
+cdef int64_t due_minor(const basket_t *basket, const decision_t *decision) noexcept nogil:
+    cdef int64_t due = 0
+    cdef int64_t left
+    cdef uint32_t i
+    for i in range(basket.line_count):
+        left = basket.lines[i].amount_minor - decision.line_discount_minor[i]
+        due += -left if basket.lines[i].kind == LINE_KIND_RETURN else left
+    return maximum(0, due)
+
+
+cdef int64_t left_of_lines(const basket_t *basket, const decision_t *decision,
+                           const tender_t *tender) noexcept nogil:
+    cdef int64_t left = 0
+    cdef uint32_t i
+    for i in range(basket.line_count):
+        if tender.lines[i // 64] >> (i % 64) & 1 and basket.lines[i].kind != LINE_KIND_RETURN:
+            left += basket.lines[i].amount_minor - decision.line_discount_minor[i]
+    return left
+
+
+cdef void settle_tenders(const basket_t *basket, scratch_t *scratch,
+                         const decision_t *decision) noexcept nogil:
+    """T1: what each tender pays of what is due now."""
+    cdef const tender_t *tender
+    cdef int64_t rest
+    cdef uint32_t i
+    scratch.due_minor = due_minor(basket, decision)
+    rest = scratch.due_minor
+    for i in range(basket.tender_count):
+        rest -= maximum(0, basket.tenders[i].amount_minor)
+    rest = maximum(0, rest)
+    for i in range(basket.tender_count):
+        tender = &basket.tenders[i]
+        scratch.tender_minor[i] = tender.amount_minor
+        if tender.amount_minor < 0:
+            scratch.tender_minor[i] = rest
+            rest = 0
+        if tender.has_lines:
+            scratch.tender_minor[i] = minimum(scratch.tender_minor[i],
+                                              left_of_lines(basket, decision, tender))
+
+
+cdef int64_t tender_base(const program_t *program, const basket_t *basket,
+                         const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """What accepted tenders pay of the fitting units."""
+    cdef int64_t paid = 0
+    cdef int64_t left = 0
+    cdef uint32_t i, r
+    for i in range(basket.tender_count):
+        if accepts(program, scratch.candidates[candidate].offer, &basket.tenders[i]):
+            paid += scratch.tender_minor[i]
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, 0, r):
+            left += scratch.runs[r].count * scratch.runs[r].price_minor
+    return minimum(left, minimum(paid, scratch.due_minor))
+
+
+cdef void resolve_tender(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                         uint32_t candidate) noexcept nogil:
+    """Answer a contest of one tender offer."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef contender_t *contender = &contest.contenders[0]
+    cdef int64_t base = tender_base(program, basket, scratch, candidate)
+    cdef int64_t left = 0
+    cdef int64_t above
+    cdef uint32_t r
+    contest.contender_count = 1
+    contender.candidate = candidate
+    contender.kind = 0
+    contender.component = 0
+    contender.times = 1 if base > 0 and base >= offer.threshold_minor else 0
+    contender.is_qualified = contender.times > 0
+    for r in range(scratch.run_count):
+        above = scratch.runs[r].price_minor - offer.floor_minor
+        if contender.times > 0 and above > 0 and is_usable(scratch, candidate, 0, r):
+            take_units(contest, 0, r, True, scratch.runs[r].count)
+            left += above * scratch.runs[r].count
+    contender.alone_parts = base * offer.reward_value
+    if offer.reward == REWARD_AMOUNT:
+        contender.alone_parts = PARTS_PER_MINOR * minimum(base, offer.reward_value)
+    contender.alone_parts = minimum(contender.alone_parts, PARTS_PER_MINOR * left)
+    contest.worth_parts = contender.alone_parts if contender.times > 0 else 0
+    contest.bound_parts = contest.worth_parts
+
+
+cdef bint is_pooled(const offer_t *offer) noexcept nogil:
+    """The worth is of all units together, shared in proportion to what is left of them."""
+    return offer.mechanic == MECHANIC_TENDER or \
+        (offer.mechanic == MECHANIC_THRESHOLD and offer.reward == REWARD_AMOUNT)
+
+
 cdef void take_units(contest_t *contest, uint32_t place, uint32_t run, bint is_rewarded,
                      int64_t units) noexcept nogil:
     cdef allocation_t *allocation = &contest.allocations[contest.allocation_count]
@@ -468,9 +563,10 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
     for i in range(run_count[0]):
         r = scratch.rewarded_runs[i]
         run = &scratch.runs[r]
-        if offer.mechanic == MECHANIC_THRESHOLD:
-            each = run.price_minor if offer.reward == REWARD_AMOUNT else \
-                reward_worth(offer, offer.reward, offer.reward_value, run)
+        if is_pooled(offer):
+            each = run.price_minor
+        elif offer.mechanic == MECHANIC_THRESHOLD:
+            each = reward_worth(offer, offer.reward, offer.reward_value, run)
         elif offer.mechanic == MECHANIC_BUY_GET:
             each = reward_worth(offer, offer.reward, offer.reward_value, run)
         else:
@@ -482,9 +578,7 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         units[0] += scratch.rewarded_units[r]
     if offer.mechanic == MECHANIC_GROUP_PRICE:
         worth -= contender.price_parts * contender.times
-    if offer.mechanic == MECHANIC_THRESHOLD and offer.reward == REWARD_AMOUNT:
-        worth = contender.alone_parts
-    return worth
+    return contender.alone_parts if is_pooled(offer) else worth
 
 
 cdef void sort_numbers(uint32_t *numbers, uint32_t count) noexcept nogil:
@@ -778,10 +872,21 @@ cdef bint resolve_one(const program_t *program, const basket_t *basket, const fa
     if scratch.candidates[candidate].offer.mechanic == MECHANIC_THRESHOLD:
         resolve_threshold(program, basket, facts, scratch, candidate)
         return True
+    if scratch.candidates[candidate].offer.mechanic == MECHANIC_TENDER:
+        resolve_tender(program, basket, scratch, candidate)
+        return True
     if not add_contender(program, basket, facts, scratch, candidate):
         return False
     resolve_contest(scratch)
     return True
+
+
+cdef bint any_fits(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    cdef uint32_t r
+    for r in range(scratch.run_count):
+        if run_fits(scratch, candidate, 0, scratch.runs[r].origin):
+            return True
+    return False
 
 
 cdef void judge_alone(const program_t *program, const basket_t *basket, const facts_t *facts,
@@ -798,6 +903,9 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
         return
     if is_threshold and threshold_base(scratch, candidate) > 0 and \
             threshold_times(scratch, candidate) == 0:
+        it.outcome = OUTCOME_THRESHOLD
+    elif it.offer.mechanic == MECHANIC_TENDER and \
+            not scratch.contest.contenders[0].is_qualified and any_fits(scratch, candidate):
         it.outcome = OUTCOME_THRESHOLD
     elif not scratch.contest.contenders[0].is_qualified:
         it.outcome = OUTCOME_NOT_QUALIFIED
@@ -826,8 +934,8 @@ cdef status_t compete_for_units(const program_t *program, const basket_t *basket
 
 cdef status_t choose_one(const program_t *program, const basket_t *basket, const facts_t *facts,
                          scratch_t *scratch, decision_t *decision, uint32_t first,
-                         uint32_t last) noexcept nogil:
-    """D2 for one class of the basket layer: the one worth most, ties by rank."""
+                         uint32_t last, bint takes_units) noexcept nogil:
+    """D2, T2: of one class the one worth most, ties by rank."""
     cdef int64_t best_worth = 0
     cdef uint32_t best = NONE_32
     cdef uint32_t i
@@ -840,7 +948,7 @@ cdef status_t choose_one(const program_t *program, const basket_t *basket, const
     if best == NONE_32:
         return STATUS_OK
     resolve_one(program, basket, facts, scratch, best, False)
-    return finish_step(program, basket, facts, scratch, decision, True)
+    return finish_step(program, basket, facts, scratch, decision, takes_units)
 
 
 cdef bint is_stackable(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
@@ -899,7 +1007,8 @@ cdef status_t run_layer(const program_t *program, const basket_t *basket, const 
         elif layer == LAYER_ITEM:
             status = compete_for_units(program, basket, facts, scratch, decision, first, last)
         else:
-            status = choose_one(program, basket, facts, scratch, decision, first, last)
+            status = choose_one(program, basket, facts, scratch, decision, first, last,
+                                layer == LAYER_BASKET)
         if status != STATUS_OK:
             return status
         first = last
@@ -925,7 +1034,6 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     decision.component_count = 0
     decision.near_miss_count = 0
     decision.gross_minor = 0
-    decision.discount_minor = 0
     scratch.gap_parts = 0
     scratch.gap_minor = 0
     scratch.is_full = False
@@ -944,6 +1052,18 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
         find_item_misses(program, basket, facts, scratch, decision)
     if status == STATUS_OK and free_all(basket, scratch):
         status = run_layer(program, basket, facts, scratch, decision, LAYER_BASKET)
+    return status
+
+
+cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
+                               const facts_t *facts, scratch_t *scratch,
+                               decision_t *decision) noexcept nogil:
+    cdef status_t status = STATUS_CANDIDATES_CEILING
+    cdef uint32_t i
+    settle_tenders(basket, scratch, decision)
+    if free_all(basket, scratch):
+        status = run_layer(program, basket, facts, scratch, decision, LAYER_TENDER)
+    decision.discount_minor = 0
     for i in range(decision.applied_count):
         decision.discount_minor += decision.applied[i].discount_minor
     decision.net_minor = decision.gross_minor - decision.discount_minor

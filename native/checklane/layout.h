@@ -181,6 +181,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define LAYER_BASKET 1
 #define LAYER_TENDER 2
 #define LAYER_EARN 3
+#define LAYER_REDEMPTION 4 /* runs after the basket layer, before the tender layer */
 
 /* Mechanics: what an application of the offer takes and gives. */
 #define MECHANIC_UNIT_OFF 1    /* reward on each unit of slot 0, at most `units_max` units */
@@ -192,6 +193,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_EARN_RATE 7   /* points for each `per_minor` minor units of slot 0 */
 #define MECHANIC_EARN_BONUS 8  /* points an application of slot 0, or a visit */
 #define MECHANIC_EARN_TIMES 9  /* multiplies the base points of slot 0 by `reward_value` bp */
+#define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
 
 /* Rewards. */
 #define REWARD_PERCENT 1 /* reward_value: basis points off */
@@ -251,7 +253,11 @@ typedef struct offer {
     uint32_t id_text;          /* offset of the id in "strings" */
     uint32_t id_length;
     uint32_t valid_days;       /* EARN: overrides the purse's expiry; 0 does not */
-    uint64_t reserved[11];
+    uint64_t reserved[9];
+    uint32_t tender_rule_count;
+    uint32_t reserved_32;
+    uint32_t tender_kinds;     /* TENDER: kinds accepted, bit each; 0: all */
+    uint32_t first_tender_rule;
 } offer_t;
 _Static_assert(sizeof(offer_t) == 256, "four cache lines");
 
@@ -294,6 +300,16 @@ typedef struct row {
     uint64_t reserved;
 } row_t;
 _Static_assert(sizeof(row_t) == 32, "two to a cache line");
+
+/* "tender_rules": schemes and first digits of cards that a tender offer accepts. Of the records
+ * that name a scheme one must fit where there are any, and of those with digits likewise. */
+typedef struct tender_rule {
+    uint64_t scheme_key;       /* name key of "scheme", name; 0: this record has digits */
+    uint64_t bin;              /* the digits as a number */
+    uint32_t bin_digits;
+    uint32_t reserved;
+} tender_rule_t;
+_Static_assert(sizeof(tender_rule_t) == 24, "drawn without padding");
 
 #define LIMIT_SCOPE_MEMBER 1
 #define LIMIT_SCOPE_GROUP 2

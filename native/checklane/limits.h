@@ -13,6 +13,7 @@
 /* Runs of identical units: a line whose amount does not divide by its count makes two. */
 #define BASKET_RUNS_MAX (2 * 512)
 #define RUN_WORDS_MAX (2 * 512 / 64)
+#define LINE_WORDS_MAX (512 / 64)
 /* Identifiers, coupons, tenders, POS discounts and chosen offers in one basket. */
 #define IDENTIFIERS_MAX 8
 #define COUPONS_MAX 32

@@ -289,6 +289,8 @@ typedef struct scratch {
     uint32_t is_changed;      /* the step at hand changed prices or took units */
     uint32_t is_full;         /* pieces or shares found no room */
     uint32_t reserved_1;
+    int64_t due_minor;                     /* when the tender layer began */
+    int64_t tender_minor[TENDERS_MAX];     /* what each tender pays of it */
     contest_t contest;
     search_t search;
     flow_t flow;

@@ -358,7 +358,7 @@ void catalogue_close(catalogue_t *catalogue)
 typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
-    table_t progress, coupons, offer_numbers, names, issuers;
+    table_t progress, coupons, offer_numbers, names, issuers, tender_rules;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -386,7 +386,8 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_probed(mapping, "coupons", sizeof(coupon_slot_t), &tables->coupons));
     TRY(read_probed(mapping, "offer_numbers", sizeof(offer_number_t), &tables->offer_numbers));
     TRY(read_probed(mapping, "names", sizeof(name_slot_t), &tables->names));
-    return read_dense(mapping, "issuers", sizeof(issuer_range_t), &tables->issuers);
+    TRY(read_dense(mapping, "issuers", sizeof(issuer_range_t), &tables->issuers));
+    return read_dense(mapping, "tender_rules", sizeof(tender_rule_t), &tables->tender_rules);
 }
 
 static void point_at_tables(const program_tables_t *tables, program_t *program)
@@ -427,6 +428,7 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->names = tables->names.records;
     program->name_mask = tables->names.capacity - 1;
     program->issuers = tables->issuers.records;
+    program->tender_rules = tables->tender_rules.records;
     program->issuer_count = (uint32_t)tables->issuers.count;
 }
 
@@ -468,9 +470,11 @@ static status_t check_string(const program_t *program, uint32_t offset, uint32_t
 static status_t check_reward(const program_t *program, const offer_t *offer)
 {
     REQUIRE(offer->layer <= LAYER_EARN);
-    REQUIRE(in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
-    const bool earns = offer->mechanic >= MECHANIC_EARN_RATE;
+    const bool pays = offer->mechanic == MECHANIC_TENDER;
+    REQUIRE(pays || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
+    const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
     REQUIRE(earns == (offer->layer == LAYER_EARN));
+    REQUIRE(pays == (offer->layer == LAYER_TENDER));
     REQUIRE(offer->reward <= REWARD_POINTS);
     REQUIRE(earns || offer->mechanic == MECHANIC_ROW_PRICE || offer->reward != 0);
     int64_t most = LINE_AMOUNT_MAX;
@@ -558,6 +562,8 @@ static status_t check_ranges_of(const program_tables_t *tables, const program_t 
 {
     REQUIRE(in_table(offer->first_limit, offer->limit_count, tables->limits.count));
     REQUIRE(in_table(offer->first_text, offer->text_count, tables->texts.count));
+    REQUIRE(in_table(offer->first_tender_rule, offer->tender_rule_count,
+                     tables->tender_rules.count));
     REQUIRE(in_table(offer->first_row, offer->row_count, tables->rows.capacity));
     REQUIRE(offer->store_set == NONE_32 || offer->store_set < tables->store_set_count);
     REQUIRE(offer->audience == NONE_32 || offer->audience < tables->audiences.count);

@@ -65,6 +65,7 @@ typedef struct program {
     const offer_number_t *offer_numbers;
     const name_slot_t *names;
     const issuer_range_t *issuers;
+    const tender_rule_t *tender_rules;
     uint64_t row_mask;
     uint64_t coupon_mask;
     uint64_t offer_number_mask;

@@ -16,9 +16,11 @@ cdef extern from "checklane/limits.h" nogil:
         BASKET_LINES_MAX
         BASKET_RUNS_MAX
         RUN_WORDS_MAX
+        LINE_WORDS_MAX
         IDENTIFIERS_MAX
         COUPONS_MAX
         SELECTIONS_MAX
+        TENDERS_MAX
         CANDIDATES_MAX
         COUNTED_MAX
         OFFER_SLOTS_MAX
@@ -53,6 +55,7 @@ cdef extern from "checklane/layout.h" nogil:
         LAYER_BASKET
         LAYER_TENDER
         LAYER_EARN
+        LAYER_REDEMPTION
         MECHANIC_UNIT_OFF
         MECHANIC_BUY_GET
         MECHANIC_CHEAPEST
@@ -62,6 +65,7 @@ cdef extern from "checklane/layout.h" nogil:
         MECHANIC_EARN_RATE
         MECHANIC_EARN_BONUS
         MECHANIC_EARN_TIMES
+        MECHANIC_TENDER
         REWARD_PERCENT
         REWARD_AMOUNT
         REWARD_PRICE
@@ -195,6 +199,9 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t id_text
         uint32_t id_length
         uint32_t valid_days
+        uint32_t tender_rule_count
+        uint32_t tender_kinds
+        uint32_t first_tender_rule
     ctypedef struct slot_t:
         uint32_t offer
         uint16_t role
@@ -211,6 +218,10 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t zone
         uint32_t units_max
         int64_t price_minor
+    ctypedef struct tender_rule_t:
+        uint64_t scheme_key
+        uint64_t bin
+        uint32_t bin_digits
     ctypedef struct limit_t:
         int64_t most
         uint8_t scope
@@ -316,6 +327,7 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_NOT_CHOSEN
         OUTCOME_LIMIT_REACHED
         OUTCOME_BUDGET_SPENT
+        OUTCOME_TENDER_MISSING
         OUTCOME_NOT_QUALIFIED
         OUTCOME_THRESHOLD
         OUTCOME_NO_SAVING
@@ -363,6 +375,13 @@ cdef extern from "checklane/basket.h" nogil:
         uint8_t role
         uint8_t kind
         bytes_t value
+    ctypedef struct tender_t:
+        uint32_t kind
+        uint32_t has_lines
+        int64_t amount_minor
+        uint64_t scheme_key
+        bytes_t card_bin
+        uint64_t lines[LINE_WORDS_MAX]
     ctypedef struct basket_t:
         const uint8_t *request
         uint32_t request_size
@@ -401,6 +420,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint8_t scope
         uint8_t number
         uint16_t reserved
+        tender_t tenders[TENDERS_MAX]
     ctypedef struct facts_t:
         int64_t decided_unix_ms
         int64_t local_minute
@@ -512,6 +532,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         const tier_t *tiers
         const progress_t *progress
         const coupon_slot_t *coupons
+        const tender_rule_t *tender_rules
         const offer_number_t *offer_numbers
         const name_slot_t *names
         uint64_t row_mask
@@ -865,6 +886,8 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t next_count
         uint32_t is_changed
         uint32_t is_full
+        int64_t due_minor
+        int64_t tender_minor[TENDERS_MAX]
         contest_t contest
         search_t search
         flow_t flow

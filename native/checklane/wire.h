@@ -158,6 +158,7 @@ typedef struct sent_coupon {
     int64_t entry_method;
 } sent_coupon_t;
 
+#define TENDER_AMOUNT 2
 typedef struct sent_tender {
     uint64_t present;
     int64_t kind;

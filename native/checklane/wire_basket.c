@@ -115,6 +115,26 @@ static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_
     }
 }
 
+static void fill_tenders(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
+{
+    basket->tender_count = sent->tenders.count;
+    for (uint32_t i = 0; i < sent->tenders.count; i++) {
+        const sent_tender_t *from = &wire->tenders[sent->tenders.first + i];
+        tender_t *tender = &basket->tenders[i];
+        *tender = (tender_t){
+            .kind = (uint32_t)from->kind,
+            .has_lines = from->line_ids.count > 0,
+            .amount_minor = is_present(from->present, TENDER_AMOUNT) ? from->amount_minor : -1,
+            .scheme_key = from->scheme.size > 0 ? name_key_of("scheme", from->scheme) : 0,
+            .card_bin = from->card_bin,
+        };
+        for (uint32_t j = 0; j < from->line_ids.count; j++) {
+            uint32_t line = wire_find_line(wire, wire->tender_lines[from->line_ids.first + j]);
+            if (line != NONE_32) tender->lines[line / 64] |= (uint64_t)1 << line % 64;
+        }
+    }
+}
+
 void wire_fill_basket(const wire_t *wire, basket_t *basket)
 {
     bool is_commit = wire->kind == REQUEST_COMMIT_TRANSACTION;
@@ -124,7 +144,6 @@ void wire_fill_basket(const wire_t *wire, basket_t *basket)
     basket->request = wire->request.at;
     basket->request_size = wire->request.size;
     basket->line_count = sent->lines.count;
-    basket->tender_count = sent->tenders.count;
     basket->store_id = sent->store_id;
     basket->till_id = sent->till_id;
     basket->basket_id = sent->basket_id;
@@ -149,6 +168,7 @@ void wire_fill_basket(const wire_t *wire, basket_t *basket)
         fill_line(wire, &wire->lines[sent->lines.first + i], &basket->lines[i]);
     }
     fill_customer(wire, sent, basket);
+    fill_tenders(wire, sent, basket);
 }
 
 /* ---------------------------------------------------------------------------- hashes ---- */

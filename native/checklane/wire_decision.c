@@ -9,6 +9,7 @@ static const uint8_t WIRE_LAYER[] = {
     [LAYER_BASKET] = 2,
     [LAYER_TENDER] = 4,
     [LAYER_EARN] = 5,
+    [LAYER_REDEMPTION] = 3,
 };
 
 /* Wire enums CouponState, NearMissKind, MessageAudience, ProductResolution. */
@@ -248,7 +249,8 @@ static void put_applied(writer_t *writer, const decision_answer_t *answer)
         put_number(writer, 3, applied->times);
         put_number(writer, 4, applied->discount_minor);
         put_text(writer, 5, text);
-        put_number(writer, 6, offer->layer <= LAYER_EARN ? WIRE_LAYER[offer->layer] : 0);
+        INVARIANT(offer->layer <= LAYER_REDEMPTION);
+        put_number(writer, 6, WIRE_LAYER[offer->layer]);
         put_coupon_indexes(writer, answer, applied->offer);
         put_applied_funding(writer, answer, first_share, share, offer);
         if (remaining >= 0) put_always(writer, 9, remaining);

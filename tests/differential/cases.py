@@ -136,6 +136,17 @@ class Cases:
         reward = {**self.reward("percent", "amount"), **self.some((0.5, "of", self.selector))}
         return {"threshold": {**reach, **self.some((0.5, "of", self.selector)), "reward": reward}}
 
+    def tender(self) -> dict[str, Any]:
+        """Return the mechanic of one tender offer."""
+        rule = self.pick(
+            {"kinds": "credit_card"}, {"kinds": ["cash", "credit_card"]}, {"schemes": "VISA"},
+            {"kinds": "credit_card", "bins": ["4111", "55"]},
+        )  # fmt: skip
+        more = self.some(
+            (0.5, "of", self.selector), (0.4, "spend", money(self.pick(100, 300, 500)))
+        )
+        return {"tender": {"with": rule, **self.reward("percent", "amount"), **more}}
+
     def points(self) -> dict[str, Any]:
         """Return the mechanic of one earn offer."""
         purse = self.pick("base", "base", "cash")
@@ -196,6 +207,8 @@ class Cases:
         """Return one offer."""
         is_earn = self.random.random() < 0.25
         mechanic = self.points() if is_earn else self.mechanic(files)
+        if self.random.random() < 0.1 and not is_earn:
+            mechanic = self.tender()
         name = next(iter(mechanic))
         offer: dict[str, Any] = {"id": f"p{self.programs}o{number}"}
         wallet = self.random.random() < 0.1
@@ -266,6 +279,21 @@ class Cases:
             return ["", 1, money(25), {"kind": self.pick("deposit", "fee", "charge")}]
         return [code, count, money(amount), more] if more else [code, count, money(amount)]
 
+    def tenders(self, lines: int) -> list[dict[str, Any]]:
+        """Return the tenders of one basket of so many lines."""
+        return [
+            {
+                "kind": self.pick("cash", "credit_card", "credit_card", "gift_card"),
+                **self.some(
+                    (0.5, "amount", money(self.pick(50, 100, 300, 700))),
+                    (0.4, "scheme", self.pick("VISA", "MC")),
+                    (0.4, "bin", self.pick("411111", "555555")),
+                    (0.2, "lines", [self.random.randint(1, lines)]),
+                ),
+            }
+            for _ in range(self.random.randint(1, 3))
+        ]
+
     def basket(self, program: dict[str, Any]) -> dict[str, Any]:
         """Return one basket."""
         lines: list[list[Any]] = []
@@ -287,6 +315,7 @@ class Cases:
                 (0.1, "channel", "online_delivery"),
                 (0.7, "coupons", [f"C{self.random.randrange(6)}" for _ in range(6)]),
                 (0.3, "chosen", self.random.sample(ids, min(2, len(ids)))),
+                (0.5, "tenders", lambda: self.tenders(len(lines))),
             ),
             "lines": lines,
         }

@@ -21,7 +21,17 @@ def smaller(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for at in range(len(parts)):
             if key == "before" or len(parts) > 1:
                 yield {**case, key: parts[:at] + parts[at + 1 :]}
-    for key in ("policies", "coupons", "chosen", "offset", "date", "opened", "store", "channel"):
+    for key in (
+        "policies",
+        "coupons",
+        "tenders",
+        "chosen",
+        "offset",
+        "date",
+        "opened",
+        "store",
+        "channel",
+    ):
         if key in case:
             yield {name: value for name, value in case.items() if name != key}
     for at, offer in enumerate(case["offers"]):

@@ -24,6 +24,9 @@ def told(report, file, line, column):
 
 D = "discount: {of: all, percent: 10}"
 OFFERS = {
+    "benefit tender": ("- id: a\n  tender: {with: {kinds: [cash, ¦benefit_food]}, percent: 5}\n",
+                       "benefit tender 'benefit_food'", "waiver: TEXT"),
+    "no tender": ("- id: a\n  tender: {with: ¦{}, percent: 5}\n", "no means", "'kinds'"),
     "unknown key": (f"- id: a\n  ¦stackabel: true\n  {D}\n", "unknown key", "'stackable'"),
     "unknown key deep": ("- id: a\n  discount: {of: {¦catgory: X}, percent: 1}\n", "unknown key",
                          "'category'"),

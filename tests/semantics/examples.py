@@ -114,4 +114,4 @@ def read_page(page: Path = PAGE) -> tuple[Sample, list[Example]]:
 
 def rules_of_page(page: Path = PAGE) -> list[str]:
     """Return the rules that the page defines, in its order."""
-    return re.findall(r"\*\*([BEYMDSLPNH][0-9]{1,2})\b", page.read_text())
+    return re.findall(r"\*\*([BEYMDSLPNHTRXKCFG][0-9]{1,2})\b", page.read_text())

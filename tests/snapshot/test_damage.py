@@ -150,6 +150,8 @@ MONEY_OVER = _layout.LINE_AMOUNT_MAX + 1
         ("progress", "reward_offer", 0, 3),
         ("progress", "goal", 0, 0),
         ("issuers", "prefix_length", 0, 23),
+        ("offers", "first_tender_rule", 0, 2),
+        ("offers", "tender_rule_count", 0, 2),
     ],
 )
 def test_each_fault_of_a_program_is_refused(probe, tmp_path, table, field, row, value):

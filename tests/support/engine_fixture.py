@@ -207,8 +207,21 @@ class EngineFixture:
             message.coupons.add(code=str(code))
         for offer in basket.get("chosen", []):
             message.selections.add(offer_id=str(offer))
+        for tender in basket.get("tenders", []):
+            message.tenders.append(self._tender_message(tender))
         for line in basket["lines"]:
             message.lines.append(self._line_message(line))
+        return message
+
+    def _tender_message(self, tender: dict[str, Any]) -> basket_pb2.Tender:
+        message = basket_pb2.Tender(
+            kind=number_of(basket_pb2.TenderKind, "TENDER_KIND", tender["kind"]),
+            line_ids=[int(line) for line in listed(tender.get("lines"))],
+            card_bin=str(tender.get("bin", "")),
+            scheme=str(tender.get("scheme", "")),
+        )
+        if "amount" in tender:
+            message.amount_minor = scaled(tender["amount"], self._decimals)
         return message
 
     def _line_message(self, line: dict[str, Any]) -> basket_pb2.Line:

@@ -31,6 +31,7 @@ ALLOWED_LAYERS = {
     "group_price": ("item", "basket"),
     "row_prices": ("item", "basket"),
     "threshold": ("basket",),
+    "tender": ("tender",),
     "earn": ("earn",),
     "bonus": ("earn",),
     "multiply": ("earn",),
@@ -73,6 +74,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
     elif offer.threshold is not None:
         yield ("threshold", "of"), offer.threshold.of
         yield ("threshold", "reward", "of"), offer.threshold.reward.of
+    elif offer.tender is not None:
+        yield ("tender", "of"), offer.tender.of
     elif offer.earn is not None:
         yield ("earn", "of"), offer.earn.of
     elif offer.bonus is not None:
@@ -104,6 +107,7 @@ def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> A
     for number, offer in enumerate(loaded.offers):
         check_references(loaded, number, offer)
         check_shape(loaded, number, offer)
+        check_benefits(loaded, number, offer)
         check_points(loaded, number, offer)
         check_window(loaded, number, offer)
         read_attachments(loaded, number, offer, attachments)
@@ -301,6 +305,27 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
                 fault = code_fault(code)
                 if fault is not None:
                     loaded.blame(number, (*inner_path, "items", index), *fault)
+
+
+def check_benefits(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse an offer that depends on a benefit tender without a waiver."""
+    if offer.tender is None or offer.waiver is not None:
+        return
+    rule, declared = offer.tender.with_, loaded.program.benefit_tenders
+    lists: list[tuple[str, Sequence[str], Sequence[str]]] = [
+        ("kinds", rule.kinds or [], declared.kinds),
+        ("schemes", rule.schemes or [], declared.schemes),
+    ]
+    for key, asked, benefits in lists:
+        for index, name in enumerate(asked):
+            if name in benefits:
+                what = f"the offer depends on the benefit tender '{name}'"
+                mend = "remove it, or name the waiver that allows it: waiver: TEXT"
+                loaded.blame(number, ("tender", "with", key, index), what, mend)
+    if rule.kinds is None and declared.kinds:
+        what = "the offer asks for no kind of tender, so a benefit card may meet it"
+        mend = "add kinds, such as credit_card and debit_card"
+        loaded.warn(number, ("tender", "with"), what, mend)
 
 
 def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:

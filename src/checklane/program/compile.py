@@ -25,6 +25,7 @@ from checklane.program.parts import (
     schedule_of,
     store_set_of,
     store_set_words,
+    tender_rules_of,
     texts_of,
 )
 from checklane.program.pools import Pool, SchedulePool, StringPool
@@ -148,6 +149,7 @@ class Builder:
         self.slots: list[SlotPlan] = []
         self.limits: list[tuple[int, ...]] = []
         self.funding: list[tuple[int, ...]] = []
+        self.tender_rules: list[tuple[int, ...]] = []
         self.texts: list[tuple[bytes, int, int, int]] = []
         self.rows: list[npt.NDArray[Any]] = []
         self.coupons: list[tuple[str, int]] = []
@@ -169,6 +171,7 @@ class Builder:
         for name, gathered, parts in (
             ("limit", self.limits, limits_of(offer)),
             ("funding", self.funding, funding_of(offer, self.strings)),
+            ("tender_rule", self.tender_rules, tender_rules_of(offer)),
         ):
             record[f"first_{name}"] = len(gathered)
             record[f"{name}_count"] = len(parts)
@@ -255,6 +258,7 @@ class Builder:
             "rows": row_table(rows),
             "limits": np.array(self.limits, dtype=_layout.LIMIT),
             "funding": np.array(self.funding, dtype=_layout.FUNDING),
+            "tender_rules": np.array(self.tender_rules, dtype=_layout.TENDER_RULE),
             "store_sets": self.store_sets.array(np.dtype(np.uint64)),
             "audiences": self.audiences.array(_layout.AUDIENCE),
             "schedules": self.schedules.array(),

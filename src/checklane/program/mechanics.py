@@ -4,6 +4,7 @@ A mechanic has one function here that fills the fields, and one branch of `slots
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 from checklane import _layout
 from checklane._layout import OFFER_FLAG_CHOSEN, OFFER_FLAG_COUPON, OFFER_FLAG_WALLET
@@ -17,11 +18,13 @@ from checklane.program.model import (
     PriceSource,
     Program,
     Selector,
+    TenderKind,
 )
 
 LAYERS = {
     "item": _layout.LAYER_ITEM,
     "basket": _layout.LAYER_BASKET,
+    "redemption": _layout.LAYER_REDEMPTION,
     "tender": _layout.LAYER_TENDER,
     "earn": _layout.LAYER_EARN,
 }
@@ -43,6 +46,8 @@ PRICE_SOURCES: dict[PriceSource, int] = {
 }
 
 Fields = dict[str, int]
+#: Numbers of the wire enum TenderKind.
+TENDER_KINDS = {name: number for number, name in enumerate(get_args(TenderKind), start=1)}
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,16 @@ def mechanic_fields(offer: Offer) -> Fields:
         return {"mechanic": _layout.MECHANIC_ROW_PRICE, "reward": _layout.REWARD_PRICE}
     if offer.threshold is not None:
         return threshold_fields(offer)
+    if offer.tender is not None:
+        is_percent = offer.tender.percent is not None
+        kinds = set(offer.tender.with_.kinds or [])
+        return {
+            "mechanic": _layout.MECHANIC_TENDER,
+            "threshold_minor": offer.tender.spend,
+            "reward": _layout.REWARD_PERCENT if is_percent else _layout.REWARD_AMOUNT,
+            "reward_value": (offer.tender.percent if is_percent else offer.tender.amount) or 0,
+            "tender_kinds": sum(1 << TENDER_KINDS[kind] for kind in kinds),
+        }
     return {}
 
 
@@ -229,6 +244,8 @@ def slots_of(number: int, offer: Offer) -> list[SlotPlan]:
             SlotPlan(number, buy, 0, offer.threshold.of),
             SlotPlan(number, get, 0, offer.threshold.reward.of),
         ]
+    if offer.tender is not None:
+        return [SlotPlan(number, take, 0, offer.tender.of)]
     if offer.bonus is not None:
         return [SlotPlan(number, take, offer.bonus.count or 1, offer.bonus.of)]
     part = offer.earn or offer.multiply

@@ -49,7 +49,7 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 Window = Literal["campaign", "day", "week", "month", "year"]
 Settlement = Literal["price_reduction", "third_party", "tender"]
 Rounding = Literal["half_away", "floor", "ceil"]
-LayerName = Literal["item", "basket", "tender", "earn"]
+LayerName = Literal["item", "basket", "redemption", "tender", "earn"]
 PriceSource = Literal["shelf", "ad", "member", "override", "markdown", "contract", "barcode"]
 ProductFlag = Literal["no_discount", "no_earn", "no_burn", "age_restricted", "fuel"]
 Measure = Literal["spend", "visits", "units", "points"]
@@ -57,6 +57,10 @@ IdentifierKind = Literal[
     "card", "phone", "email", "app", "account", "member_id", "payment_token", "external"
 ]
 ReturnPolicy = Literal["prorate", "reprice"]
+TenderKind = Literal[
+    "cash", "credit_card", "debit_card", "gift_card", "benefit_food", "benefit_cash",
+    "benefit_goods", "voucher", "mobile", "account", "fleet_card", "cheque", "other",
+]  # fmt: skip
 #: The channels of the contract and their numbers there.
 CHANNELS = {
     "store": 1,
@@ -74,7 +78,7 @@ Prefix = Annotated[
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
 MECHANICS = (
-    "discount", "buy_get", "nth_item", "group_price", "row_prices", "threshold",
+    "discount", "buy_get", "nth_item", "group_price", "row_prices", "threshold", "tender",
     "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
@@ -96,6 +100,25 @@ ProductFlags = Annotated[
     BeforeValidator(listed),
     Field(min_length=1),
     WithJsonSchema(one_or_more({"type": "string", "enum": list(get_args(ProductFlag))})),
+]
+
+TenderKinds = Annotated[
+    list[TenderKind],
+    BeforeValidator(listed),
+    Field(min_length=1),
+    WithJsonSchema(one_or_more({"type": "string", "enum": list(get_args(TenderKind))})),
+]
+Digits = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern="^[0-9]{1,18}$"),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
+DigitLists = Annotated[
+    list[Digits],
+    BeforeValidator(listed),
+    Field(min_length=1, max_length=1000),
+    WithJsonSchema(one_or_more({"type": ["string", "integer"]})),
 ]
 
 
@@ -397,6 +420,45 @@ class Threshold(Part):
         ask_for_one(self, ("spend", "count"), "the threshold")
         if self.spend == 0:
             fail("a threshold of 0 is none", "give an amount above 0", at="spend")
+        return self
+
+
+class TenderRule(Part):
+    """Which means of payment; what is given must all fit."""
+
+    kinds: TenderKinds | None = Field(
+        default=None, description="Kinds, as in the contract's enum TenderKind: any of them."
+    )
+    schemes: Names | None = Field(
+        default=None, description="Card schemes, as the till names them: any of them."
+    )
+    bins: DigitLists | None = Field(
+        default=None, description="First digits of the card's number: any of them."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "TenderRule":
+        """Ask for something."""
+        if self.kinds is None and self.schemes is None and self.bins is None:
+            fail("no means of payment is named", "give 'kinds', 'schemes' or 'bins'")
+        return self
+
+
+class TenderOffer(Part):
+    """Something off for paying in a certain way."""
+
+    with_: TenderRule = Field(alias="with", description="Which means of payment.")
+    spend: Money = Field(
+        default=0, description="Money that it must pay of the units of `of`. Default: any."
+    )
+    percent: Percent | None = Field(default=None, description="Percent off what it pays of them.")
+    amount: Money | None = Field(default=None, description="Money off, at most what it pays.")
+    of: Selector = Field(default=ALL, description="Which products it pays. Default: all.")
+
+    @model_validator(mode="after")
+    def check(self) -> "TenderOffer":
+        """Ask for one reward."""
+        ask_for_one(self, ("percent", "amount"), "the tender offer")
         return self
 
 
@@ -702,6 +764,13 @@ class Offer(Part):
     threshold: Threshold | None = Field(
         default=None, description="Spend so much, get something off."
     )
+    tender: TenderOffer | None = Field(
+        default=None, description="Something off for paying in a certain way."
+    )
+    waiver: Name | None = Field(
+        default=None,
+        description="By which waiver an offer may depend on a benefit tender of the program.",
+    )
     earn: Earn | None = Field(default=None, description="Points for money.")
     bonus: Bonus | None = Field(default=None, description="Points for units, or for a visit.")
     multiply: Multiply | None = Field(
@@ -724,9 +793,11 @@ class Offer(Part):
         """The layer, also when it follows from the mechanic."""
         if self.layer is not None:
             return self.layer
-        return {"threshold": "basket", "earn": "earn", "bonus": "earn", "multiply": "earn"}.get(
-            self.mechanic, "item"
-        )
+        usual: dict[str, LayerName] = {
+            "threshold": "basket", "tender": "tender", "earn": "earn", "bonus": "earn",
+            "multiply": "earn",
+        }  # fmt: skip
+        return usual.get(self.mechanic, "item")
 
     @property
     def for_members_only(self) -> bool:
@@ -904,6 +975,16 @@ class Policies(Part):
     )
 
 
+class BenefitTenders(Part):
+    """Which means of payment are benefits that the law lets no offer depend on."""
+
+    kinds: list[TenderKind] = Field(
+        default=["benefit_food", "benefit_cash", "benefit_goods"],
+        description="Kinds. Default: benefit_food, benefit_cash, benefit_goods.",
+    )
+    schemes: list[Name] = Field(default=[], description="Schemes, as the till names them.")
+
+
 class CostBudget(Part):
     """What the program may cost at worst; `checklane offers check` refuses more."""
 
@@ -962,6 +1043,10 @@ class Program(Part):
     )
     progress: dict[Id, Progress] = Field(default={}, description="Counts towards goals, by id.")
     policies: Policies = Field(default=Policies(), description="Rules for all offers.")
+    benefit_tenders: BenefitTenders = Field(
+        default=BenefitTenders(),
+        description="An offer that asks for one of these needs a waiver.",
+    )
     cost: CostBudget = Field(
         default=CostBudget(), description="What the program may cost the lanes at worst."
     )

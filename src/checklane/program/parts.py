@@ -126,11 +126,25 @@ def limits_of(offer: Offer) -> list[tuple[int, ...]]:
 def funding_of(offer: Offer, strings: StringPool) -> list[tuple[int, ...]]:
     """Return who pays, as fields of funding_t; the retailer alone when the offer does not say."""
     if offer.funding is None:
-        return [(*strings.add(RETAILER), 10_000, _layout.SETTLE_PRICE_REDUCTION)]
+        pays = offer.layer_name in ("redemption", "tender")
+        settlement = "tender" if pays else "price_reduction"
+        return [(*strings.add(RETAILER), 10_000, SETTLEMENTS[settlement])]
     return [
         (*strings.add(share.funder), share.percent, SETTLEMENTS[share.settlement])
         for share in offer.funding
     ]
+
+
+def tender_rules_of(offer: Offer) -> list[tuple[int, ...]]:
+    """Return the schemes and card digits that an offer accepts, as fields of tender_rule_t."""
+    if offer.tender is None:
+        return []
+    rule = offer.tender.with_
+    found: list[tuple[int, ...]] = [
+        (int(key), 0, 0, 0) for key in name_keys("scheme", rule.schemes or [])
+    ]
+    found += [(0, int(digits), len(digits), 0) for digits in rule.bins or []]
+    return found
 
 
 def texts_of(offer: Offer, strings: StringPool) -> list[tuple[bytes, int, int, int]]:
