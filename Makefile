@@ -13,21 +13,22 @@ BUF := .cache/npm/node_modules/.bin/buf
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+LOAD_ARGS ?=
 SERVE_ARGS ?=
 DRILL_SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 DATA ?= checklane-data
 
-C_SOURCES := $(wildcard native/checklane/*.c)
-NATIVE_SOURCES := $(C_SOURCES) $(wildcard native/*.py native/checklane/*.h \
-	native/checklane/*.pxd native/checklane/*.pyx)
+C_SOURCES := $(wildcard native/checklane/*.c native/generator/*.c)
+NATIVE_SOURCES := $(C_SOURCES) $(wildcard native/*.py native/*/*.h \
+	native/*/*.pxd native/*/*.pyx)
 PROTOS := $(wildcard proto/checklane/v1/*.proto)
 MACHINE_ARGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-evaluator wheel clean system-build system-lint \
+.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-evaluator wheel clean system-build system-lint \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -103,6 +104,9 @@ serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
 
 bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machine
 	$(BIN)/checklane bench $(BENCH_ARGS)
+
+bench-load: $(VENV)/built ## Load a server with calls at fixed times (LOAD_ARGS="--mode mixed")
+	$(BIN)/checklane bench load $(LOAD_ARGS)
 
 bench-evaluator: $(VENV)/built ## Measure decisions and best deals, beside HiGHS and rules engines
 	$(BIN)/checklane bench --only evaluator --only deals --only others $(BENCH_ARGS)

@@ -23,8 +23,10 @@ PACKAGE = Path("src/checklane")
 # Cython writes its C here, so that native/ holds sources only.
 GENERATED = Path("build/cython")
 
-# The only door between Python and the engine: the one module that our C is linked into.
+# The only door between Python and the engine: the one module that the engine's C is linked into.
 DOOR = "_engine"
+# The load generator of `checklane bench`: a client, with a door of its own and none of the engine.
+GENERATOR = Path("native/generator")
 
 CYTHON_DIRECTIVES = {
     "language_level": 3,
@@ -129,6 +131,18 @@ def extension(pyx: Path) -> Extension:
     )
 
 
+def generator() -> Extension:
+    """Describe the module of the load generator."""
+    return Extension(
+        "checklane._generator",
+        sources=[str(GENERATOR / "_generator.pyx"), *map(str, sorted(GENERATOR.glob("*.c")))],
+        libraries=["nghttp2", "ssl", "crypto"],
+        extra_compile_args=C_ARGS + machine_args() + sanitizer_args(),
+        extra_link_args=sanitizer_args(),
+        depends=[str(path) for path in sorted(GENERATOR.glob("*.h"))],
+    )
+
+
 def link_headers() -> None:
     """Show our headers to Cython's C beside it: on a search path, limits.h hides the system's."""
     folder = GENERATED / NATIVE
@@ -143,7 +157,7 @@ def extensions() -> list[Extension]:
     """Return every compiled module, its Cython already turned into C."""
     link_headers()
     modules = cythonize(
-        [extension(pyx) for pyx in sorted(NATIVE.glob("*.pyx"))],
+        [generator(), *(extension(pyx) for pyx in sorted(NATIVE.glob("*.pyx")))],
         build_dir=str(GENERATED),
         include_path=["native"],
         compiler_directives=CYTHON_DIRECTIVES,

@@ -15,7 +15,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"tables"}),
     frozenset({"config"}),
     frozenset({"clock", "errors"}),
-    frozenset({"_engine", "_layout", "candidates", "decide", "earn", "evaluate", "resolve", "v1"}),
+    frozenset({"_engine", "_generator", "_layout", "v1"})
+    | frozenset({"candidates", "decide", "earn", "evaluate", "resolve"}),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -1,7 +1,7 @@
 """A figure: latencies of several runs, their medians, and proof that the answers were right."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -16,10 +16,45 @@ Times = npt.NDArray[np.integer[Any]]
 #: Latencies from one nanosecond to a minute, in three significant digits.
 LATENCY_MAX_NS = 60_000_000_000
 LATENCY_DIGITS = 3
+#: Three digits need 2,000 steps: 11 bits.
+SIGNIFICANT_BITS = 11
 
 
 class BenchError(Exception):
     """A run gave no figure, or wrong answers: a fast wrong answer is a failed run."""
+
+
+def new_histogram() -> Any:
+    """Return an empty histogram of latencies in nanoseconds."""
+    return HdrHistogram(1, LATENCY_MAX_NS, LATENCY_DIGITS)
+
+
+def histogram_of(times_ns: Times) -> Any:
+    """Return a histogram of latencies.
+
+    Values are first brought to the lowest of those that a histogram does not tell apart, so that
+    millions of them become some thousand pairs of value and count.
+    """
+    values = np.clip(np.asarray(times_ns, dtype=np.int64), 1, LATENCY_MAX_NS)
+    # Below 2**11 every value counts; above, so many low bits are not told apart.
+    bits = np.frexp(values.astype(np.float64))[1]
+    low_bits = np.maximum(bits - SIGNIFICANT_BITS, 0).astype(np.int64)
+    lowest, counts = np.unique(values >> low_bits << low_bits, return_counts=True)
+    found = new_histogram()
+    for value, count in zip(lowest.tolist(), counts.tolist(), strict=True):
+        found.record_value(value, count)
+    return found
+
+
+def encoded(histogram: Any) -> str:
+    """Return a histogram as HdrHistogram writes it: V2, compressed, base64."""
+    text = histogram.encode()
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def decoded(text: str) -> Any:
+    """Return the histogram that was `encoded`."""
+    return HdrHistogram.decode(text)
 
 
 @dataclass(frozen=True)
@@ -104,7 +139,7 @@ class Figure:
     section: str
     name: str
     runs: list[Run] = field(default_factory=list)
-    histogram: Any = field(default_factory=lambda: HdrHistogram(1, LATENCY_MAX_NS, LATENCY_DIGITS))
+    histogram: Any = field(default_factory=lambda: new_histogram())
     checksum: str = ""
     exact_share: float | None = None
     versus: str = ""
@@ -122,10 +157,7 @@ class Figure:
         """
         if len(times_ns) == 0:
             raise BenchError(f"{self.name}: nothing was measured")
-        run = HdrHistogram(1, LATENCY_MAX_NS, LATENCY_DIGITS)
-        values, counts = np.unique(np.maximum(times_ns, 1), return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            run.record_value(value, count)
+        run = histogram_of(times_ns)
         self.histogram.add(run)
         self.runs.append(
             Run(
@@ -187,12 +219,19 @@ def plain_decision(response: bytes) -> decision_pb2.Decision:
     return decision
 
 
+def digest_of(parts: Iterable[bytes]) -> str:
+    """Return a digest of some bytes, short enough for a table."""
+    digest = blake2b(digest_size=6)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def checksum(responses: Sequence[bytes]) -> str:
     """Return a digest of the decisions of quotes, in their order."""
-    digest = blake2b(digest_size=6)
-    for response in responses:
-        digest.update(plain_decision(response).SerializeToString(deterministic=True))
-    return digest.hexdigest()
+    return digest_of(
+        plain_decision(response).SerializeToString(deterministic=True) for response in responses
+    )
 
 
 def exact_share(responses: Sequence[bytes]) -> float:

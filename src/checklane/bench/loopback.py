@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -39,27 +40,52 @@ CHANNEL_OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that runs: its management port, its lane port or "", its process."""
+
+    address: str
+    lane: str
+    process_id: int
+
+
+def free_address() -> str:
+    """Return a loopback address that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
 @contextmanager
-def serving(world: World, log: Path) -> Iterator[str]:
-    """Run ``checklane serve`` as a process of its own and yield its address.
+def serving(data: Path, log: Path, *flags: str, lane: str = "") -> Iterator[Served]:
+    """Run ``checklane serve`` as a process of its own.
+
+    Parameters
+    ----------
+    data : Path
+        The data directory.
+    log : Path
+        Gets what it prints.
+    *flags : str
+        Of ``checklane serve``, besides.
+    lane : str
+        Where the lane port listens: host:port or unix:path. Default: no lane port.
 
     Raises
     ------
     BenchError
         It did not come up, or did not end well.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     command = [sys.executable, "-c", "from checklane.cli import main; main()", "serve"]
-    command += ["--data", str(world.data), "--listen", address, "--lane-listen", ""]
+    command += ["--data", str(data), "--listen", address, "--lane-listen", lane, *flags]
     # Settings of another server in the environment are not for this one.
     plain = {name: text for name, text in os.environ.items() if not name.startswith("CHECKLANE_")}
     with log.open("ab") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=plain)
     try:
         _wait_for(process, address, log)
-        yield address
+        yield Served(address, lane, process.pid)
         process.send_signal(signal.SIGTERM)
         if process.wait(STOP_WITHIN_S) != 0:
             raise BenchError(f"the server ended with {process.returncode}:\n{_last_words(log)}")
@@ -201,7 +227,10 @@ def measure(
         for kind, goods in (("empty", quoted), ("quote", quoted), ("commit", committed))
     ]
     number = FIRST_LANE
-    with serving(world, folder / "server.log") as address, Workers(address) as workers:
+    with (
+        serving(world.data, folder / "server.log") as server,
+        Workers(server.address) as workers,
+    ):
         for run in range(effort.runs):
             tell(f"gRPC: run {run + 1} of {effort.runs}")
             for figure, kind, connections, goods in rows:

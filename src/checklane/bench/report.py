@@ -1,6 +1,5 @@
 """Shows figures: a table for the terminal and for documents, a page that stands alone, and JSON."""
 
-import base64
 import html
 import json
 import math
@@ -12,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from checklane.bench.figures import Figure, ratio
+from checklane.bench.figures import Figure, encoded, ratio
 
 FORMAT = 1
 TITLES = {
@@ -126,28 +125,24 @@ def held_lines(report: Report) -> list[str]:
 
 def write_json(report: Report, path: Path) -> None:
     """Write every figure of every run; histograms as HdrHistogram encodes them, mergeable."""
-    figures: list[dict[str, Any]] = []
-    for figure in report.figures:
-        encoded = figure.histogram.encode()
-        figures.append(
-            {
-                "section": figure.section,
-                "name": figure.name,
-                "p50_ns": figure.p50_ns,
-                "p99_ns": figure.p99_ns,
-                "max_ns": figure.max_ns,
-                "baskets_p99_ns": figure.baskets_p99_ns,
-                "per_second": round(figure.per_second, 1),
-                "versus": figure.versus,
-                "ratio": ratio(figure, report.figures),
-                "exact_share": figure.exact_share,
-                "checksum": figure.checksum,
-                "runs": [asdict(run) for run in figure.runs],
-                "histogram_ns": encoded.decode()
-                if isinstance(encoded, bytes)
-                else base64.b64encode(encoded).decode(),
-            }
-        )
+    figures: list[dict[str, Any]] = [
+        {
+            "section": figure.section,
+            "name": figure.name,
+            "p50_ns": figure.p50_ns,
+            "p99_ns": figure.p99_ns,
+            "max_ns": figure.max_ns,
+            "baskets_p99_ns": figure.baskets_p99_ns,
+            "per_second": round(figure.per_second, 1),
+            "versus": figure.versus,
+            "ratio": ratio(figure, report.figures),
+            "exact_share": figure.exact_share,
+            "checksum": figure.checksum,
+            "runs": [asdict(run) for run in figure.runs],
+            "histogram_ns": encoded(figure.histogram),
+        }
+        for figure in report.figures
+    ]
     content = {
         "format": FORMAT,
         "machine": report.machine,

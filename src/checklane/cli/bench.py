@@ -1,12 +1,11 @@
 """``checklane bench``: measure the service on this machine."""
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import click
-from rich.console import Console
+
+from checklane.cli.load import a_console, compare, load, work_folder
 
 __all__ = ["bench"]
 
@@ -14,7 +13,7 @@ __all__ = ["bench"]
 PARTS = ("evaluator", "deals", "others", "calls", "grpc")
 
 
-@click.command("bench")
+@click.group("bench", invoke_without_command=True)
 @click.option(
     "--only",
     multiple=True,
@@ -30,7 +29,8 @@ PARTS = ("evaluator", "deals", "others", "calls", "grpc")
     show_default=True,
     help="Folder of the report, on the disk that is measured. Made when missing.",
 )
-def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
+@click.pass_context
+def bench(context: click.Context, only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
     """Measure decisions, quotes and durable commits on this machine, within some minutes.
 
     \b
@@ -43,24 +43,21 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
     Prints tables and writes bench.html, bench.md and bench.json to OUT. Every answer is checked: a
     wrong or refused one fails the run. Needs pip install 'checklane[bench]'.
     """  # noqa: D301 - click needs the character
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: the histograms are an extra, and the engine takes a moment to load.
     from checklane.bench.figures import BenchError
     from checklane.bench.report import show, write_json, write_markdown, write_page
     from checklane.bench.run import Options, run
     from checklane.demo.journeys import make_journeys
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
-    out.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=out))
+    console = a_console()
     try:
-        with console.status("starting") as status:
+        with work_folder(out) as work, console.status("starting") as status:
             tell = status.update if console.is_terminal else _say
             report = run(Options(work, only or PARTS, quick, seed, make_journeys), tell)
     except BenchError as failure:
         raise click.ClickException(str(failure)) from None
-    finally:
-        shutil.rmtree(work)
     show(console, report)
     write_json(report, out / "bench.json")
     write_markdown(report, out / "bench.md")
@@ -70,3 +67,7 @@ def bench(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
 
 def _say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
+
+
+bench.add_command(compare)
+bench.add_command(load)

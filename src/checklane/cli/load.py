@@ -1,0 +1,165 @@
+"""``checklane bench load`` and ``compare``: the generator in C, and two runs beside each other."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["compare", "load"]
+
+#: The names in checklane.bench.load.run, without importing what measures them.
+MODES = ("empty", "quotes", "totals", "commits", "mixed")
+PROFILES = ("steady", "day")
+PORTS = ("lane", "unix", "management")
+
+
+def a_console() -> Console:
+    """Return the console; where there is no terminal, one that is wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder beside the report, on the disk that is measured; removed afterwards."""
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=out))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work)
+
+
+@contextmanager
+def shown(
+    console: Console,
+) -> Iterator[tuple[Callable[[str], None], Callable[[int, int, int], None]]]:
+    """Yield what tells of the next step and of calls so far; a failed run is one line."""
+    from checklane.bench.figures import BenchError
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns,
+        TextColumn("{task.fields[calls]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("starting", total=None, calls="")
+
+        def tell(what: str) -> None:
+            progress.update(task, description=what, calls="")
+            if not console.is_terminal:
+                print(what, file=sys.stderr, flush=True)
+
+        def watch(issued: int, answered: int, faults: int) -> None:
+            words = f"{answered:,} of {issued:,} answered"
+            progress.update(task, calls=words + (f", {faults:,} faults" if faults else ""))
+
+        try:
+            yield tell, watch
+        except BenchError as failure:
+            raise click.ClickException(str(failure)) from None
+
+
+@click.command("load")
+@click.option("--mode", type=click.Choice(MODES), default="quotes", show_default=True)
+@click.option("--lanes", type=click.IntRange(1, 4096), default=16, show_default=True)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Calls of each lane under way at once.",
+)
+@click.option(
+    "--rate",
+    "rates",
+    type=click.FloatRange(1, 10_000_000),
+    multiple=True,
+    help="Calls a second. May be given more than once. Default: a closed loop, then steps of it.",
+)
+@click.option("--seconds", type=click.FloatRange(0.1, 86_400), default=5.0, show_default=True)
+@click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    default="steady",
+    show_default=True,
+    help="Poisson arrivals at one rate, or at the rates of a store's day.",
+)
+@click.option(
+    "--port",
+    type=click.Choice(PORTS),
+    default="lane",
+    show_default=True,
+    help="The lane port, the same over a Unix socket, or grpcio's management port.",
+)
+@click.option("--stream", "is_stream", is_flag=True, help="One StreamLane a lane, no single calls.")
+@click.option("--pin", "is_pinned", is_flag=True, help="Server and generator on a core each.")
+@click.option("--spin-us", type=click.IntRange(0, 10_000), default=0, show_default=True)
+@click.option(
+    "--overload",
+    "is_overload",
+    is_flag=True,
+    help="Count refusals with RESOURCE_EXHAUSTED and degraded answers; do not fail.",
+)
+@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("bench-out/load"),
+    show_default=True,
+    help="Folder of the report, on the disk that is measured. Made when missing.",
+)
+def load(out: Path, **flags: Any) -> None:
+    """Load a server with calls at times fixed beforehand, and hold every answer to the right one.
+
+    Starts `checklane serve` over a seeded shop and sends quotes that grow with the basket, totals,
+    commits, all of them as tills do, or an empty method. Latency counts from the time at which a
+    call was due. Writes load.html, load.md and load.json to OUT.
+    """
+    from checklane.bench.load.report import show, write_json, write_markdown, write_page
+    from checklane.bench.load.run import LoadOptions, run_load
+
+    console = a_console()
+    with shown(console) as (tell, watch), work_folder(out) as work:
+        report = run_load(LoadOptions(work, **flags), tell, watch)
+    show(console, report)
+    write_json(report, out / "load.json")
+    write_markdown(report, out / "load.md")
+    write_page(report, out / "load.html")
+    console.print(f"\nreport: {out / 'load.html'}, also as .md and .json", soft_wrap=True)
+
+
+@click.command("compare")
+@click.argument("one", metavar="A", type=click.Path(exists=True, path_type=Path))
+@click.argument("other", metavar="B", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the curves of both to this HTML file.",
+)
+def compare(one: Path, other: Path, page: Path | None) -> None:
+    """Hold run B against run A: rows of one name, their percentiles and the ratios.
+
+    A and B are JSON files of `checklane bench`, or folders of them, whose runs are merged.
+    """
+    from checklane.bench.figures import BenchError
+    from checklane.bench.load.compare import read_side, show, write_comparison
+
+    console = a_console()
+    try:
+        first, second = read_side(one), read_side(other)
+        show(console, first, second)
+        if page is not None:
+            write_comparison(first, second, page)
+    except BenchError as failure:
+        raise click.ClickException(str(failure)) from None
