@@ -413,6 +413,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint64_t coupon_keys[COUPONS_MAX]
         bytes_t coupons[COUPONS_MAX]
         uint64_t selections[SELECTIONS_MAX]
+        tender_t tenders[TENDERS_MAX]
     ctypedef struct shared_counter_t:
         uint64_t offer
         int64_t given
@@ -420,7 +421,6 @@ cdef extern from "checklane/basket.h" nogil:
         uint8_t scope
         uint8_t number
         uint16_t reserved
-        tender_t tenders[TENDERS_MAX]
     ctypedef struct facts_t:
         int64_t decided_unix_ms
         int64_t local_minute
