@@ -14,6 +14,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 LOAD_ARGS ?=
+PEERS_ARGS ?=
 SERVE_ARGS ?=
 DRILL_SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
@@ -28,7 +29,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-evaluator wheel clean system-build system-lint \
+.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator wheel clean system-build system-lint \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -107,6 +108,10 @@ bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machin
 
 bench-load: $(VENV)/built ## Load a server with calls at fixed times (LOAD_ARGS="--mode mixed")
 	$(BIN)/checklane bench load $(LOAD_ARGS)
+
+bench-peers: $(VENV)/built ## Measure the lane port beside grpcio, PostgreSQL, Redis and C++ gRPC
+	@.ci/system peers
+	$(BIN)/checklane bench peers --chart docs/figures/peers.svg $(PEERS_ARGS)
 
 bench-evaluator: $(VENV)/built ## Measure decisions and best deals, beside HiGHS and rules engines
 	$(BIN)/checklane bench --only evaluator --only deals --only others $(BENCH_ARGS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from checklane.cli.load import a_console, compare, load, work_folder
+from checklane.cli.load import a_console, compare, load, peers, work_folder
 
 __all__ = ["bench"]
 
@@ -71,3 +71,4 @@ def _say(what: str) -> None:
 
 bench.add_command(compare)
 bench.add_command(load)
+bench.add_command(peers)

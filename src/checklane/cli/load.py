@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["compare", "load"]
+__all__ = ["compare", "load", "peers"]
 
 #: The names in checklane.bench.load.run, without importing what measures them.
 MODES = ("empty", "quotes", "totals", "commits", "mixed")
@@ -137,6 +137,46 @@ def load(out: Path, **flags: Any) -> None:
     write_markdown(report, out / "load.md")
     write_page(report, out / "load.html")
     console.print(f"\nreport: {out / 'load.html'}, also as .md and .json", soft_wrap=True)
+
+
+@click.command("peers")
+@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("bench-out/peers"),
+    show_default=True,
+    help="Folder of the report, on the disk that is measured. Made when missing.",
+)
+@click.option(
+    "--chart",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the chart of the README to this SVG file too.",
+)
+def peers(out: Path, chart: Path | None, **flags: Any) -> None:
+    """Hold the lane port against grpcio, against a team's own service, and against the floor.
+
+    In one run, all servers pinned to one core and the generator to another: the lane port; the same
+    engine behind grpcio, sync and aio; grpcio aio with rules in plain Python and PostgreSQL or
+    Redis; an empty method, and a C++ gRPC echo. Needs what `.ci/system peers` installs.
+    """
+    from checklane.bench.load.report import show, write_json, write_markdown, write_page
+    from checklane.bench.peers.contest import PeerOptions, run_peers, write_chart
+
+    console = a_console()
+    with shown(console) as (tell, watch), work_folder(out) as work:
+        work.chmod(0o755)
+        report = run_peers(PeerOptions(work, **flags), tell, watch)
+    show(console, report)
+    write_json(report, out / "peers.json")
+    write_markdown(report, out / "peers.md")
+    write_page(report, out / "peers.html")
+    if chart is not None:
+        write_chart(report, chart)
+    console.print(f"\nreport: {out / 'peers.html'}, also as .md and .json", soft_wrap=True)
 
 
 @click.command("compare")

@@ -56,6 +56,51 @@ class Axis:
         return [number * step for number in range(first, math.floor(high / step) + 1)]
 
 
+@dataclass(frozen=True)
+class Bars:
+    """A group of bars: its title, and each bar's name and value."""
+
+    title: str
+    bars: Sequence[tuple[str, float]]
+
+
+def bar_chart(groups: Sequence[Bars], unit: str, words: str) -> str:
+    """Return groups of bars as an SVG file: each group to its own scale, its first bar as 1.
+
+    Parameters
+    ----------
+    groups : sequence of Bars
+    unit : str
+        Of all values.
+    words : str
+        Stands below.
+    """
+    parts, top, left = [], 0, 250
+    for group in groups:
+        top += 26
+        title = html.escape(f"{group.title}: {unit}")
+        parts.append(f"<text x='8' y='{top}' font-weight='600' font-size='13'>{title}</text>")
+        highest = max(value for _, value in group.bars)
+        for number, (name, value) in enumerate(group.bars):
+            top += 24
+            wide = max((WIDTH - left - 190) * value / highest, 1.0)
+            colour = COLOURS[0] if number == 0 else "#9db3bf"
+            ratio = "" if number == 0 else f", 1 / {group.bars[0][1] / value:.1f}"
+            parts.append(
+                f"<text x='{left - 8}' y='{top}' text-anchor='end'>{html.escape(name)}</text>"
+                f"<rect x='{left}' y='{top - 12}' width='{wide:.1f}' height='16' fill='{colour}'/>"
+                f"<text x='{left + wide + 6:.1f}' y='{top}'>{value:,.0f}{ratio}</text>"
+            )
+        top += 10
+    top += 24
+    parts.append(f"<text x='8' y='{top}' font-size='11'>{html.escape(words)}</text>")
+    head = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {top + 12}'"
+        " font-family='system-ui, sans-serif' font-size='12' fill='#6b7a86'>"
+    )
+    return "".join([head, *parts, "</svg>"])
+
+
 def line_chart(
     series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[tuple[float, str]] = ()
 ) -> str:

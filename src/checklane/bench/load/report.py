@@ -65,7 +65,7 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
         time_text(row.max_ns),
         "" if row.cpu_us is None else f"{row.cpu_us:.1f} µs",
         time_text(late) if is_open else "",
-        "" if held is None else f"{held:.2f}",
+        "" if held is None else f"{held:.3g}",
     ]
 
 
@@ -93,9 +93,10 @@ def show(console: Console, report: LoadReport) -> None:
 def notes(report: LoadReport) -> list[str]:
     """Return what a reader should know of the rows: what each was held against, what came back."""
     lines = []
+    for versus in dict.fromkeys(row.versus for row in report.rows if row.versus):
+        held = "; ".join(row.name for row in report.rows if row.versus == versus)
+        lines.append(f"ratio of answers a second to «{versus}»: {held}")
     for row in report.rows:
-        if row.versus:
-            lines.append(f"ratio of answers a second: {row.name} to {row.versus}")
         if not row.is_whole:
             counts = ", ".join(f"{count:,} {what}" for what, count in row.outcomes.items())
             lines.append(f"{row.name}: {counts}")
