@@ -270,6 +270,7 @@ cdef extern from "checklane/lane.h" nogil:
         uint32_t connections_max
         uint32_t calls_max
         uint32_t stream_window
+        uint32_t refusal_field
         uint32_t idle_ms
         uint32_t receive_ms
         uint32_t stall_ms
@@ -603,6 +604,7 @@ cdef void fill_lane_numbers(lane_options_t *options, dict numbers) except *:
     options.connections_max = numbers["connections"]
     options.calls_max = numbers["calls"]
     options.stream_window = numbers["stream_window"]
+    options.refusal_field = numbers["refusal_field"]
     options.idle_ms = numbers["idle_ms"]
     options.receive_ms = numbers["receive_ms"]
     options.stall_ms = numbers["stall_ms"]

@@ -59,6 +59,7 @@ typedef struct lane_options {
     uint32_t connections_max;     /* of all threads */
     uint32_t calls_max;           /* open on one connection */
     uint32_t stream_window;       /* requests open on one lane stream */
+    uint32_t refusal_field;       /* of StreamLaneResponse */
     uint32_t idle_ms;             /* a connection without calls is asked to go after it */
     uint32_t receive_ms;          /* a request that began must be whole after it */
     uint32_t stall_ms;            /* who does not take answers for so long is cut off */

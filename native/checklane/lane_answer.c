@@ -75,7 +75,7 @@ static void put_any(writer_t *writer, const char *type, const writer_t *message)
     put_field(writer, 3, any.at, any.size);
 }
 
-static const char *status_name(status_t status)
+const char *lane_status_name(status_t status)
 {
     switch ((int)status) {
 #define STATUS_NAME(name, number, grpc, remedy) case number: return #name;
@@ -85,7 +85,7 @@ static const char *status_name(status_t status)
     }
 }
 
-static uint32_t grpc_code(status_t status)
+uint32_t lane_status_code(status_t status)
 {
     switch ((int)status) {
 #define STATUS_CODE(name, number, grpc, remedy) case number: return grpc;
@@ -110,7 +110,7 @@ static void put_error_info(writer_t *writer, status_t status, const char *place)
     uint8_t bytes[DETAILS_BYTES / 2];
     uint8_t entry_bytes[2 * FAULT_PLACE_BYTES];
     writer_t info = {bytes, 0, sizeof bytes};
-    put_text(&info, 1, status_name(status));
+    put_text(&info, 1, lane_status_name(status));
     put_text(&info, 2, "checklane");
     if (place[0] != '\0') {
         writer_t entry = {entry_bytes, 0, sizeof entry_bytes};
@@ -223,22 +223,32 @@ static void add_ending(ending_t *ending, const lane_call_t *call, uint32_t code,
     }
 }
 
+uint32_t lane_refusal_words(const lane_t *lane, status_t status, const char *place,
+                            const char *words, char *out, uint32_t capacity)
+{
+    const lane_words_t *row = &lane->words[status % LANE_STATUSES];
+    if (words == NULL) words = row->what != NULL ? row->what : "the service failed";
+    int size = snprintf(out, capacity, "%s%s%s: %s", words, place[0] != '\0' ? " at " : "", place,
+                        status_remedy(status));
+    INVARIANT(size > 0);
+    return (uint32_t)size < capacity ? (uint32_t)size : capacity - 1;
+}
+
 static void add_refusal(ending_t *ending, const lane_call_t *call, status_t status,
                         const char *place, const char *words)
 {
-    const lane_words_t *row = &call->connection->thread->lane->words[status % LANE_STATUSES];
+    const lane_t *lane = call->connection->thread->lane;
     char message[MESSAGE_BYTES];
     uint8_t details_bytes[DETAILS_BYTES];
     writer_t details = {details_bytes, 0, sizeof details_bytes};
-    uint32_t code = grpc_code(status);
-    if (words == NULL) words = row->what != NULL ? row->what : "the service failed";
-    snprintf(message, sizeof message, "%s%s%s: %s", words, place[0] != '\0' ? " at " : "", place,
-             status_remedy(status));
+    uint32_t code = lane_status_code(status);
+    lane_refusal_words(lane, status, place, words, message, sizeof message);
     put_varint(&details, 1 << 3);
     put_varint(&details, code);
     put_text(&details, 2, message);
     put_error_info(&details, status, place);
-    if (row->is_at_field && place[0] != '\0') put_bad_request(&details, place, message);
+    bool is_at_field = lane->words[status % LANE_STATUSES].is_at_field;
+    if (is_at_field && place[0] != '\0') put_bad_request(&details, place, message);
     add_ending(ending, call, code, message, &details);
 }
 
@@ -298,6 +308,7 @@ static ssize_t read_out(nghttp2_session *http, int32_t stream_id, uint8_t *to, s
     (void)context;
     if (step > 0) memcpy(to, call->out.at + call->out_at, step);
     call->out_at += step;
+    if (call->stream != NULL) lane_stream_sent(call, step);
     if (step < left) return (ssize_t)step;
     lane_buffer_reset(&call->out);
     call->out_at = 0;
@@ -331,16 +342,35 @@ void lane_answer_count(lane_thread_t *thread, const lane_method_t *method, statu
     lane_count(&metrics->answer_us[index], took_us);
 }
 
-bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size)
+/* Room for a message behind what has not left yet. */
+static bool make_room(lane_call_t *call, uint32_t size)
 {
+    lane_buffer_t *out = &call->out;
+    if (call->out_at > 0 && out->capacity - out->size < size) {
+        out->size -= call->out_at;
+        memmove(out->at, out->at + call->out_at, out->size);
+        call->out_at = 0;
+    }
+    return lane_buffer_reserve(out, size);
+}
+
+bool lane_answer_put_both(lane_call_t *call, bytes_t head, bytes_t body)
+{
+    uint32_t size = head.size + body.size;
     const uint8_t prefix[LANE_PREFIX_BYTES] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
                                                (uint8_t)(size >> 8), (uint8_t)size};
-    if (!lane_buffer_reserve(&call->out, LANE_PREFIX_BYTES + size)) {
+    if (!make_room(call, LANE_PREFIX_BYTES + size)) {
         lane_connection_end(call->connection, LANE_END_MEMORY);
         return false;
     }
     return lane_buffer_add(&call->out, prefix, LANE_PREFIX_BYTES)
-           && lane_buffer_add(&call->out, bytes, size);
+           && lane_buffer_add(&call->out, head.at, head.size)
+           && lane_buffer_add(&call->out, body.at, body.size);
+}
+
+bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size)
+{
+    return lane_answer_put_both(call, (bytes_t){NULL, 0}, (bytes_t){bytes, size});
 }
 
 void lane_answer_resume(lane_call_t *call)

@@ -9,96 +9,11 @@
 #include "invariant.h"
 #include "lane_internal.h"
 
-/* Fields that are looked at for the context: as many as the management port looks at. */
-#define CONTEXT_FIELDS_MAX 64
-
 /* Calls that are made at once when none is free. */
 #define SLAB_CALLS 32
 
-/* ------------------------------------------------------------------ correlation ---- */
-
-static bool read_varint(bytes_t *bytes, uint64_t *value)
-{
-    *value = 0;
-    for (unsigned i = 0; i < 10 && i < bytes->size; i++) {
-        uint8_t byte = bytes->at[i];
-        if (7 * i < 64) *value |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            bytes->at += i + 1;
-            bytes->size -= i + 1;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Takes the next field off a message. `value` is NULL for a number. */
-static bool read_field(bytes_t *bytes, uint64_t *number, bytes_t *value)
-{
-    uint64_t tag;
-    uint64_t size;
-    *value = (bytes_t){NULL, 0};
-    if (!read_varint(bytes, &tag)) return false;
-    *number = tag >> 3;
-    if (*number == 0 || *number >= 1u << 29) return false;
-    switch (tag & 7) {
-    case 0: return read_varint(bytes, &size);
-    case 1: size = 8; break;
-    case 2:
-        if (!read_varint(bytes, &size)) return false;
-        break;
-    case 5: size = 4; break;
-    default: return false;
-    }
-    if (size > bytes->size) return false;
-    *value = (bytes_t){bytes->at, (uint32_t)size};
-    bytes->at += size;
-    bytes->size -= (uint32_t)size;
-    return true;
-}
-
-/* The value of field 1, the last if there are several. False: no message. */
-static bool find_first_field(bytes_t message, bool is_context, bytes_t *found)
-{
-    for (unsigned i = 0; message.size > 0 && i < CONTEXT_FIELDS_MAX; i++) {
-        uint64_t number;
-        bytes_t value;
-        if (!read_field(&message, &number, &value)) return false;
-        if (number != 1 || value.at == NULL) continue;
-        if (is_context) {
-            *found = value;
-            continue;
-        }
-        bytes_t id = {NULL, 0};
-        if (!find_first_field(value, true, &id)) return false;
-        if (id.size > 0) *found = id;
-    }
-    return true;
-}
-
-uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    bytes_t id = {NULL, 0};
-    if (!find_first_field((bytes_t){request, size}, false, &id)) return 0;
-    if (id.size == 0 || id.size > ID_BYTES_MAX) return 0;
-    bool is_plain = true;
-    for (uint32_t i = 0; i < id.size; i++) {
-        if (id.at[i] < 0x20 || id.at[i] >= 0x7f) is_plain = false;
-    }
-    uint32_t length = 0;
-    for (uint32_t i = 0; i < id.size; i++) {
-        uint8_t byte = id.at[i];
-        if (is_plain || (byte >= 0x20 && byte < 0x7f && byte != '%')) {
-            out[length++] = (char)byte;
-            continue;
-        }
-        out[length++] = '%';
-        out[length++] = digits[byte >> 4];
-        out[length++] = digits[byte & 15];
-    }
-    return length;
-}
+/* Some ten years: added to any monotonic time it stays far below 2^63 ns, which are 292. */
+#define TIMEOUT_NS_MAX 315360000000000000
 
 /* ------------------------------------------------------------------ begin and end ---- */
 
@@ -167,9 +82,10 @@ static void unlink_parked(lane_call_t *call)
     lane_count(&thread->metrics->parked, (uint64_t)-1);
 }
 
-static void park(lane_call_t *call)
+bool lane_call_park(lane_call_t *call)
 {
     lane_thread_t *thread = call->connection->thread;
+    if (thread->parked_count == LANE_PARKED_MAX) return false;
     call->is_parked = true;
     call->before_parked = thread->parked_last;
     if (thread->parked_last != NULL) thread->parked_last->next_parked = call;
@@ -177,6 +93,7 @@ static void park(lane_call_t *call)
     thread->parked_last = call;
     thread->parked_count++;
     lane_count(&thread->metrics->parked, 1);
+    return true;
 }
 
 void lane_call_drop_request(lane_call_t *call)
@@ -191,6 +108,7 @@ void lane_call_end(lane_call_t *call)
     lane_thread_t *thread = connection->thread;
     unlink_parked(call);
     lane_call_drop_request(call);
+    if (call->stream != NULL) lane_stream_free(call);
     lane_buffer_reset(&call->out);
     if (!call->is_answered) lane_count(&thread->metrics->cancelled, 1);
     if (call->before != NULL) call->before->next = call->next;
@@ -221,6 +139,19 @@ static const lane_method_t *find_method(const lane_t *lane, bytes_t path)
     return NULL;
 }
 
+static int64_t unit_ns(uint8_t unit)
+{
+    switch (unit) {
+    case 'H': return 3600 * (int64_t)1000000000;
+    case 'M': return 60 * (int64_t)1000000000;
+    case 'S': return 1000000000;
+    case 'm': return 1000000;
+    case 'u': return 1000;
+    case 'n': return 1;
+    default: return 0;
+    }
+}
+
 /* "250m": at most eight digits and a unit. False: it is no time. */
 static bool read_timeout(bytes_t text, int64_t *timeout_ns)
 {
@@ -230,15 +161,10 @@ static bool read_timeout(bytes_t text, int64_t *timeout_ns)
         if (text.at[i] < '0' || text.at[i] > '9') return false;
         value = value * 10 + (text.at[i] - '0');
     }
-    switch (text.at[text.size - 1]) {
-    case 'H': *timeout_ns = value * 3600 * 1000000000; return true;
-    case 'M': *timeout_ns = value * 60 * 1000000000; return true;
-    case 'S': *timeout_ns = value * 1000000000; return true;
-    case 'm': *timeout_ns = value * 1000000; return true;
-    case 'u': *timeout_ns = value * 1000; return true;
-    case 'n': *timeout_ns = value; return true;
-    default: return false;
-    }
+    int64_t unit = unit_ns(text.at[text.size - 1]);
+    if (unit == 0) return false;
+    *timeout_ns = value < TIMEOUT_NS_MAX / unit ? value * unit : TIMEOUT_NS_MAX;
+    return true;
 }
 
 static void take_path(lane_call_t *call, bytes_t path)
@@ -296,6 +222,8 @@ void lane_call_headers_end(lane_call_t *call)
         lane_refuse(call, STATUS_METHOD_NOT_BUILT, "", call->method->words);
     } else if (call->is_timeout_wrong) {
         lane_fail(call, GRPC_INTERNAL, "grpc-timeout is no time");
+    } else if (call->method->kind == LANE_KIND_STREAM) {
+        lane_stream_begin(call);
     }
 }
 
@@ -336,7 +264,9 @@ static void answer_change(lane_change_t *change, status_t status)
 {
     lane_call_t *call = call_of(change);
     lane_answer_count(change->thread, change->method, status, change->arrived_ns);
-    if (call != NULL) {
+    if (call != NULL && call->stream != NULL) {
+        lane_stream_answer(call, change, status);
+    } else if (call != NULL) {
         call->is_posted = false;
         lane_answer_status(call, status, &change->reply, change->fault.place);
     }
@@ -348,44 +278,58 @@ void lane_change_finish(lane_change_t *change)
     lane_thread_t *thread = change->thread;
     status_t status = session_finish(change->session);
     if (status == STATUS_PENDING) return;
-    lane_connection_t *connection = thread->connections[change->connection];
-    bool is_there = thread->generations[change->connection] == change->generation;
+    lane_call_t *call = call_of(change);
     lane_count(&thread->metrics->changes, (uint64_t)-1);
     answer_change(change, status);
-    if (is_there && connection != NULL) lane_connection_flush(connection);
+    if (call == NULL) return;
+    if (call->stream != NULL) lane_stream_go_on(call);
+    lane_connection_flush(call->connection);
 }
 
-/* Hands a change to the engine; there is a free place. */
-static void run_change(lane_call_t *call)
+lane_change_t *lane_change_take(lane_call_t *call)
 {
-    lane_connection_t *connection = call->connection;
-    lane_thread_t *thread = connection->thread;
+    lane_thread_t *thread = call->connection->thread;
     lane_change_t *change = thread->free_changes;
+    /* Whoever waits for a place goes first. */
+    bool is_first = thread->parked_first == NULL || call->is_unparked;
+    if (change == NULL || !is_first) return NULL;
     thread->free_changes = change->next;
     thread->free_change_count--;
-    change->method = call->method;
-    change->connection = connection->index;
-    change->generation = connection->generation;
+    change->connection = call->connection->index;
+    change->generation = call->connection->generation;
     change->stream_id = call->stream_id;
     change->arrived_ns = call->arrived_ns;
-    /* The bytes go with the change: the writer may read them after the stream is gone. */
-    lane_buffer_t empty = change->in;
-    change->in = call->in;
-    connection->buffered_bytes -= call->in.size;
-    call->in = empty;
-    call_order_t order = {.method = call->method->number,
-                          .request = change->in.at,
-                          .request_size = change->in.size,
-                          .deadline_monotonic_ns = call->deadline_ns,
+    return change;
+}
+
+bool lane_change_begin(lane_change_t *change, bytes_t request, int64_t deadline_ns)
+{
+    call_order_t order = {.method = change->method->number,
+                          .request = request.at,
+                          .request_size = request.size,
+                          .deadline_monotonic_ns = deadline_ns,
                           .done = change_is_done,
                           .context = change};
     status_t status = session_call(change->session, &order, &change->reply, &change->fault);
     if (status == STATUS_PENDING) {
-        call->is_posted = true;
-        lane_count(&thread->metrics->changes, 1);
-        return;
+        lane_count(&change->thread->metrics->changes, 1);
+        return true;
     }
     answer_change(change, status);
+    return false;
+}
+
+/* The bytes go with the change: the writer may read them after the stream is gone. */
+static void run_change(lane_call_t *call, lane_change_t *change)
+{
+    lane_buffer_t empty = change->in;
+    change->in = call->in;
+    call->connection->buffered_bytes -= call->in.size;
+    call->in = empty;
+    change->method = call->method;
+    bytes_t request = {change->in.at, change->in.size};
+    call->is_posted = true;
+    lane_change_begin(change, request, call->deadline_ns);
 }
 
 /* ------------------------------------------------------------------ running ---- */
@@ -415,17 +359,15 @@ static void run_read(lane_call_t *call)
 
 static void run_unary(lane_call_t *call)
 {
-    lane_thread_t *thread = call->connection->thread;
+    lane_change_t *change;
     call->correlation_bytes = lane_correlation(call->in.at, call->in.size, call->correlation);
     if (is_too_late(call)) {
         refuse_counted(call, STATUS_DEADLINE_PASSED);
     } else if (!method_is_change(call->method->number)) {
         run_read(call);
-    } else if (thread->free_changes != NULL && thread->parked_first == NULL) {
-        run_change(call);
-    } else if (thread->parked_count < LANE_PARKED_MAX) {
-        park(call);
-    } else {
+    } else if ((change = lane_change_take(call)) != NULL) {
+        run_change(call, change);
+    } else if (!lane_call_park(call)) {
         refuse_counted(call, STATUS_QUEUE_FULL);
     }
 }
@@ -436,9 +378,16 @@ void lane_call_unpark(lane_thread_t *thread)
         lane_call_t *call = thread->parked_first;
         lane_connection_t *connection = call->connection;
         unlink_parked(call);
-        if (is_too_late(call)) refuse_counted(call, STATUS_DEADLINE_PASSED);
-        else run_change(call);
-        if (call->is_answered) lane_connection_flush(connection);
+        call->is_unparked = true;
+        if (call->stream != NULL) {
+            lane_stream_go_on(call);
+        } else if (is_too_late(call)) {
+            refuse_counted(call, STATUS_DEADLINE_PASSED);
+        } else {
+            run_change(call, lane_change_take(call));
+        }
+        call->is_unparked = false;
+        lane_connection_flush(connection);
     }
 }
 
@@ -456,7 +405,12 @@ static void begin_message(lane_call_t *call)
     const uint8_t *prefix = call->prefix;
     call->message_bytes = (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16
                           | (uint32_t)prefix[3] << 8 | prefix[4];
-    if (call->has_message) {
+    if (call->stream != NULL) {
+        if (prefix[0] != 0) lane_stream_stop(call, STATUS_REQUEST_MALFORMED);
+        else if (call->message_bytes > LANE_STREAM_MESSAGE_BYTES_MAX) {
+            lane_stream_stop(call, STATUS_REQUEST_TOO_LARGE);
+        }
+    } else if (call->has_message) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");
     } else if (prefix[0] != 0 && call->is_encoded) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "this grpc-encoding is not served");
@@ -494,16 +448,30 @@ static size_t take_body(lane_call_t *call, const uint8_t *bytes, size_t size)
     return step;
 }
 
+size_t lane_call_take(lane_call_t *call, const uint8_t *bytes, size_t size)
+{
+    const uint8_t *begin = bytes;
+    while (!call->is_answered && !call->connection->is_ended) {
+        bool has_prefix = call->prefix_bytes == LANE_PREFIX_BYTES;
+        if (has_prefix && call->in.size == call->message_bytes) {
+            call->has_message = true;
+            break;
+        }
+        if (size == 0) break;
+        size_t step = has_prefix ? take_body(call, bytes, size) : take_prefix(call, bytes, size);
+        bytes += step;
+        size -= step;
+    }
+    return (size_t)(bytes - begin);
+}
+
 void lane_call_receive(lane_call_t *call, const uint8_t *bytes, size_t size)
 {
     while (size > 0 && !call->is_answered && !call->connection->is_ended) {
-        size_t step = call->prefix_bytes < LANE_PREFIX_BYTES ? take_prefix(call, bytes, size)
-                                                             : take_body(call, bytes, size);
+        size_t step = lane_call_take(call, bytes, size);
         bytes += step;
         size -= step;
-        if (call->prefix_bytes < LANE_PREFIX_BYTES || call->in.size < call->message_bytes) continue;
-        call->prefix_bytes = 0;
-        call->has_message = true;
+        if (call->has_message) call->prefix_bytes = 0;
     }
 }
 
@@ -512,7 +480,9 @@ void lane_call_half_close(lane_call_t *call)
     call->is_half_closed = true;
     call->arrived_ns = call->connection->thread->now_ns;
     if (call->is_answered || call->connection->is_ended) return;
-    if (call->prefix_bytes > 0) {
+    if (call->stream != NULL) {
+        lane_stream_go_on(call);
+    } else if (call->prefix_bytes > 0) {
         lane_fail(call, GRPC_INTERNAL, "the request ends inside a message");
     } else if (!call->has_message) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");

@@ -112,11 +112,13 @@ static int on_data_chunk(nghttp2_session *http, uint8_t flags, int32_t stream_id
 {
     (void)flags;
     lane_call_t *call = nghttp2_session_get_stream_user_data(http, stream_id);
-    if (nghttp2_session_consume(http, stream_id, size) == NGHTTP2_ERR_NOMEM) {
-        lane_connection_end(context, LANE_END_MEMORY);
-    } else if (call != NULL) {
-        lane_call_receive(call, bytes, size);
-    }
+    bool is_stream = call != NULL && call->stream != NULL;
+    /* A stream opens its own window when it has taken the bytes; the connection's is for all. */
+    int result = is_stream ? nghttp2_session_consume_connection(http, size)
+                           : nghttp2_session_consume(http, stream_id, size);
+    if (result == NGHTTP2_ERR_NOMEM) lane_connection_end(context, LANE_END_MEMORY);
+    else if (is_stream) lane_stream_receive(call, bytes, size);
+    else if (call != NULL) lane_call_receive(call, bytes, size);
     return go_on(context);
 }
 
@@ -250,13 +252,14 @@ static void say_why(lane_connection_t *connection)
 void lane_connection_close(lane_connection_t *connection)
 {
     lane_thread_t *thread = connection->thread;
+    /* Counted first: who sees the end finds it in the figures. */
+    lane_count(&thread->metrics->ends[connection->end], 1);
+    lane_count(&thread->metrics->connections, (uint64_t)-1);
     say_why(connection);
     while (connection->calls != NULL) lane_call_end(connection->calls);
     nghttp2_session_del(connection->http);
     close(connection->socket);
     lane_buffer_free(&connection->pending);
-    lane_count(&thread->metrics->ends[connection->end], 1);
-    lane_count(&thread->metrics->connections, (uint64_t)-1);
     thread->connections[connection->index] = NULL;
     thread->generations[connection->index]++;
     thread->free_indices[thread->free_count++] = connection->index;
@@ -283,7 +286,9 @@ void lane_connection_leave(lane_connection_t *connection)
     }
     if (result != 0) lane_connection_end(connection, LANE_END_MEMORY);
     for (lane_call_t *call = connection->calls; call != NULL; call = call->next) {
-        if (connection->thread->is_draining) lane_health_tell(call);
+        if (!connection->thread->is_draining) break;
+        if (call->stream != NULL) lane_stream_drain(call);
+        else lane_health_tell(call);
     }
 }
 
@@ -361,9 +366,24 @@ static bool is_over(const lane_connection_t *connection)
            && !nghttp2_session_want_write(connection->http);
 }
 
+/* Answers that left have made room for requests that wait. True: some were taken. */
+static bool take_backlogs(lane_connection_t *connection)
+{
+    bool is_taken = false;
+    if (connection->stream_count == 0 || connection->pending.size > 0) return false;
+    for (lane_call_t *call = connection->calls; call != NULL; call = call->next) {
+        if (connection->is_ended || !lane_stream_is_ready(call)) continue;
+        lane_stream_go_on(call);
+        is_taken = true;
+    }
+    return is_taken;
+}
+
 void lane_connection_flush(lane_connection_t *connection)
 {
-    if (!connection->is_ended) write_frames(connection);
+    do {
+        if (!connection->is_ended) write_frames(connection);
+    } while (take_backlogs(connection));
     if (!connection->is_ended && connection->pending.size == 0 && is_over(connection)) {
         lane_connection_end(connection, connection->is_leaving ? LANE_END_DRAINED : LANE_END_PEER);
     }

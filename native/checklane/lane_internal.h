@@ -24,6 +24,7 @@
 typedef struct lane_thread lane_thread_t;
 typedef struct lane_connection lane_connection_t;
 typedef struct lane_call lane_call_t;
+typedef struct lane_stream lane_stream_t;
 
 /* Bytes that grow; `at` comes from malloc. */
 typedef struct lane_buffer {
@@ -86,6 +87,7 @@ struct lane_call {
     bool is_answered;        /* the answer is decided; nothing more is read */
     bool is_headers_done;
     bool is_parked;
+    bool is_unparked;        /* its turn has come */
     bool is_posted;          /* its change is with the writer */
     uint32_t correlation_bytes;
     char correlation[LANE_CORRELATION_BYTES];
@@ -93,6 +95,7 @@ struct lane_call {
     lane_buffer_t in;        /* the message under way, without its prefix */
     lane_buffer_t out;       /* what is to be sent, prefixes included */
     uint32_t out_at;
+    lane_stream_t *stream;   /* of a lane stream; NULL otherwise */
     status_t end_status;     /* with which the answer ends, after its messages */
     uint32_t header_bytes;   /* unpacked, as RFC 9113 counts them */
     uint32_t watched_status; /* LANE_KIND_WATCH: what was told last */
@@ -108,6 +111,7 @@ typedef struct lane_change {
     uint32_t connection;
     uint32_t generation;
     int32_t stream_id;
+    uint64_t request_id;           /* of a lane stream's request */
     int64_t arrived_ns;
     lane_buffer_t in;
     reply_t reply;
@@ -128,6 +132,7 @@ struct lane_connection {
     lane_watch_t watch;
     lane_call_t *calls;
     uint32_t call_count;
+    uint32_t stream_count;         /* of those: lane streams */
     uint64_t buffered_bytes;       /* of requests, ceiling LANE_BUFFERED_BYTES_MAX */
     lane_buffer_t pending;         /* written by us, not yet taken by the socket */
     uint32_t pending_at;
@@ -173,6 +178,7 @@ struct lane_thread {
     lane_call_t *parked_first;
     lane_call_t *parked_last;
     uint32_t parked_count;
+    uint32_t stream_count;
     session_t *session;
     reply_t reply;
     uint8_t *read_bytes;
@@ -251,12 +257,52 @@ void lane_call_half_close(lane_call_t *call);
 void lane_call_drop_request(lane_call_t *call);
 /* The stream is closed, whoever closed it; frees the call. */
 void lane_call_end(lane_call_t *call);
+/* Takes bytes into the message under way, up to its end; returns how many. call->has_message: it is
+ * whole, and lies in call->in until the caller has set prefix_bytes and in.size to 0. */
+size_t lane_call_take(lane_call_t *call, const uint8_t *bytes, size_t size);
+/* Puts a call behind the others that wait for a place for their change. False: too many do. */
+bool lane_call_park(lane_call_t *call);
+/* A place for a change of this call; NULL: none is free, or others wait for one. */
+lane_change_t *lane_change_take(lane_call_t *call);
+/* Hands a change to the engine; `request` lies in change->in. False: it is answered already. */
+bool lane_change_begin(lane_change_t *change, bytes_t request, int64_t deadline_ns);
 /* A change came back from the writer. */
 void lane_change_finish(lane_change_t *change);
 /* Places for changes are free again: begins what is parked. */
 void lane_call_unpark(lane_thread_t *thread);
+
+/* ---- lane_fields.c: as much protobuf as the port itself reads and writes ---- */
+
+typedef struct lane_field {
+    uint64_t number;
+    bytes_t bytes;   /* at NULL: the field is a number */
+    uint64_t value;
+} lane_field_t;
+
+/* Takes the next field off a message. False: these bytes are none. */
+bool lane_field_read(bytes_t *message, lane_field_t *field);
+/* Writes a number as a varint, at most ten bytes; returns how many. */
+uint32_t lane_varint_write(uint8_t *out, uint64_t value);
 /* The correlation id of a request, percent-encoded where metadata needs it; 0 bytes: none. */
 uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out);
+
+/* ---- lane_stream.c ---- */
+
+void lane_stream_begin(lane_call_t *call);
+void lane_stream_receive(lane_call_t *call, const uint8_t *bytes, size_t size);
+/* Takes what came meanwhile as far as the window allows, and ends a stream that is done. */
+void lane_stream_go_on(lane_call_t *call);
+/* Puts the answer to a change, or its refusal. */
+void lane_stream_answer(lane_call_t *call, const lane_change_t *change, status_t status);
+/* Ends the stream with a refusal once its open requests are answered. */
+void lane_stream_stop(lane_call_t *call, status_t status);
+/* So many bytes were handed to the library. */
+void lane_stream_sent(lane_call_t *call, uint32_t size);
+/* Takes no more requests: the service drains. */
+void lane_stream_drain(lane_call_t *call);
+/* Whether there is something to take and room for it. */
+bool lane_stream_is_ready(const lane_call_t *call);
+void lane_stream_free(lane_call_t *call);
 
 /* ---- lane_answer.c ---- */
 
@@ -275,6 +321,13 @@ void lane_answer_begin(lane_call_t *call);
 void lane_answer_resume(lane_call_t *call);
 /* Appends a message with its prefix. False: out of memory, and the connection ends. */
 bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size);
+/* The same in two parts. */
+bool lane_answer_put_both(lane_call_t *call, bytes_t head, bytes_t body);
+/* Words of a refusal, as they are told; returns their length. */
+uint32_t lane_refusal_words(const lane_t *lane, status_t status, const char *place,
+                            const char *words, char *out, uint32_t capacity);
+const char *lane_status_name(status_t status);
+uint32_t lane_status_code(status_t status);
 /* Counts an answer of the engine. */
 void lane_answer_count(lane_thread_t *thread, const lane_method_t *method, status_t status,
                        int64_t arrived_ns);

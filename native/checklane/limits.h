@@ -112,6 +112,9 @@
  * 32 of the largest. */
 #define LANE_CALLS_MAX 256
 #define LANE_BUFFERED_BYTES_MAX (8 * 1024 * 1024)
+/* One message of a lane stream: a request above REQUEST_BYTES_MAX is refused by its id as long as
+ * it is below this; above, the stream ends. */
+#define LANE_STREAM_MESSAGE_BYTES_MAX (512 * 1024)
 /* One header block, as sent and unpacked. A call of grpcio sends some 300 bytes. */
 #define LANE_HEADER_BYTES_MAX (16 * 1024)
 /* Frames that continue one header block: 16 KiB fit into one frame; some clients cut smaller. */

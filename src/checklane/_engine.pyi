@@ -178,8 +178,8 @@ class LanePort:
     services : list of str
         What health checks may ask for.
     numbers : dict of str to int
-        threads, changes, connections, calls, stream_window, idle_ms, receive_ms, stall_ms,
-        keepalive_ms; see ``native/checklane/lane.h``.
+        threads, changes, connections, calls, stream_window, refusal_field, idle_ms, receive_ms,
+        stall_ms, keepalive_ms; see ``native/checklane/lane.h``.
 
     Raises
     ------

@@ -28,7 +28,11 @@ def served(lane_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "--lane-receive-seconds", "1",
         "--lane-stall-seconds", "1",
         "--lane-calls", "16",
+        "--lane-threads", "2",
+        "--lane-changes", "2",
+        "--metrics-listen", "127.0.0.1:0",
     )  # fmt: skip
+    server.lane_listen = f"127.0.0.1:0,unix:{folder / 'lane.sock'}"
     server.start()
     yield server
     server.close()

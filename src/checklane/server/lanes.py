@@ -25,6 +25,7 @@ from checklane.config import Settings, lane_addresses
 from checklane.errors import REFUSALS, ConfigError, NotFoundError, RequestError, from_status
 from checklane.server.calls import not_built_words
 from checklane.server.contract import LANE_METHODS, PACKAGE, SERVICES
+from checklane.v1 import checkout_pb2
 
 __all__ = ["LaneCollector", "Lanes", "lane_methods", "lane_words"]
 
@@ -61,7 +62,7 @@ def lane_methods(numbers: Mapping[str, int]) -> list[MethodRow]:
             in_checkout = service_name == "CheckoutService"
             field, field_name = fields.get(name, (0, "")) if in_checkout else (0, "")
             number = numbers.get(f"{service_name}.{name}", 0)
-            kind = "unary" if number else "refused"
+            kind = "unary" if number else "stream" if name == "StreamLane" else "refused"
             rows.append((path, kind, number, field, field_name, not_built_words(name)))
     rows.append((f"/{HEALTH}/Check", "check", 0, 0, "", ""))
     rows.append((f"/{HEALTH}/Watch", "watch", 0, 0, "", ""))
@@ -174,6 +175,7 @@ class Lanes:
                     "connections": settings.lane_connections,
                     "calls": settings.lane_calls,
                     "stream_window": settings.stream_window,
+                    "refusal_field": checkout_pb2.StreamLaneResponse.REFUSAL_FIELD_NUMBER,
                     "idle_ms": settings.lane_idle_seconds * 1000,
                     "receive_ms": settings.lane_receive_seconds * 1000,
                     "stall_ms": settings.lane_stall_seconds * 1000,
