@@ -48,6 +48,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct limit_t:
         pass
+    ctypedef struct step_t:
+        pass
     ctypedef struct funding_t:
         pass
     ctypedef struct audience_t:
@@ -852,6 +854,7 @@ def struct_sizes():
         "row": sizeof(row_t),
         "tender_rule": sizeof(tender_rule_t),
         "limit": sizeof(limit_t),
+        "step": sizeof(step_t),
         "funding": sizeof(funding_t),
         "audience": sizeof(audience_t),
         "schedule": sizeof(schedule_t),

@@ -24,6 +24,11 @@ cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
 cdef int64_t counted_before(const program_t *program, const facts_t *facts, const offer_t *offer,
                             uint32_t limit) noexcept nogil
 
+# Groups of equal product codes: after begin_marks, True for the first run of each code that is
+# asked for, whose scratch.group_units[code_group] is then 0. Constant time a run.
+cdef void begin_marks(const basket_t *basket, scratch_t *scratch) noexcept nogil
+cdef bint mark_code(scratch_t *scratch, uint32_t run) noexcept nogil
+
 # True when `key` is among `count` ascending keys.
 cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil
 

@@ -434,7 +434,9 @@ cdef status_t touch(const program_t *program, const basket_t *basket, const fact
     place.offer = offer
     place.candidate = scratch.candidate_count
     candidate[0] = scratch.candidate_count
-    for i in range(fresh.offer.slot_count * scratch.run_words):
+    fresh.reward_value = fresh.offer.reward_value
+    fresh.goal = maximum(fresh.offer.threshold_minor, fresh.offer.threshold_count)
+    for i in range((fresh.offer.slot_count + fresh.offer.need_count) * scratch.run_words):
         scratch.bits[scratch.candidate_count * OFFER_SLOTS_MAX + i // scratch.run_words][
             i % scratch.run_words] = 0
     scratch.candidate_count += 1
@@ -446,6 +448,12 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
     """B4 and the slot's own range; the product is known to be in the slot."""
     cdef const offer_t *offer = candidate.offer
     cdef uint32_t zone
+    if run.unit_minor < slot.unit_min_minor:
+        return False
+    if slot.unit_max_minor and run.unit_minor > slot.unit_max_minor:
+        return False
+    if slot.role == SLOT_NEED:
+        return True
     if offer.layer == LAYER_EARN:
         if run.flags & LINE_FLAG_NO_EARN:
             return False
@@ -456,9 +464,7 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
     if offer.source_mask and not (run.price_source < 32
                                   and offer.source_mask >> run.price_source & 1):
         return False
-    if run.unit_minor < slot.unit_min_minor:
-        return False
-    if slot.unit_max_minor and run.unit_minor > slot.unit_max_minor:
+    if offer.per_unit and run.measure_unit != offer.per_unit:
         return False
     if offer.mechanic != MECHANIC_ROW_PRICE:
         return True
@@ -488,6 +494,104 @@ cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
     return scratch.bits[candidate * OFFER_SLOTS_MAX + slot][run // 64] >> (run % 64) & 1
 
 
+# ------------------------------------------------------------------ what is measured ----------
+
+
+cdef void group_codes(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    """For each run of the basket the first one with the same product code."""
+    cdef uint32_t r, at
+    if scratch.has_code_groups:
+        return
+    scratch.has_code_groups = True
+    for at in range(CODE_SLOTS):
+        scratch.code_slots[at] = NONE_32
+    for r in range(basket.run_count):
+        at = <uint32_t>(mix64(basket.runs[r].code) % CODE_SLOTS)
+        while scratch.code_slots[at] != NONE_32 and \
+                basket.runs[scratch.code_slots[at]].code != basket.runs[r].code:
+            at = (at + 1) % CODE_SLOTS
+        if scratch.code_slots[at] == NONE_32:
+            scratch.code_slots[at] = r
+        scratch.code_group[r] = scratch.code_slots[at]
+
+
+cdef void begin_marks(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    cdef uint32_t i
+    group_codes(basket, scratch)
+    scratch.mark_epoch += 1
+    if scratch.mark_epoch == 0:
+        for i in range(BASKET_RUNS_MAX):
+            scratch.group_mark[i] = 0
+        scratch.mark_epoch = 1
+
+
+cdef bint mark_code(scratch_t *scratch, uint32_t run) noexcept nogil:
+    """Whether a run of the basket is the first of its product code since begin_marks."""
+    cdef uint32_t group = scratch.code_group[run]
+    if scratch.group_mark[group] == scratch.mark_epoch:
+        return False
+    scratch.group_mark[group] = scratch.mark_epoch
+    scratch.group_units[group] = 0
+    return True
+
+
+cdef uint32_t judge_need(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                         uint32_t candidate, uint32_t slot) noexcept nogil:
+    """E14 for one slot: on all units of the basket, as they are charged."""
+    cdef const slot_t *rule = &program.slots[scratch.candidates[candidate].offer.first_slot + slot]
+    cdef uint32_t measured = rule.flags >> SLOT_BASE_SHIFT & SLOT_BASE_MASK
+    cdef const run_t *run
+    cdef int64_t base = 0
+    cdef bint is_there = False
+    cdef uint32_t r
+    if measured == BASE_PRODUCTS:
+        begin_marks(basket, scratch)
+    for r in range(basket.run_count):
+        if not run_fits(scratch, candidate, slot, r):
+            continue
+        run = &basket.runs[r]
+        is_there = True
+        if measured == BASE_SPEND:
+            base += run.count * run.unit_minor
+        elif measured == BASE_COUNT:
+            base += run.count
+        elif measured == BASE_PRODUCTS:
+            base += mark_code(scratch, r)
+        elif run.measure_unit == rule.flags >> SLOT_UNIT_SHIFT:
+            base += run.count * run.measure_milli
+    if not is_there:
+        return OUTCOME_NOT_QUALIFIED
+    return 0 if base >= rule.count else OUTCOME_THRESHOLD
+
+
+cdef void keep_met(const program_t *program, const basket_t *basket,
+                   scratch_t *scratch) noexcept nogil:
+    """Drop the candidates that ask for more than the basket holds (E14)."""
+    cdef const offer_t *offer
+    cdef uint32_t kept = 0
+    cdef uint32_t outcome, c, s, word
+    for c in range(scratch.candidate_count):
+        offer = scratch.candidates[c].offer
+        outcome = 0
+        for s in range(offer.slot_count, offer.slot_count + offer.need_count):
+            if outcome == 0:
+                outcome = judge_need(program, basket, scratch, c, s)
+        if outcome != 0:
+            if basket.explain and scratch.explained_count < CANDIDATES_MAX:
+                scratch.refused[scratch.explained_count].offer = scratch.candidates[c].number
+                scratch.refused[scratch.explained_count].outcome = outcome
+                scratch.explained_count += 1
+            continue
+        if kept != c:
+            scratch.candidates[kept] = scratch.candidates[c]
+            for s in range(offer.slot_count):
+                for word in range(scratch.run_words):
+                    scratch.bits[kept * OFFER_SLOTS_MAX + s][word] = \
+                        scratch.bits[c * OFFER_SLOTS_MAX + s][word]
+        kept += 1
+    scratch.candidate_count = kept
+
+
 cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
                               const basket_t *basket, const facts_t *facts,
                               scratch_t *scratch) noexcept nogil:
@@ -500,6 +604,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.candidate_count = 0
     scratch.held_out_count = 0
     scratch.is_counters_full = False
+    scratch.has_code_groups = False
     scratch.run_words = (basket.run_count + 63) // 64
     find_coupons(program, basket, scratch)
     for run in range(basket.run_count):
@@ -517,4 +622,5 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
             status = touch_slot(program, basket, facts, scratch, program.universal[i], run)
             if status != STATUS_OK:
                 return status
+    keep_met(program, basket, scratch)
     return STATUS_OK

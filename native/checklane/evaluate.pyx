@@ -3,7 +3,9 @@
 """What offers take off. A step is one class of competing offers, or one stackable offer; after each
 step the units that it touched have new prices, and the next step sees those."""
 
-from checklane.candidates cimport accepts, is_shown_before, ranks_before, run_fits
+from checklane.candidates cimport (
+    accepts, begin_marks, is_shown_before, mark_code, ranks_before, run_fits,
+)
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
 
@@ -67,6 +69,7 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             scratch.run_count += 1
             run.price_minor = piece.price_minor
             run.initial_minor = basket.runs[piece.origin].unit_minor
+            run.measure_milli = basket.runs[piece.origin].measure_milli
             run.origin = piece.origin
             run.taken = piece.taken
             run.count = 0
@@ -124,15 +127,18 @@ cdef int64_t base_price(const offer_t *offer, const work_run_t *run) noexcept no
 
 cdef int64_t reward_worth(const offer_t *offer, uint32_t reward, int64_t value,
                           const work_run_t *run) noexcept nogil:
-    """Worth of a reward on one unit, in parts (section 4)."""
+    """Worth of a reward on one unit, in parts (section 4, M12)."""
     cdef int64_t price = base_price(offer, run)
+    cdef int64_t money = PARTS_PER_MINOR * value
     cdef int64_t worth = 0
+    if offer.per_unit:
+        money = capped_product(PARTS_PER_MINOR // 1000 * value, run.measure_milli)
     if reward == REWARD_PERCENT:
         worth = price * value
-    elif reward == REWARD_AMOUNT:
-        worth = PARTS_PER_MINOR * value
+    elif reward == REWARD_AMOUNT or reward == REWARD_EACH:
+        worth = money
     elif reward == REWARD_PRICE:
-        worth = PARTS_PER_MINOR * (price - value)
+        worth = PARTS_PER_MINOR * price - money
     worth = minimum(worth, PARTS_PER_MINOR * (run.price_minor - offer.floor_minor))
     return maximum(0, worth)
 
@@ -147,12 +153,12 @@ cdef int64_t unit_worth(const program_t *program, const basket_t *basket, const 
         row = find_row(program, candidate.number, basket.runs[run.origin].product,
                        facts.store.zone if facts.store != NULL else 0)
         return reward_worth(offer, REWARD_PRICE, row.price_minor, run) if row != NULL else 0
-    if offer.mechanic == MECHANIC_GROUP_PRICE:
-        return PARTS_PER_MINOR * base_price(offer, run)
+    if offer.mechanic == MECHANIC_GROUP_PRICE and offer.reward != REWARD_PERCENT:
+        return PARTS_PER_MINOR * base_price(offer, run) if offer.reward == REWARD_PRICE else 0
     if offer.mechanic == MECHANIC_BUY_GET and \
             program.slots[offer.first_slot + slot].role == SLOT_BUY:
         return 0
-    return reward_worth(offer, offer.reward, offer.reward_value, run)
+    return reward_worth(offer, offer.reward, candidate.reward_value, run)
 
 
 # ------------------------------------------------------------------ contests ------------------
@@ -186,27 +192,42 @@ cdef int64_t cap_of(const program_t *program, const candidate_t *candidate) noex
     return minimum(cap, units // each) if each > 0 else 0
 
 
-cdef uint32_t group_of(const program_t *program, const basket_t *basket, const facts_t *facts,
-                       scratch_t *scratch, const candidate_t *candidate, const place_t *place,
-                       const work_run_t *run) noexcept nogil:
-    """The ceiling of a row offer that a run falls under: one for each product with a limit."""
-    cdef contest_t *contest = &scratch.contest
+cdef int64_t units_of_product(const program_t *program, const basket_t *basket,
+                              const facts_t *facts, const candidate_t *candidate,
+                              const work_run_t *run) noexcept nogil:
+    """Most units of the product of a run; 0 without a ceiling."""
     cdef const row_t *row
-    cdef uint32_t product = basket.runs[run.origin].product
-    cdef uint32_t i
+    if candidate.offer.mechanic == MECHANIC_UNIT_OFF:
+        return candidate.offer.product_units_max
     if candidate.offer.mechanic != MECHANIC_ROW_PRICE:
-        return NONE_32
-    row = find_row(program, candidate.number, product,
+        return 1 if candidate.offer.flags & OFFER_FLAG_DIFFERENT else 0
+    row = find_row(program, candidate.number, basket.runs[run.origin].product,
                    facts.store.zone if facts.store != NULL else 0)
-    if row == NULL or row.units_max == 0:
+    return row.units_max if row != NULL else 0
+
+
+cdef uint32_t group_of(const program_t *program, const basket_t *basket, const facts_t *facts,
+                       scratch_t *scratch, const candidate_t *candidate,
+                       const work_run_t *run) noexcept nogil:
+    """The ceiling that a run falls under: one for each product with a limit. Marks begin with the
+    place."""
+    cdef contest_t *contest = &scratch.contest
+    cdef int64_t most = units_of_product(program, basket, facts, candidate, run)
+    cdef uint32_t code
+    if most == 0:
         return NONE_32
-    for i in range(place.entry_count):
-        if basket.runs[scratch.runs[contest.entries[place.first_entry + i].run].origin].product \
-                == product:
-            return contest.entries[place.first_entry + i].group
-    contest.group_caps[contest.group_count] = row.units_max
-    contest.group_count += 1
-    return contest.group_count - 1
+    if mark_code(scratch, run.origin):
+        scratch.group_number[scratch.code_group[run.origin]] = contest.group_count
+        contest.group_caps[contest.group_count] = most
+        contest.group_count += 1
+    code = scratch.code_group[run.origin]
+    scratch.group_units[code] += run.count
+    return scratch.group_number[code]
+
+
+cdef bint has_product_ceilings(const offer_t *offer) noexcept nogil:
+    return offer.mechanic == MECHANIC_ROW_PRICE or offer.product_units_max > 0 or \
+        (offer.flags & OFFER_FLAG_DIFFERENT) != 0
 
 
 cdef bint add_place(const program_t *program, const basket_t *basket, const facts_t *facts,
@@ -225,6 +246,8 @@ cdef bint add_place(const program_t *program, const basket_t *basket, const fact
     place.entry_count = 0
     place.count = 0 if contender.kind == CONTEND_UNITS else rule.count
     place.is_rewarded = rule.role != SLOT_BUY
+    if has_product_ceilings(candidate.offer):
+        begin_marks(basket, scratch)
     for r in range(scratch.run_count):
         if scratch.runs[r].taken and not contest.sees_taken:
             continue
@@ -238,7 +261,7 @@ cdef bint add_place(const program_t *program, const basket_t *basket, const fact
         entry = &contest.entries[contest.entry_count]
         entry.worth = worth
         entry.run = r
-        entry.group = group_of(program, basket, facts, scratch, candidate, place, &scratch.runs[r])
+        entry.group = group_of(program, basket, facts, scratch, candidate, &scratch.runs[r])
         place.entry_count += 1
         contest.entry_count += 1
     if contender.kind == CONTEND_CHEAPEST:
@@ -268,25 +291,31 @@ cdef int64_t units_in_place(const scratch_t *scratch, const place_t *place) noex
 
 
 cdef bint keep_cheapest(scratch_t *scratch, contender_t *contender) noexcept nogil:
-    """M9: leave in the last place the cheapest units, as many as all applications can reward.
-    False when the contest is full."""
+    """M9, M12: leave in the last place the cheapest units, as many as can be rewarded. False when
+    the contest is full."""
     cdef contest_t *contest = &scratch.contest
     cdef place_t *place = &contest.places[contender.first_place + contender.place_count - 1]
     cdef int64_t times = contender.cap
-    cdef int64_t wanted
     cdef uint32_t p
-    cdef uint32_t kept = 0
+    if contender.kind == CONTEND_UNITS:
+        return keep_last(scratch, place, contender.cap)
     for p in range(contender.place_count):
         times = minimum(times, units_in_place(scratch, &contest.places[
             contender.first_place + p]) // contest.places[contender.first_place + p].count)
-    wanted = times * place.count
-    while wanted > 0:
+    return keep_last(scratch, place, times * place.count)
+
+
+cdef bint keep_last(scratch_t *scratch, place_t *place, int64_t wanted) noexcept nogil:
+    """Leave in a place its last units in canonical order. False when the contest is full."""
+    cdef contest_t *contest = &scratch.contest
+    cdef uint32_t kept = 0
+    while wanted > 0 and kept < place.entry_count:
         kept += 1
         wanted -= scratch.runs[contest.entries[
             place.first_entry + place.entry_count - kept].run].count
     place.first_entry += place.entry_count - kept
     place.entry_count = kept
-    if wanted == 0:
+    if wanted >= 0:
         return True
     if contest.group_count == GROUPS_MAX:
         return False
@@ -297,13 +326,114 @@ cdef bint keep_cheapest(scratch_t *scratch, contender_t *contender) noexcept nog
     return True
 
 
+cdef void cap_different(scratch_t *scratch, contender_t *contender) noexcept nogil:
+    """M11: so many applications that each finds different products: the units of every product,
+    at most one an application, must fill them. Fewer always do where more do."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const place_t *place = &contest.places[contender.first_place]
+    cdef const fitting_t *entry
+    cdef int64_t low = 0
+    cdef int64_t high = minimum(contender.cap, units_in_place(scratch, place) // place.count)
+    cdef int64_t times, filled
+    cdef uint32_t i
+    cdef uint32_t first_group = contest.group_count
+    for i in range(place.entry_count):
+        first_group = minimum(first_group, contest.entries[place.first_entry + i].group)
+        scratch.group_left[contest.entries[place.first_entry + i].group] = 0
+    for i in range(place.entry_count):
+        entry = &contest.entries[place.first_entry + i]
+        scratch.group_left[entry.group] += scratch.runs[entry.run].count
+    while low < high:
+        times = low + (high - low + 1) // 2
+        filled = 0
+        for i in range(first_group, contest.group_count):
+            filled += minimum(scratch.group_left[i], times)
+        if filled >= times * place.count:
+            low = times
+        else:
+            high = times - 1
+    contender.cap = low
+
+
+cdef bint add_fixed_places(const program_t *program, const basket_t *basket, const facts_t *facts,
+                           scratch_t *scratch, contender_t *contender) noexcept nogil:
+    """M11, cheapest: the dearest unit of each of the first products, one place each. False when
+    the contest is full."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef int64_t wanted = program.slots[candidate.offer.first_slot].count
+    cdef place_t *place
+    cdef fitting_t *entry
+    cdef uint32_t r
+    begin_marks(basket, scratch)
+    for r in range(scratch.run_count):
+        if contender.place_count == wanted:
+            break
+        if not is_usable(scratch, contender.candidate, 0, r) or \
+                not mark_code(scratch, scratch.runs[r].origin):
+            continue
+        if contest.entry_count == ENTRIES_MAX:
+            return False
+        place = &contest.places[contest.place_count]
+        contest.place_count += 1
+        contender.place_count += 1
+        place.first_entry = contest.entry_count
+        place.entry_count = 1
+        place.count = 1
+        place.is_rewarded = contender.place_count == wanted
+        entry = &contest.entries[contest.entry_count]
+        contest.entry_count += 1
+        entry.run = r
+        entry.group = NONE_32
+        entry.worth = 0
+        if place.is_rewarded:
+            entry.worth = unit_worth(program, basket, facts, candidate, 0, &scratch.runs[r])
+    contender.cap = minimum(contender.cap, contender.place_count == wanted)
+    return True
+
+
+cdef bint add_places(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     scratch_t *scratch, contender_t *contender) noexcept nogil:
+    """The places of a contender; False when the contest is full."""
+    cdef const offer_t *offer = scratch.candidates[contender.candidate].offer
+    cdef uint32_t slot
+    if offer.flags & OFFER_FLAG_DIFFERENT and offer.mechanic == MECHANIC_BUY_GET:
+        return add_fixed_places(program, basket, facts, scratch, contender)
+    for slot in range(minimum(offer.slot_count, OFFER_SLOTS_MAX)):
+        if not add_place(program, basket, facts, scratch, contender, slot):
+            return False
+        if contender.kind != CONTEND_APPLICATIONS:
+            break
+    if offer.flags & OFFER_FLAG_DIFFERENT:
+        contender.group_rule = GROUPS_A_TIME
+        cap_different(scratch, contender)
+    if offer.flags & OFFER_FLAG_CHEAPEST_GET and not keep_cheapest(scratch, contender):
+        return False
+    if contender.kind == CONTEND_CHEAPEST and \
+            not 0 < contender.get < scratch.contest.places[contender.first_place].count:
+        contender.cap = 0
+    return True
+
+
+cdef int64_t price_of_group(const program_t *program, const offer_t *offer) noexcept nogil:
+    """What an application costs, in parts; below 0 an amount that it takes off (M4, M10)."""
+    cdef int64_t units = 0
+    cdef uint32_t slot
+    if offer.mechanic != MECHANIC_GROUP_PRICE or offer.reward == REWARD_PERCENT:
+        return 0
+    if offer.reward == REWARD_AMOUNT:
+        return -PARTS_PER_MINOR * offer.reward_value
+    for slot in range(offer.slot_count):
+        units += program.slots[offer.first_slot + slot].count
+    # Below its floor no unit goes, so the group costs at least the floor of all its units.
+    return PARTS_PER_MINOR * maximum(offer.reward_value, units * offer.floor_minor)
+
+
 cdef bint add_contender(const program_t *program, const basket_t *basket, const facts_t *facts,
                         scratch_t *scratch, uint32_t candidate) noexcept nogil:
     cdef contest_t *contest = &scratch.contest
     cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef contender_t *contender = &contest.contenders[contest.contender_count]
-    cdef int64_t units = 0
-    cdef uint32_t slot
     contest.contender_count += 1
     contender.candidate = candidate
     contender.kind = CONTEND_APPLICATIONS
@@ -314,26 +444,13 @@ cdef bint add_contender(const program_t *program, const basket_t *basket, const 
     contender.first_place = contest.place_count
     contender.place_count = 0
     contender.get = offer.get_count
-    contender.price_parts = 0
     contender.times = 0
     contender.group_rule = GROUPS_FIXED
     contender.cap = cap_of(program, &scratch.candidates[candidate])
-    for slot in range(minimum(offer.slot_count, OFFER_SLOTS_MAX)):
-        units += program.slots[offer.first_slot + slot].count
-        if not add_place(program, basket, facts, scratch, contender, slot):
-            return False
-        if contender.kind != CONTEND_APPLICATIONS:
-            break
-    if offer.flags & OFFER_FLAG_CHEAPEST_GET and not keep_cheapest(scratch, contender):
-        return False
-    if contender.kind == CONTEND_CHEAPEST and \
-            not 0 < contender.get < contest.places[contender.first_place].count:
+    contender.price_parts = price_of_group(program, offer)
+    if not choose_step(program, basket, scratch, candidate):
         contender.cap = 0
-    if offer.mechanic == MECHANIC_GROUP_PRICE:
-        # Below its floor no unit goes, so the group costs at least the floor of all its units.
-        contender.price_parts = PARTS_PER_MINOR * maximum(offer.reward_value,
-                                                          units * offer.floor_minor)
-    return True
+    return add_places(program, basket, facts, scratch, contender)
 
 
 cdef void begin_contest(scratch_t *scratch, bint sees_taken) noexcept nogil:
@@ -358,29 +475,116 @@ cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
     return run_fits(scratch, candidate, slot, scratch.runs[run].origin)
 
 
-cdef int64_t threshold_base(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
-    """Money or units of the qualifier."""
+cdef int64_t base_reached(const basket_t *basket, scratch_t *scratch,
+                          uint32_t candidate) noexcept nogil:
+    """What the units of the qualifier come to, in what the offer measures (M6, M12)."""
     cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef const work_run_t *run
     cdef int64_t base = 0
     cdef uint32_t r
+    if offer.base == BASE_PRODUCTS:
+        begin_marks(basket, scratch)
     for r in range(scratch.run_count):
-        if is_usable(scratch, candidate, 0, r):
-            base += scratch.runs[r].count * (base_price(offer, &scratch.runs[r])
-                                             if offer.threshold_minor > 0 else 1)
+        if not is_usable(scratch, candidate, 0, r):
+            continue
+        run = &scratch.runs[r]
+        if offer.base == BASE_SPEND:
+            base += run.count * base_price(offer, run)
+        elif offer.base == BASE_COUNT:
+            base += run.count
+        elif offer.base == BASE_PRODUCTS:
+            base += mark_code(scratch, run.origin)
+        elif basket.runs[run.origin].measure_unit == offer.base_unit:
+            base += run.count * run.measure_milli
     return base
 
 
-cdef int64_t threshold_times(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
+cdef bint choose_step(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                      uint32_t candidate) noexcept nogil:
+    """The last step that is reached gives the reward; False when none is. True without steps."""
+    cdef candidate_t *it = &scratch.candidates[candidate]
+    cdef const step_t *step
+    cdef int64_t base
+    cdef uint32_t i
+    if it.offer.step_count == 0:
+        return True
+    base = base_reached(basket, scratch, candidate)
+    step = &program.steps[it.offer.first_step]
+    it.goal = step.from_
+    it.reward_value = step.reward_value
+    for i in range(it.offer.step_count):
+        if base >= step[i].from_:
+            it.reward_value = step[i].reward_value
+    return base >= it.goal
+
+
+cdef int64_t threshold_times(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                             uint32_t candidate) noexcept nogil:
     """How often the threshold is reached, at most as often as the offer may apply."""
     cdef const candidate_t *it = &scratch.candidates[candidate]
     cdef const offer_t *offer = it.offer
-    cdef int64_t goal = maximum(offer.threshold_minor, offer.threshold_count)
     cdef int64_t cap = minimum(it.uses_left, or_unlimited(offer.times_max))
+    if not choose_step(program, basket, scratch, candidate):
+        return 0
     if offer.flags & OFFER_FLAG_COUPON:
         cap = minimum(cap, it.coupon_count)
-    if offer.reward == REWARD_PERCENT:
+    if offer.reward != REWARD_AMOUNT or offer.step_count > 0:
         cap = minimum(cap, 1)
-    return minimum(cap, threshold_base(scratch, candidate) // maximum(1, goal))
+    return minimum(cap, base_reached(basket, scratch, candidate) // maximum(1, it.goal))
+
+
+cdef bint rewards_whole(const offer_t *offer) noexcept nogil:
+    """Whether a threshold takes its reward off all rewarded units together."""
+    return offer.reward == REWARD_AMOUNT or offer.reward == REWARD_PRICE
+
+
+cdef int64_t reward_units(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                          int64_t *left, int64_t *together) noexcept nogil:
+    """Take the units that a threshold rewards (M14, S7); returns what they are worth each for
+    itself, what can be taken off them and what they cost. run_demand counts them by run."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef const offer_t *offer = it.offer
+    cdef const work_run_t *run
+    cdef int64_t wanted = or_unlimited(offer.rewarded_max)
+    cdef int64_t worth = 0
+    cdef int64_t unit, units, can_give
+    cdef uint32_t i, r, code
+    if offer.product_units_max > 0:
+        begin_marks(basket, scratch)
+    for i in range(scratch.run_count):
+        r = scratch.run_count - 1 - i if offer.flags & OFFER_FLAG_CHEAPEST_GET else i
+        run = &scratch.runs[r]
+        scratch.run_demand[r] = 0
+        if not is_usable(scratch, candidate, 1, r):
+            continue
+        can_give = maximum(0, run.price_minor - offer.floor_minor)
+        unit = can_give if rewards_whole(offer) else reward_worth(
+            offer, offer.reward, it.reward_value, run)
+        if unit <= 0:
+            continue
+        units = minimum(run.count, wanted)
+        if offer.product_units_max > 0:
+            mark_code(scratch, run.origin)
+            code = scratch.code_group[run.origin]
+            units = minimum(units, offer.product_units_max - scratch.group_units[code])
+            scratch.group_units[code] += units
+        wanted -= units
+        scratch.run_demand[r] = units
+        worth += unit * units
+        left[0] += can_give * units
+        together[0] += run.price_minor * units
+        take_units(&scratch.contest, 1, r, True, units)
+    return worth
+
+
+cdef int64_t threshold_worth(const candidate_t *candidate, int64_t worth, int64_t left,
+                             int64_t together, int64_t times) noexcept nogil:
+    """In parts: rewards on units as they are, on the whole at most what can be taken off."""
+    if candidate.offer.reward == REWARD_AMOUNT:
+        return PARTS_PER_MINOR * minimum(left, capped_product(candidate.reward_value, times))
+    if candidate.offer.reward == REWARD_PRICE:
+        return PARTS_PER_MINOR * maximum(0, minimum(left, together - candidate.reward_value))
+    return worth
 
 
 cdef void resolve_threshold(const program_t *program, const basket_t *basket,
@@ -388,39 +592,37 @@ cdef void resolve_threshold(const program_t *program, const basket_t *basket,
                             uint32_t candidate) noexcept nogil:
     """Answer a contest of one threshold offer."""
     cdef contest_t *contest = &scratch.contest
-    cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef contender_t *contender = &contest.contenders[0]
-    cdef uint32_t slot = 1 if offer.slot_count > 1 else 0
     cdef int64_t worth = 0
     cdef int64_t left = 0
-    cdef int64_t unit
+    cdef int64_t together = 0
     cdef uint32_t r
     contest.contender_count = 1
     contender.candidate = candidate
     contender.kind = 0
     contender.component = 0
-    contender.times = threshold_times(scratch, candidate)
+    contender.times = threshold_times(program, basket, scratch, candidate)
     contender.is_qualified = contender.times > 0
-    for r in range(scratch.run_count):
-        if contender.times == 0 or not is_usable(scratch, candidate, slot, r):
-            continue
-        unit = reward_worth(offer, REWARD_PRICE if offer.reward == REWARD_AMOUNT else
-                            offer.reward, offer.floor_minor if offer.reward == REWARD_AMOUNT else
-                            offer.reward_value, &scratch.runs[r])
-        worth += unit * scratch.runs[r].count
-        left += maximum(0, scratch.runs[r].price_minor - offer.floor_minor) * scratch.runs[r].count
-        if unit > 0:
-            take_units(contest, slot, r, True, scratch.runs[r].count)
-    for r in range(scratch.run_count):
-        if contender.times > 0 and slot == 1 and is_usable(scratch, candidate, 0, r):
-            if not (is_usable(scratch, candidate, 1, r) and scratch.runs[r].price_minor > 0):
-                take_units(contest, 0, r, False, scratch.runs[r].count)
-    if offer.reward == REWARD_AMOUNT:
-        worth = PARTS_PER_MINOR * minimum(left, capped_product(offer.reward_value,
-                                                               contender.times))
+    if contender.times > 0:
+        worth = reward_units(basket, scratch, candidate, &left, &together)
+        worth = threshold_worth(&scratch.candidates[candidate], worth, left, together,
+                                contender.times)
+        if scratch.candidates[candidate].offer.flags & OFFER_FLAG_GIFT:
+            contender.is_qualified = has_units(scratch, candidate, 1)
+        for r in range(scratch.run_count):
+            if is_usable(scratch, candidate, 0, r):
+                take_units(contest, 0, r, False, scratch.runs[r].count - scratch.run_demand[r])
     contender.alone_parts = worth
     contest.worth_parts = worth
     contest.bound_parts = worth
+
+
+cdef bint has_units(const scratch_t *scratch, uint32_t candidate, uint32_t slot) noexcept nogil:
+    cdef uint32_t r
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, slot, r):
+            return True
+    return False
 
 
 # ------------------------------------------------------------------ tenders (T1, T2) ----------
@@ -515,12 +717,14 @@ cdef void resolve_tender(const program_t *program, const basket_t *basket, scrat
 cdef bint is_pooled(const offer_t *offer) noexcept nogil:
     """The worth is of all units together, shared in proportion to what is left of them."""
     return offer.mechanic == MECHANIC_TENDER or \
-        (offer.mechanic == MECHANIC_THRESHOLD and offer.reward == REWARD_AMOUNT)
+        (offer.mechanic == MECHANIC_THRESHOLD and rewards_whole(offer))
 
 
 cdef void take_units(contest_t *contest, uint32_t place, uint32_t run, bint is_rewarded,
                      int64_t units) noexcept nogil:
     cdef allocation_t *allocation = &contest.allocations[contest.allocation_count]
+    if units == 0:
+        return
     if contest.allocation_count == SHARES_MAX:
         contest.is_full = True
         return
@@ -565,10 +769,10 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         run = &scratch.runs[r]
         if is_pooled(offer):
             each = run.price_minor
-        elif offer.mechanic == MECHANIC_THRESHOLD:
-            each = reward_worth(offer, offer.reward, offer.reward_value, run)
-        elif offer.mechanic == MECHANIC_BUY_GET:
-            each = reward_worth(offer, offer.reward, offer.reward_value, run)
+        elif offer.mechanic == MECHANIC_THRESHOLD or offer.mechanic == MECHANIC_BUY_GET:
+            each = reward_worth(offer, offer.reward, candidate.reward_value, run)
+        elif offer.mechanic == MECHANIC_GROUP_PRICE and offer.reward == REWARD_AMOUNT:
+            each = base_price(offer, run)
         else:
             each = unit_worth(program, basket, facts, candidate, 0, run)
         scratch.weights[i] = each * scratch.rewarded_units[r]
@@ -577,6 +781,8 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         worth += scratch.weights[i]
         units[0] += scratch.rewarded_units[r]
     if offer.mechanic == MECHANIC_GROUP_PRICE:
+        if offer.reward == REWARD_AMOUNT:
+            worth = 0
         worth -= contender.price_parts * contender.times
     return contender.alone_parts if is_pooled(offer) else worth
 
@@ -709,6 +915,8 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
     cdef uint32_t i
     for i in range(run_count):
         left += scratch.ceilings[i]
+    if left < discount and candidate.flags & CANDIDATE_COMPETED:
+        scratch.gap_minor += discount - left
     discount = minimum(discount, left)
     cut = minimum(discount, minimum(candidate.money_left,
                                     or_unlimited(candidate.offer.discount_max_minor)))
@@ -901,8 +1109,8 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
     it.outcome = OUTCOME_OTHER_BETTER
     if not resolve_one(program, basket, facts, scratch, candidate, True):
         return
-    if is_threshold and threshold_base(scratch, candidate) > 0 and \
-            threshold_times(scratch, candidate) == 0:
+    if (is_threshold or it.offer.step_count > 0) and has_units(scratch, candidate, 0) and \
+            base_reached(basket, scratch, candidate) < it.goal:
         it.outcome = OUTCOME_THRESHOLD
     elif it.offer.mechanic == MECHANIC_TENDER and \
             not scratch.contest.contenders[0].is_qualified and any_fits(scratch, candidate):
@@ -1189,44 +1397,92 @@ cdef bint miss_units(const program_t *program, const basket_t *basket, const fac
     cdef int64_t worth
     missing.price_minor = cheapest_unit(scratch, candidate)
     missing.initial_minor = missing.price_minor
+    missing.measure_milli = 0
     missing.origin = 0
     if missing.price_minor < 0:
         return False
     if offer.mechanic == MECHANIC_CHEAPEST:
         worth = cheapest_application(program, basket, facts, scratch, candidate, &missing, miss)
+    elif offer.flags & OFFER_FLAG_DIFFERENT:
+        worth = different_application(program, basket, facts, scratch, candidate, &missing, miss)
     else:
         worth = first_application(program, basket, facts, scratch, candidate, &missing, miss)
     scratch.flow.steps = flow_steps
     if offer.mechanic == MECHANIC_GROUP_PRICE:
-        worth -= PARTS_PER_MINOR * offer.reward_value
+        worth -= price_of_group(program, offer)
     miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
     return miss.missing_units > 0 and miss.gain_minor > 0
 
 
-cdef bint miss_threshold(const scratch_t *scratch, uint32_t candidate,
-                         near_miss_t *miss) noexcept nogil:
-    """M6, at the prices after all discounts: the reward is that of today."""
-    cdef const offer_t *offer = scratch.candidates[candidate].offer
-    cdef int64_t base = threshold_base(scratch, candidate)
-    cdef uint32_t slot = 1 if offer.slot_count > 1 else 0
+cdef int64_t different_application(const program_t *program, const basket_t *basket,
+                                   const facts_t *facts, scratch_t *scratch, uint32_t candidate,
+                                   work_run_t *missing, near_miss_t *miss) noexcept nogil:
+    """M11: worth of one application of the dearest unit of each product and the missing ones."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef bint is_group = it.offer.mechanic == MECHANIC_GROUP_PRICE
     cdef int64_t worth = 0
-    cdef int64_t left = 0
     cdef uint32_t r
-    if base >= maximum(offer.threshold_minor, offer.threshold_count):
-        return False
-    if offer.threshold_minor > 0:
-        miss.missing_minor = offer.threshold_minor - base
-    else:
-        miss.missing_units = offer.threshold_count - base
+    miss.missing_units = program.slots[it.offer.first_slot].count
+    begin_marks(basket, scratch)
     for r in range(scratch.run_count):
-        if is_usable(scratch, candidate, slot, r):
-            left += scratch.runs[r].count * maximum(
-                0, scratch.runs[r].price_minor - offer.floor_minor)
-            worth += scratch.runs[r].count * reward_worth(offer, offer.reward, offer.reward_value,
-                                                          &scratch.runs[r])
-    if offer.reward == REWARD_AMOUNT:
-        worth = PARTS_PER_MINOR * minimum(left, offer.reward_value)
-    miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
+        if is_usable(scratch, candidate, 0, r) and mark_code(scratch, scratch.runs[r].origin):
+            miss.missing_units -= 1
+            if is_group:
+                worth += unit_worth(program, basket, facts, it, 0, &scratch.runs[r])
+    return worth + unit_worth(program, basket, facts, it, 0, missing) * (
+        miss.missing_units if is_group else 1)
+
+
+cdef bint lacks_base(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                     uint32_t candidate, near_miss_t *miss) noexcept nogil:
+    """What the threshold or the first step lacks of its base."""
+    cdef candidate_t *it = &scratch.candidates[candidate]
+    cdef int64_t lacking
+    choose_step(program, basket, scratch, candidate)
+    lacking = it.goal - base_reached(basket, scratch, candidate)
+    if lacking <= 0 or it.offer.base == BASE_MEASURE or not has_units(scratch, candidate, 0):
+        return False
+    if it.offer.base == BASE_SPEND:
+        miss.missing_minor = lacking
+    else:
+        miss.missing_units = lacking
+    return True
+
+
+cdef bint miss_threshold(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                         uint32_t candidate, near_miss_t *miss) noexcept nogil:
+    """M6, at the prices after all discounts: the reward is that of today. N2: a gift."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef int64_t worth
+    cdef int64_t left = 0
+    cdef int64_t together = 0
+    if lacks_base(program, basket, scratch, candidate, miss):
+        begin_contest(scratch, scratch.contest.sees_taken)
+        worth = reward_units(basket, scratch, candidate, &left, &together)
+        worth = threshold_worth(it, worth, left, together, 1)
+        miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, it.offer.rounding)
+        return miss.gain_minor > 0 or (it.offer.flags & OFFER_FLAG_GIFT) != 0
+    if not it.offer.flags & OFFER_FLAG_GIFT or not has_units(scratch, candidate, 0) or \
+            has_units(scratch, candidate, 1):
+        return False
+    miss.slot = 1
+    miss.missing_units = it.offer.rewarded_max
+    return True
+
+
+cdef bint miss_steps(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                     uint32_t candidate, near_miss_t *miss) noexcept nogil:
+    """M12: what the first step lacks, and its reward on the units that are there."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef int64_t worth = 0
+    cdef uint32_t r
+    if not lacks_base(program, basket, scratch, candidate, miss):
+        return False
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, 0, r):
+            worth += scratch.runs[r].count * reward_worth(
+                it.offer, it.offer.reward, it.reward_value, &scratch.runs[r])
+    miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, it.offer.rounding)
     return miss.gain_minor > 0
 
 
@@ -1256,8 +1512,10 @@ cdef void find_misses(const program_t *program, const basket_t *basket, const fa
         scratch.contest.sees_taken = (candidate.offer.flags & OFFER_FLAG_STACKABLE) != 0
         if is_item and candidate.offer.layer == LAYER_ITEM and has_applications(candidate.offer):
             is_miss = miss_units(program, basket, facts, scratch, c, &miss)
+        elif is_item and candidate.offer.layer == LAYER_ITEM and candidate.offer.step_count > 0:
+            is_miss = miss_steps(program, basket, scratch, c, &miss)
         elif not is_item and candidate.offer.mechanic == MECHANIC_THRESHOLD:
-            is_miss = miss_threshold(scratch, c, &miss)
+            is_miss = miss_threshold(program, basket, scratch, c, &miss)
         if is_miss:
             list_near_miss(basket, decision, &miss)
 

@@ -187,7 +187,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_UNIT_OFF 1    /* reward on each unit of slot 0, at most `units_max` units */
 #define MECHANIC_BUY_GET 2     /* slots: BUY ..., GET ...; reward on the GET units */
 #define MECHANIC_CHEAPEST 3    /* slot 0: of every buy+get units the `get` cheapest are rewarded */
-#define MECHANIC_GROUP_PRICE 4 /* units of all slots together for `reward_value` minor units */
+#define MECHANIC_GROUP_PRICE 4 /* units of all slots together for a price, percent or amount off */
 #define MECHANIC_ROW_PRICE 5   /* unit price by product and zone from "rows" */
 #define MECHANIC_THRESHOLD 6   /* qualifier slot 0 reaches a threshold; reward on slot 1 */
 #define MECHANIC_EARN_RATE 7   /* points for each `per_minor` minor units of slot 0 */
@@ -200,6 +200,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define REWARD_AMOUNT 2  /* reward_value: minor units off a unit (threshold: off the whole) */
 #define REWARD_PRICE 3   /* reward_value: the unit price, or the price of the group, minor units */
 #define REWARD_POINTS 4  /* reward_value: smallest units of `purse` */
+#define REWARD_EACH 5    /* THRESHOLD; reward_value: minor units off each unit */
 
 #define OFFER_FLAG_CHOSEN 1       /* applies only where the basket names it */
 #define OFFER_FLAG_WALLET 2       /* applies only where the member's wallet holds it */
@@ -210,14 +211,18 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_REDUCED_OUT 64 /* does not touch units already reduced at the shelf or POS */
 #define OFFER_FLAG_ONCE_A_VISIT 128 /* EARN_BONUS: once a basket, not an application */
 #define OFFER_FLAG_STAFF 256
-#define OFFER_FLAG_CHEAPEST_GET 512 /* BUY_GET: the get slot holds its cheapest units only */
+/* BUY_GET: the get slot holds its cheapest units only; UNIT_OFF, THRESHOLD: the cheapest units are
+ * rewarded where not all are. */
+#define OFFER_FLAG_CHEAPEST_GET 512
+#define OFFER_FLAG_DIFFERENT 1024 /* GROUP_PRICE, BUY_GET of one slot: no two of one product */
+#define OFFER_FLAG_GIFT 2048      /* THRESHOLD: a reward that is not there is told as a near miss */
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {
     uint64_t key;              /* name key of the offer id: what counters and wallets hold */
     int64_t reward_value;
-    int64_t threshold_minor;   /* THRESHOLD by spend; 0 when by count */
-    int64_t threshold_count;
+    int64_t threshold_minor;   /* THRESHOLD by spend; 0 when by another measure */
+    int64_t threshold_count;   /* by BASE_COUNT, PRODUCTS or MEASURE (thousandths) */
     int64_t per_minor;         /* EARN_RATE */
     int64_t units_max;         /* UNIT_OFF, ROW_PRICE: most units a basket; 0 no ceiling */
     int64_t times_max;         /* most applications a basket; 0 no ceiling */
@@ -253,7 +258,16 @@ typedef struct offer {
     uint32_t id_text;          /* offset of the id in "strings" */
     uint32_t id_length;
     uint32_t valid_days;       /* EARN: overrides the purse's expiry; 0 does not */
-    uint64_t reserved[9];
+    uint32_t first_step;       /* into "steps": UNIT_OFF, THRESHOLD */
+    uint32_t step_count;
+    int64_t rewarded_max;      /* THRESHOLD: most units rewarded; 0 no ceiling */
+    int64_t product_units_max; /* UNIT_OFF, THRESHOLD: most units of a product; 0 no ceiling */
+    uint16_t need_count;       /* slots after the mechanic's own: what the basket must hold */
+    uint8_t base;              /* BASE_ of threshold or steps */
+    uint8_t base_unit;         /* BASE_MEASURE: wire enum MeasureUnit */
+    uint8_t per_unit;          /* the reward is for each of this wire enum MeasureUnit; 0 a unit */
+    uint8_t reserved_8[3];
+    uint64_t reserved[5];
     uint32_t tender_rule_count;
     uint32_t reserved_32;
     uint32_t tender_kinds;     /* TENDER: kinds accepted, bit each; 0: all */
@@ -264,6 +278,13 @@ _Static_assert(sizeof(offer_t) == 256, "four cache lines");
 #define SLOT_TAKE 0  /* units that the mechanic takes and rewards */
 #define SLOT_BUY 1   /* units that must be there and keep their price */
 #define SLOT_GET 2   /* units that are rewarded */
+#define SLOT_NEED 3  /* units that the basket must hold before any discount (E14) */
+
+/* What a threshold, a step or a need measures of its units. */
+#define BASE_SPEND 0    /* minor units */
+#define BASE_COUNT 1    /* units */
+#define BASE_PRODUCTS 2 /* different product codes */
+#define BASE_MEASURE 3  /* thousandths of one MeasureUnit */
 
 /* A group of units that an offer needs. `count` units an application (0 for UNIT_OFF, ROW_PRICE,
  * EARN: as many as there are). A unit fits when its product is in the slot's postings (or the slot
@@ -279,6 +300,17 @@ typedef struct slot {
 _Static_assert(sizeof(slot_t) == 32, "two to a cache line");
 
 #define SLOT_FLAG_UNIVERSAL 1
+/* SLOT_NEED: `count` is what its units must reach; BASE_ and MeasureUnit stand in the flags. */
+#define SLOT_BASE_SHIFT 4
+#define SLOT_BASE_MASK 3
+#define SLOT_UNIT_SHIFT 8
+
+/* "steps": of one offer, rising. The last one that is reached gives the reward. */
+typedef struct step {
+    int64_t from;
+    int64_t reward_value;
+} step_t;
+_Static_assert(sizeof(step_t) == 16, "four to a cache line");
 
 /* "class_of_product": uint32 a product. "classes": this, for each set of slots that some product
  * is in (class 0: unknown products, universal slots only). "postings": uint32 slot numbers,

@@ -16,6 +16,8 @@
  * with refused offers; the one that finds no place is judged again at its next product. */
 #define TOUCHED_SLOTS 8192
 #define TOUCHED_REFUSED_MAX 4096
+/* Hash slots of the product codes of a basket: twice the runs. */
+#define CODE_SLOTS (2 * BASKET_RUNS_MAX)
 /* Coupon and offer pairs: a coupon may open several offers. */
 #define COUPON_PAIRS_MAX 128
 /* Runs and pieces while prices change: a step splits a piece in at most three. */
@@ -49,6 +51,8 @@ typedef struct candidate {
     int64_t units_left;
     int64_t money_left;
     int64_t third_party_bp;   /* for the rank */
+    int64_t reward_value;     /* the offer's, or that of the step that was reached */
+    int64_t goal;             /* threshold or first step */
 } candidate_t;
 
 typedef struct coupon_pair {
@@ -70,6 +74,7 @@ typedef struct work_run {
     int64_t price_minor;
     int64_t initial_minor;
     int64_t count;
+    int64_t measure_milli;    /* of one unit */
     uint32_t origin;
     uint32_t taken;
     uint32_t first_piece;
@@ -245,6 +250,7 @@ typedef struct scratch {
     uint32_t piece_count;
     uint32_t has_held_out;    /* this pass decides as if nobody were held out */
     uint32_t is_counters_full; /* facts.read_shared has no room for another counter */
+    uint32_t has_code_groups; /* code_group is made for this basket */
     uint32_t explained_count;
     uint32_t reserved_32;
     uint64_t steps;
@@ -281,6 +287,13 @@ typedef struct scratch {
     int64_t rewarded_units[WORK_RUNS_MAX]; /* all zero between offers */
     int64_t other_units[WORK_RUNS_MAX];    /* all zero between steps */
     uint32_t rewarded_runs[WORK_RUNS_MAX];
+    uint32_t code_group[BASKET_RUNS_MAX];  /* first run of the basket with the same product code */
+    uint32_t code_slots[CODE_SLOTS];
+    uint32_t group_mark[BASKET_RUNS_MAX];  /* equal to mark_epoch: this group was seen */
+    int64_t group_units[BASKET_RUNS_MAX];  /* what was counted of it then */
+    uint32_t group_number[BASKET_RUNS_MAX];
+    uint32_t mark_epoch;
+    uint32_t reserved_2;
     int64_t line_units[BASKET_LINES_MAX];
     int64_t line_ceilings[BASKET_LINES_MAX];
     int64_t line_minor[BASKET_LINES_MAX];

@@ -358,7 +358,7 @@ void catalogue_close(catalogue_t *catalogue)
 typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
-    table_t progress, coupons, offer_numbers, names, issuers, tender_rules;
+    table_t progress, coupons, offer_numbers, names, issuers, tender_rules, steps;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -373,6 +373,7 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_dense(mapping, "universal", sizeof(uint32_t), &tables->universal));
     TRY(read_probed(mapping, "rows", sizeof(row_t), &tables->rows));
     TRY(read_dense(mapping, "limits", sizeof(limit_t), &tables->limits));
+    TRY(read_dense(mapping, "steps", sizeof(step_t), &tables->steps));
     TRY(read_dense(mapping, "funding", sizeof(funding_t), &tables->funding));
     TRY(read_dense(mapping, "store_sets", sizeof(uint64_t), &tables->store_sets));
     TRY(read_dense(mapping, "audiences", sizeof(audience_t), &tables->audiences));
@@ -407,6 +408,7 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->row_mask = tables->rows.capacity - 1;
     program->row_count = (uint32_t)tables->rows.count;
     program->limits = tables->limits.records;
+    program->steps = tables->steps.records;
     program->funding = tables->funding.records;
     program->store_sets = tables->store_sets.records;
     program->audiences = tables->audiences.records;
@@ -475,7 +477,7 @@ static status_t check_reward(const program_t *program, const offer_t *offer)
     const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
     REQUIRE(earns == (offer->layer == LAYER_EARN));
     REQUIRE(pays == (offer->layer == LAYER_TENDER));
-    REQUIRE(offer->reward <= REWARD_POINTS);
+    REQUIRE(offer->reward <= REWARD_EACH);
     REQUIRE(earns || offer->mechanic == MECHANIC_ROW_PRICE || offer->reward != 0);
     int64_t most = LINE_AMOUNT_MAX;
     if (offer->reward == REWARD_PERCENT) most = 10000;
@@ -504,6 +506,9 @@ static status_t check_amounts(const offer_t *offer)
     REQUIRE(in_range(offer->discount_max_minor, 0, BASKET_AMOUNT_MAX));
     REQUIRE(in_range(offer->get_count, 0, COUNT_MAX));
     REQUIRE(in_range(offer->floor_minor, 0, LINE_AMOUNT_MAX));
+    REQUIRE(in_range(offer->rewarded_max, 0, COUNT_MAX));
+    REQUIRE(in_range(offer->product_units_max, 0, COUNT_MAX));
+    REQUIRE(offer->base <= BASE_MEASURE);
     REQUIRE(offer->control_bp <= 10000);
     REQUIRE(offer->valid_days <= DAYS_MAX);
     return STATUS_OK;
@@ -512,7 +517,7 @@ static status_t check_amounts(const offer_t *offer)
 static uint32_t least_slots(const offer_t *offer)
 {
     if (offer->mechanic == MECHANIC_EARN_BONUS) return 0;
-    if (offer->mechanic == MECHANIC_BUY_GET) return 2;
+    if (offer->mechanic == MECHANIC_BUY_GET) return offer->flags & OFFER_FLAG_DIFFERENT ? 1 : 2;
     if (offer->mechanic == MECHANIC_THRESHOLD) return 2;
     return 1;
 }
@@ -520,18 +525,21 @@ static uint32_t least_slots(const offer_t *offer)
 static status_t check_slots_of(const program_t *program, uint32_t number)
 {
     const offer_t *offer = &program->offers[number];
-    REQUIRE(in_table(offer->first_slot, offer->slot_count, program->slot_count));
-    REQUIRE(offer->slot_count <= OFFER_SLOTS_MAX);
+    const uint32_t all = (uint32_t)offer->slot_count + offer->need_count;
+    REQUIRE(in_table(offer->first_slot, all, program->slot_count));
+    REQUIRE(all <= OFFER_SLOTS_MAX);
     REQUIRE(offer->slot_count >= least_slots(offer));
     const bool counts = offer->mechanic == MECHANIC_BUY_GET ||
                         offer->mechanic == MECHANIC_CHEAPEST ||
                         offer->mechanic == MECHANIC_GROUP_PRICE;
-    for (uint32_t i = 0; i < offer->slot_count; i++) {
+    for (uint32_t i = 0; i < all; i++) {
         const slot_t *slot = &program->slots[offer->first_slot + i];
+        const bool is_need = i >= offer->slot_count;
         REQUIRE(slot->offer == number);
-        REQUIRE(slot->role <= SLOT_GET);
-        REQUIRE((slot->flags & ~SLOT_FLAG_UNIVERSAL) == 0);
-        REQUIRE(in_range(slot->count, counts ? 1 : 0, COUNT_MAX));
+        REQUIRE(is_need ? slot->role == SLOT_NEED : slot->role <= SLOT_GET);
+        REQUIRE(is_need || (slot->flags & ~SLOT_FLAG_UNIVERSAL) == 0);
+        REQUIRE(in_range(slot->count, counts || is_need ? 1 : 0,
+                         is_need ? BASKET_AMOUNT_MAX : COUNT_MAX));
         REQUIRE(in_range(slot->unit_min_minor, 0, LINE_AMOUNT_MAX));
         REQUIRE(in_range(slot->unit_max_minor, 0, LINE_AMOUNT_MAX));
     }
@@ -564,6 +572,14 @@ static status_t check_ranges_of(const program_tables_t *tables, const program_t 
     REQUIRE(in_table(offer->first_text, offer->text_count, tables->texts.count));
     REQUIRE(in_table(offer->first_tender_rule, offer->tender_rule_count,
                      tables->tender_rules.count));
+    REQUIRE(in_table(offer->first_step, offer->step_count, tables->steps.count));
+    for (uint32_t i = 0; i < offer->step_count; i++) {
+        const step_t *step = &program->steps[offer->first_step + i];
+        const int64_t before = i == 0 ? 0 : step[-1].from;
+        const int64_t most = offer->reward == REWARD_PERCENT ? 10000 : LINE_AMOUNT_MAX;
+        REQUIRE(in_range(step->from, before + 1, BASKET_AMOUNT_MAX));
+        REQUIRE(in_range(step->reward_value, 0, most));
+    }
     REQUIRE(in_table(offer->first_row, offer->row_count, tables->rows.capacity));
     REQUIRE(offer->store_set == NONE_32 || offer->store_set < tables->store_set_count);
     REQUIRE(offer->audience == NONE_32 || offer->audience < tables->audiences.count);
@@ -582,7 +598,7 @@ static status_t check_offers(const program_tables_t *tables, const program_t *pr
         TRY(check_slots_of(program, i));
         TRY(check_funding_of(tables, program, offer));
         TRY(check_ranges_of(tables, program, offer));
-        slot_sum += offer->slot_count;
+        slot_sum += (uint64_t)offer->slot_count + offer->need_count;
     }
     /* Each slot names the one offer that counted it, so an equal sum leaves none over. */
     REQUIRE(slot_sum == program->slot_count);

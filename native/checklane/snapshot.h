@@ -51,6 +51,7 @@ typedef struct program {
     const uint32_t *universal;
     const row_t *rows;
     const limit_t *limits;
+    const step_t *steps;
     const funding_t *funding;
     const uint64_t *store_sets;
     const audience_t *audiences;

@@ -70,6 +70,7 @@ cdef extern from "checklane/layout.h" nogil:
         REWARD_AMOUNT
         REWARD_PRICE
         REWARD_POINTS
+        REWARD_EACH
         OFFER_FLAG_CHOSEN
         OFFER_FLAG_WALLET
         OFFER_FLAG_COUPON
@@ -80,9 +81,19 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_ONCE_A_VISIT
         OFFER_FLAG_STAFF
         OFFER_FLAG_CHEAPEST_GET
+        OFFER_FLAG_DIFFERENT
+        OFFER_FLAG_GIFT
         SLOT_TAKE
         SLOT_BUY
         SLOT_GET
+        SLOT_NEED
+        BASE_SPEND
+        BASE_COUNT
+        BASE_PRODUCTS
+        BASE_MEASURE
+        SLOT_BASE_SHIFT
+        SLOT_BASE_MASK
+        SLOT_UNIT_SHIFT
         SLOT_FLAG_UNIVERSAL
         LIMIT_SCOPE_MEMBER
         LIMIT_SCOPE_GROUP
@@ -199,9 +210,20 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t id_text
         uint32_t id_length
         uint32_t valid_days
+        uint32_t first_step
+        uint32_t step_count
+        int64_t rewarded_max
+        int64_t product_units_max
+        uint16_t need_count
+        uint8_t base
+        uint8_t base_unit
+        uint8_t per_unit
         uint32_t tender_rule_count
         uint32_t tender_kinds
         uint32_t first_tender_rule
+    ctypedef struct step_t:
+        int64_t from_ "from"
+        int64_t reward_value
     ctypedef struct slot_t:
         uint32_t offer
         uint16_t role
@@ -516,6 +538,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         const program_header_t *header
         const offer_t *offers
         const slot_t *slots
+        const step_t *steps
         const uint32_t *class_of_product
         const posting_list_t *classes
         const uint32_t *postings
@@ -672,6 +695,7 @@ cdef extern from "checklane/scratch.h" nogil:
         TOUCHED_REFUSED_MAX
         COUPON_PAIRS_MAX
         WORK_RUNS_MAX
+        CODE_SLOTS
         WORK_PIECES_MAX
         ENTRIES_MAX
         PLACES_MAX
@@ -710,6 +734,8 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t units_left
         int64_t money_left
         int64_t third_party_bp
+        int64_t reward_value
+        int64_t goal
     ctypedef struct coupon_pair_t:
         uint32_t offer
         uint32_t coupon
@@ -724,6 +750,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t price_minor
         int64_t initial_minor
         int64_t count
+        int64_t measure_milli
         uint32_t origin
         uint32_t taken
         uint32_t first_piece
@@ -844,6 +871,13 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t piece_count
         uint32_t has_held_out
         uint32_t is_counters_full
+        uint32_t has_code_groups
+        uint32_t *code_group
+        uint32_t *code_slots
+        uint32_t *group_mark
+        int64_t *group_units
+        uint32_t *group_number
+        uint32_t mark_epoch
         uint32_t explained_count
         uint64_t steps
         uint64_t step_budget

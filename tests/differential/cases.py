@@ -43,7 +43,7 @@ SAMPLE = Sample(
 CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
 PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
 #: Mechanics whose applications are limited.
-BY_TIMES = ("buy_get", "nth_item", "group_price", "bonus")
+BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
 PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
 #: The slow twin walks every way to use the units: more than these take it too long.
 UNITS_MAX = 9
@@ -100,8 +100,8 @@ class Cases:
     def mechanic(self, files: dict[str, str]) -> dict[str, Any]:
         """Return the mechanic of one offer."""
         kinds = ("percent", "amount", "price")
-        kind = self.pick("discount", "discount", "other", "same", "same", "nth", "group", "meal",
-                         "rows", "threshold", "threshold")  # fmt: skip
+        kind = self.pick("discount", "discount", "steps", "other", "same", "same", "nth", "group",
+                         "meal", "coverage", "rows", "threshold", "threshold")  # fmt: skip
         if kind == "discount":
             return {"discount": {"of": self.selector(), **self.reward(*kinds)}}
         if kind in ("other", "same"):
@@ -116,13 +116,22 @@ class Cases:
             each = {"each": self.pick(2, 3), "of": self.selector()}
             return {"nth_item": {**each, **self.reward(*kinds)}}
         if kind == "group":
-            price = money(self.pick(100, 250, 300, 500))
             return {
-                "group_price": {"count": self.pick(2, 3), "of": self.selector(), "price": price}
+                "group_price": {"count": self.pick(2, 3), "of": self.selector(), **self.whole()}
             }
         if kind == "meal":
             slots = [{"of": self.selector()}, {"of": self.selector(), "count": self.pick(1, 2)}]
-            return {"group_price": {"slots": slots, "price": money(self.pick(100, 250, 400))}}
+            return {"group_price": {"slots": slots, **self.whole()}}
+        if kind == "coverage":
+            part = {"products": self.pick(2, 2, 3), "of": self.selector()}
+            if self.random.random() < 0.3:
+                return {"coverage": {**part, "choose": "cheapest", **self.reward(*kinds)}}
+            return {"coverage": {**part, **self.whole()}}
+        if kind == "steps":
+            if self.random.random() < 0.2:
+                kilograms = {"per": "kilogram", **self.reward("amount", "price")}
+                return {"discount": {"of": self.selector(), **kilograms}}
+            return {"discount": {"of": self.selector(), "steps": self.steps(*kinds)}}
         if kind == "rows":
             rows = {
                 (code, self.pick("", "A", "B")): (self.pick(20, 90, 120), self.pick("", "1", "2"))
@@ -132,9 +141,53 @@ class Cases:
             lines = [f"{c},{z},{money(p)},{limit}" for (c, z), (p, limit) in rows.items()]
             files[name] = "\n".join(["item,zone,price,limit", *lines]) + "\n"
             return {"row_prices": {"file": name}}
-        reach = self.pick({"spend": money(self.pick(100, 300, 500))}, {"count": self.pick(2, 4)})
-        reward = {**self.reward("percent", "amount"), **self.some((0.5, "of", self.selector))}
-        return {"threshold": {**reach, **self.some((0.5, "of", self.selector)), "reward": reward}}
+        of = self.some((0.5, "of", self.selector))
+        if self.random.random() < 0.2:
+            reward = self.some((0.5, "of", self.selector), (0.3, "units", self.pick(1, 2)))
+            return {"threshold": {"steps": self.steps("percent", "amount"), **of, "reward": reward}}
+        reward = {
+            **self.reward("percent", "amount", "amount", "each", "price"),
+            **self.some((0.5, "of", self.selector)),
+            **self.some((0.3, "units", self.pick(1, 2)), (0.3, "choose", "cheapest")),
+        }
+        if self.random.random() < 0.1:
+            reward = {"gift": self.selector()}
+        return {"threshold": {**self.reached(), **of, "reward": reward}}
+
+    def whole(self) -> dict[str, str]:
+        """Return the reward of an application."""
+        if self.random.random() < 0.5:
+            return {"price": money(self.pick(100, 250, 300, 500))}
+        return self.reward("percent", "amount")
+
+    def reached(self) -> dict[str, Any]:
+        """Return what units must come to."""
+        return self.pick(
+            {"spend": money(self.pick(100, 300, 500))},
+            {"count": self.pick(2, 4)},
+            {"products": self.pick(2, 3)},
+            {"measure": {"quantity": self.pick("0.5", "1"), "unit": "kilogram"}},
+        )
+
+    def steps(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return two steps of one kind."""
+        low, high = self.pick(
+            ({"spend": "1.00"}, {"spend": "4.00"}),
+            ({"count": 1}, {"count": 3}),
+            ({"products": 2}, {"products": 3}),
+        )
+        reward = self.reward(*kinds)
+        kind = next(iter(reward))
+        more = reward[kind] if kind == "percent" else money(self.pick(1, 50, 120))
+        return [{**low, **reward}, {**high, kind: more}]
+
+    def needs(self) -> Any:
+        """Return what a basket must hold."""
+        needs = [
+            {**self.reached(), **self.some((0.7, "of", self.selector))}
+            for _ in range(self.pick(1, 1, 2))
+        ]
+        return needs if len(needs) > 1 else needs[0]
 
     def tender(self) -> dict[str, Any]:
         """Return the mechanic of one tender offer."""
@@ -188,6 +241,9 @@ class Cases:
         basket: dict[str, Any] = {}
         if name in ("discount", "row_prices"):
             basket = self.some((0.5, "units", self.random.randint(1, 3)))
+            on_units = name == "discount" and self.random.random() < 0.2
+            if on_units:
+                return {"per_product": {"units": self.pick(1, 2)}}
         elif name in BY_TIMES or "amount" in part.get("reward", {}):
             basket = self.some((0.5, "times", self.random.randint(1, 3)))
         if name not in ("earn", "bonus", "multiply"):
@@ -228,6 +284,7 @@ class Cases:
             (0.1, "reduced_items", "out"),
             (0.05, "price_sources", self.pick("shelf", ["ad", "shelf"])),
             (0.05, "chosen", True),
+            (0.1, "requires", self.needs),
             (0.15, "coupon", {"codes": [f"C{number}"], **self.some((0.3, "serial", True))}),
         )
         if not is_earn:
@@ -236,12 +293,15 @@ class Cases:
                 (0.1, "base", "initial"),
                 (0.1, "funding", self.funding),
             )
-            if name != "group_price":
+            if name not in ("group_price", "coverage"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}
         limits = self.limits(mechanic, not anyone and not wallet)
         if limits:
             offer["limits"] = limits
+        basket = limits.get("per_basket", {})
+        if name == "discount" and offer.get("stackable") and "units" in basket:
+            mechanic["discount"] |= self.some((0.5, "choose", "cheapest"))
         return offer | mechanic
 
     def funding(self) -> list[dict[str, Any]]:
@@ -275,6 +335,9 @@ class Cases:
             (0.05, "pos_discount", money(self.pick(10, 20))),
             (0.04, "opaque", True),
         )
+        if count == 1 and self.random.random() < 0.2:
+            quantity = self.pick("0.25", "0.7", "1.333")
+            more["measure"] = {"quantity": quantity, "unit": self.pick("kilogram", "litre")}
         if self.random.random() < 0.04:
             return ["", 1, money(25), {"kind": self.pick("deposit", "fee", "charge")}]
         return [code, count, money(amount), more] if more else [code, count, money(amount)]

@@ -64,7 +64,7 @@ def merged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
         key = str({name: value for name, value in line.items() if name not in ("id", "count")})
-        if key in found and "pos_discount" not in line:
+        if key in found and not {"pos_discount", "measure"} & set(line):
             count = int(found[key]["count"]) + 1
             cents = scaled(line["amount"], 2) * count
             amount = f"{cents // 100}.{cents % 100:02}"

@@ -33,6 +33,7 @@ cdef void fill_program(program_t *program, dict arrays) except *:
     program.universal = <const uint32_t *>table(arrays, "universal")
     program.rows = <const row_t *>table(arrays, "rows")
     program.limits = <const limit_t *>table(arrays, "limits")
+    program.steps = <const step_t *>table(arrays, "steps")
     program.funding = <const funding_t *>table(arrays, "funding")
     program.store_sets = <const uint64_t *>table(arrays, "store_sets")
     program.audiences = <const audience_t *>table(arrays, "audiences")

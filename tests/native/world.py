@@ -191,6 +191,7 @@ def tables(
         "universal": np.array(lists["universal"], np.uint32),
         "rows": open_table(layout.ROW, {"product": NONE}, lists["rows"]),
         "limits": dense("limits", layout.LIMIT),
+        "steps": np.zeros(0, layout.STEP),
         "funding": dense("funding", layout.FUNDING),
         "store_sets": np.array(lists["store_sets"], np.uint64),
         "audiences": dense("audiences", layout.AUDIENCE),

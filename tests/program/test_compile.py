@@ -163,7 +163,8 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
     tables = compiled(tmp_path, "- id: a\n  discount: {of: all, percent: 10}\n")
     dtypes = {
         "header": "program_header", "offers": "offer", "slots": "slot", "classes": "posting_list",
-        "rows": "row", "limits": "limit", "funding": "funding", "audiences": "audience",
+        "rows": "row", "limits": "limit", "steps": "step",
+        "funding": "funding", "audiences": "audience",
         "schedules": "schedule", "texts": "text", "purses": "purse", "tiers": "tier",
         "progress": "progress", "coupons": "coupon_slot", "offer_numbers": "offer_number",
         "names": "name_slot", "issuers": "issuer_range", "tender_rules": "tender_rule",

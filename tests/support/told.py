@@ -81,7 +81,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             offer = applied[part.offer_id]
             for key, number in (
                 ("shares", part.discount_minor),
-                ("units", part.unit_count),
+                ("units", part.unit_count or int(part.quantity_thousandths > 0)),
             ):
                 if number:
                     offer[key][line.line_id] = number

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from pydantic_core import PydanticCustomError
 
-from checklane._layout import STORES_MAX
+from checklane._layout import OFFER_SLOTS_MAX, STORES_MAX
 from checklane.program.codes import code_fault, near_gtins, product_codes
 from checklane.program.fields import exact_number
 from checklane.program.load import LoadedProgram
+from checklane.program.mechanics import mechanic_slots
 from checklane.program.model import CHANNELS, Offer, Selector
 from checklane.program.problems import did_you_mean, list_names
 from checklane.program.rows import Cell, PriceRow, read_items, read_prices, resolve_file
@@ -29,6 +30,7 @@ ALLOWED_LAYERS = {
     "buy_get": ("item", "basket"),
     "nth_item": ("item", "basket"),
     "group_price": ("item", "basket"),
+    "coverage": ("item", "basket"),
     "row_prices": ("item", "basket"),
     "threshold": ("basket",),
     "tender": ("tender",),
@@ -36,6 +38,7 @@ ALLOWED_LAYERS = {
     "bonus": ("earn",),
     "multiply": ("earn",),
 }
+BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
 BY_UNITS = ("discount", "row_prices")
 
 
@@ -65,6 +68,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
             yield ("buy_get", "buy", *((index,) if several else ()), "of"), part.of
         if offer.buy_get.get.of is not None:
             yield ("buy_get", "get", "of"), offer.buy_get.get.of
+    elif offer.coverage is not None:
+        yield ("coverage", "of"), offer.coverage.of
     elif offer.nth_item is not None:
         yield ("nth_item", "of"), offer.nth_item.of
     elif offer.group_price is not None:
@@ -73,7 +78,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
             yield ("group_price", *(("slots", index) if slots else ()), "of"), place.of
     elif offer.threshold is not None:
         yield ("threshold", "of"), offer.threshold.of
-        yield ("threshold", "reward", "of"), offer.threshold.reward.of
+        key = "gift" if offer.threshold.reward.gift is not None else "of"
+        yield ("threshold", "reward", key), offer.threshold.reward.products
     elif offer.tender is not None:
         yield ("tender", "of"), offer.tender.of
     elif offer.earn is not None:
@@ -82,6 +88,9 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("bonus", "of"), offer.bonus.of
     elif offer.multiply is not None:
         yield ("multiply", "of"), offer.multiply.of
+    for index, need in enumerate(offer.requires or []):
+        several = len(offer.requires or []) > 1
+        yield ("requires", *((index,) if several else ()), "of"), need.of
 
 
 def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> Attachments:
@@ -278,7 +287,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         if basket.units is not None and mechanic not in BY_UNITS:
             path: Path_ = ("limits", "per_basket", "units")
             loaded.blame(number, path, f"{mechanic} is not limited by units", "write times")
-        by_times = mechanic in ("buy_get", "nth_item", "group_price", "bonus") or (
+        by_times = mechanic in BY_TIMES or (
             offer.threshold is not None and offer.threshold.reward.amount is not None
         )
         if basket.times is not None and not by_times:
@@ -288,6 +297,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         if basket.money is not None and offer.layer_name == "earn":
             path = ("limits", "per_basket", "money")
             loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
+    check_choice(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -326,6 +336,33 @@ def check_benefits(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         what = "the offer asks for no kind of tender, so a benefit card may meet it"
         mend = "add kinds, such as credit_card and debit_card"
         loaded.warn(number, ("tender", "with"), what, mend)
+
+
+def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse choices of units that the mechanic cannot make, and too many slots."""
+    places = len(mechanic_slots(number, offer)) + len(offer.requires or [])
+    if places > OFFER_SLOTS_MAX:
+        what = f"the offer has {places} groups of products, more than {OFFER_SLOTS_MAX}"
+        loaded.blame(number, ("requires",), what, "require fewer things")
+    product = offer.limits.per_product
+    reward = offer.threshold.reward if offer.threshold is not None else None
+    on_units = offer.discount is not None or (
+        reward is not None and reward.amount is None and reward.price is None
+    )
+    if product is not None and not on_units:
+        what = f"{offer.mechanic} is not limited by product"
+        loaded.blame(number, ("limits", "per_product"), what, "remove it")
+    if offer.discount is None or offer.discount.choose != "cheapest":
+        return
+    path: Path_ = ("discount", "choose")
+    basket = offer.limits.per_basket
+    if basket is None or basket.units is None:
+        loaded.blame(number, path, "nothing limits the units", "add limits.per_basket.units")
+    if not offer.stackable and offer.layer_name == "item":
+        mend = "write stackable: true, or layer: basket"
+        loaded.blame(number, path, "it competes for the units worth most", mend)
+    if product is not None:
+        loaded.blame(number, path, "the limit per product chooses too", "keep one of the two")
 
 
 def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:

@@ -16,7 +16,7 @@ from checklane import _layout
 from checklane.program.checks import Attachments, check_program, folder_of
 from checklane.program.codes import product_codes
 from checklane.program.load import LoadedProgram, load_program
-from checklane.program.mechanics import SlotPlan, offer_fields, slots_of
+from checklane.program.mechanics import SlotPlan, offer_fields, slots_of, step_records
 from checklane.program.model import Offer, Selector
 from checklane.program.parts import (
     audience_of,
@@ -150,6 +150,7 @@ class Builder:
         self.limits: list[tuple[int, ...]] = []
         self.funding: list[tuple[int, ...]] = []
         self.tender_rules: list[tuple[int, ...]] = []
+        self.steps: list[tuple[int, ...]] = []
         self.texts: list[tuple[bytes, int, int, int]] = []
         self.rows: list[npt.NDArray[Any]] = []
         self.coupons: list[tuple[str, int]] = []
@@ -166,12 +167,13 @@ class Builder:
         record["first_slot"] = len(self.slots)
         rows = self._add_rows(number, source, offer)
         self._add_slots(number, source, offer, rows)
-        record["slot_count"] = len(self.slots) - record["first_slot"]
+        record["slot_count"] = len(self.slots) - record["first_slot"] - record["need_count"]
         record["row_count"] = len(rows)
         for name, gathered, parts in (
             ("limit", self.limits, limits_of(offer)),
             ("funding", self.funding, funding_of(offer, self.strings)),
             ("tender_rule", self.tender_rules, tender_rules_of(offer)),
+            ("step", self.steps, step_records(offer)),
         ):
             record[f"first_{name}"] = len(gathered)
             record[f"{name}_count"] = len(parts)
@@ -213,17 +215,19 @@ class Builder:
         reach: IntArray | None = np.zeros(0, dtype=np.int64)
         for plan in slots_of(number, offer):
             self.slots.append(plan)
-            if offer.row_prices is not None:
+            is_need = plan.role == _layout.SLOT_NEED
+            if offer.row_prices is not None and not is_need:
                 products = np.unique(rows["product"].astype(np.int64))
                 self.slot_selectors.append(self._selector_number(f"rows of {offer.id}", products))
             elif plan.selector.is_universal:
                 self.slot_selectors.append(-1)
-                reach = None
+                reach = reach if is_need else None
                 continue
             else:
                 products, key = self._products(source, plan.selector)
                 self.slot_selectors.append(self._selector_number(key, products))
-            reach = np.union1d(reach, products) if reach is not None else None
+            if reach is not None and not is_need:
+                reach = np.union1d(reach, products)
         self.reach[offer.id] = -1 if reach is None else len(reach)
 
     def _products(self, source: int, selector: Selector) -> tuple[IntArray, str]:
@@ -244,7 +248,7 @@ class Builder:
         postings, lists = self._postings(classes)
         universal = [n for n, selector in enumerate(self.slot_selectors) if selector < 0]
         slots = slot_records(self.slots)
-        slots["flags"][universal] = _layout.SLOT_FLAG_UNIVERSAL
+        slots["flags"][universal] |= _layout.SLOT_FLAG_UNIVERSAL
         header = self._header()
         rows = np.concatenate([np.zeros(0, dtype=_layout.ROW), *self.rows])
         tables: Tables = {
@@ -257,6 +261,7 @@ class Builder:
             "universal": np.array(universal, dtype=np.uint32),
             "rows": row_table(rows),
             "limits": np.array(self.limits, dtype=_layout.LIMIT),
+            "steps": np.array(self.steps, dtype=_layout.STEP),
             "funding": np.array(self.funding, dtype=_layout.FUNDING),
             "tender_rules": np.array(self.tender_rules, dtype=_layout.TENDER_RULE),
             "store_sets": self.store_sets.array(np.dtype(np.uint64)),
@@ -297,7 +302,7 @@ class Builder:
     def _offer_records(self) -> npt.NDArray[Any]:
         records = np.zeros(len(self.records), dtype=_layout.OFFER)
         for name in _layout.OFFER.names or ():
-            if name != "reserved":
+            if not name.startswith("reserved"):
                 records[name] = [record.get(name, 0) for record in self.records]
         numbers = offer_number_table([offer.id for offer in self.offers]).records
         filled = numbers[numbers["key"] != 0]

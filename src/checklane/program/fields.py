@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from checklane._layout import ID_BYTES_MAX, LINE_AMOUNT_MAX
+from checklane._layout import ID_BYTES_MAX, LINE_AMOUNT_MAX, LINE_MEASURE_MAX
 
 NUMBER = re.compile(r"([-+]?)([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
@@ -107,6 +107,15 @@ def read_percent(value: Any) -> int:
     number = exact_number(value, 2, "a percentage", "12.5")
     if number < 0 or number > 10_000:
         fail(f"{shown(value)} is out of range", "write a percentage from 0 to 100")
+    return number
+
+
+def read_thousandths(value: Any) -> int:
+    """Return a measure in thousandths of its unit, above 0."""
+    number = exact_number(value, 3, "a measure", "1.5")
+    if number < 1 or number > LINE_MEASURE_MAX:
+        mend = f"write a number above 0, at most {LINE_MEASURE_MAX // 1000}"
+        fail(f"{shown(value)} is out of range", mend)
     return number
 
 
@@ -259,6 +268,8 @@ TEXTS_SCHEMA: dict[str, Any] = {
 Money = Annotated[int, BeforeValidator(read_money), WithJsonSchema(NUMBER_SCHEMA)]
 #: Basis points, 0 to 10,000.
 Percent = Annotated[int, BeforeValidator(read_percent), WithJsonSchema(NUMBER_SCHEMA)]
+#: Thousandths of a unit of measure, from 1.
+Thousandths = Annotated[int, BeforeValidator(read_thousandths), WithJsonSchema(NUMBER_SCHEMA)]
 #: Basis points, 10,000 to 1,000,000.
 Factor = Annotated[int, BeforeValidator(read_factor), WithJsonSchema(NUMBER_SCHEMA)]
 #: Digits as written: the purse says how many decimals there may be.

@@ -11,13 +11,18 @@ from checklane._layout import OFFER_FLAG_CHOSEN, OFFER_FLAG_COUPON, OFFER_FLAG_W
 from checklane.program.fields import exact_number
 from checklane.program.model import (
     ALL,
+    MEASURE_UNITS,
+    Coverage,
     Discount,
     Get,
+    GroupPrice,
     NthItem,
     Offer,
     PriceSource,
     Program,
+    Reached,
     Selector,
+    Step,
     TenderKind,
 )
 
@@ -45,6 +50,19 @@ PRICE_SOURCES: dict[PriceSource, int] = {
     "barcode": 7,
 }
 
+BASES = {
+    "spend": _layout.BASE_SPEND,
+    "count": _layout.BASE_COUNT,
+    "products": _layout.BASE_PRODUCTS,
+    "measure": _layout.BASE_MEASURE,
+}
+REWARDS = {
+    "percent": _layout.REWARD_PERCENT,
+    "amount": _layout.REWARD_AMOUNT,
+    "price": _layout.REWARD_PRICE,
+    "each": _layout.REWARD_EACH,
+}
+
 Fields = dict[str, int]
 #: Numbers of the wire enum TenderKind.
 TENDER_KINDS = {name: number for number, name in enumerate(get_args(TenderKind), start=1)}
@@ -59,16 +77,19 @@ class SlotPlan:
     offer : int
         Number of the offer in the tables.
     role : int
-        ``SLOT_TAKE``, ``SLOT_BUY`` or ``SLOT_GET``.
+        ``SLOT_TAKE``, ``SLOT_BUY``, ``SLOT_GET`` or ``SLOT_NEED``.
     count : int
-        Units an application; 0: as many as there are.
+        Units an application; 0: as many as there are. ``SLOT_NEED``: what they must come to.
     selector : Selector
+    flags : int
+        ``SLOT_NEED``: what is measured.
     """
 
     offer: int
     role: int
     count: int
     selector: Selector
+    flags: int = 0
 
 
 def offer_fields(offer: Offer, program: Program) -> Fields:
@@ -92,10 +113,13 @@ def offer_fields(offer: Offer, program: Program) -> Fields:
         "times_max": (basket.times if basket else None) or 0,
         "discount_max_minor": (basket.money if basket else None) or 0,
     }
+    product = offer.limits.per_product
+    fields["product_units_max"] = (product.units if product is not None else None) or 0
     fields.update(mechanic_fields(offer))
     fields.update(points_fields(offer, program))
     if offer.threshold is not None:
         fields["times_max"] = fields["times_max"] or 1
+    fields["need_count"] = len(offer.requires or [])
     return fields
 
 
@@ -111,14 +135,24 @@ def flags_of(offer: Offer) -> int:
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
         (offer.bonus is not None and offer.bonus.once_a_visit, _layout.OFFER_FLAG_ONCE_A_VISIT),
         (offer.who.staff, _layout.OFFER_FLAG_STAFF),
+        (chooses_cheapest(offer), _layout.OFFER_FLAG_CHEAPEST_GET),
+        (offer.coverage is not None, _layout.OFFER_FLAG_DIFFERENT),
         (
-            offer.buy_get is not None
-            and offer.buy_get.get.of is not None
-            and offer.buy_get.get.choose == "cheapest",
-            _layout.OFFER_FLAG_CHEAPEST_GET,
+            offer.threshold is not None and offer.threshold.reward.gift is not None,
+            _layout.OFFER_FLAG_GIFT,
         ),
     )
     return sum(flag for holds, flag in flags if holds)
+
+
+def chooses_cheapest(offer: Offer) -> bool:
+    """Tell whether the cheapest of several units are rewarded, which are not those bought."""
+    if offer.buy_get is not None:
+        get = offer.buy_get.get
+        return get.of is not None and get.choose == "cheapest"
+    if offer.discount is not None:
+        return offer.discount.choose == "cheapest"
+    return offer.threshold is not None and offer.threshold.reward.choose == "cheapest"
 
 
 def rounding_of(offer: Offer, program: Program) -> str:
@@ -128,8 +162,8 @@ def rounding_of(offer: Offer, program: Program) -> str:
     return program.policies.points_rounding if offer.layer_name == "earn" else "half_away"
 
 
-def reward_fields(part: Discount | Get | NthItem) -> Fields:
-    """Return kind and value of a reward on units."""
+def reward_fields(part: Discount | Get | NthItem | GroupPrice | Coverage) -> Fields:
+    """Return kind and value of a reward."""
     if part.percent is not None:
         return {"reward": _layout.REWARD_PERCENT, "reward_value": part.percent}
     if part.amount is not None:
@@ -145,7 +179,7 @@ def takes_cheapest(get: Get) -> bool:
 def mechanic_fields(offer: Offer) -> Fields:
     """Return the fields of the mechanics that take money off."""
     if offer.discount is not None:
-        return {"mechanic": _layout.MECHANIC_UNIT_OFF, **reward_fields(offer.discount)}
+        return discount_fields(offer.discount)
     if offer.buy_get is not None:
         get = offer.buy_get.get
         kind = _layout.MECHANIC_CHEAPEST if takes_cheapest(get) else _layout.MECHANIC_BUY_GET
@@ -154,9 +188,12 @@ def mechanic_fields(offer: Offer) -> Fields:
         fields = {"mechanic": _layout.MECHANIC_CHEAPEST, "get_count": 1}
         return fields | reward_fields(offer.nth_item)
     if offer.group_price is not None:
-        price = offer.group_price.price
-        reward = {"reward": _layout.REWARD_PRICE, "reward_value": price}
-        return {"mechanic": _layout.MECHANIC_GROUP_PRICE, **reward}
+        return {"mechanic": _layout.MECHANIC_GROUP_PRICE, **reward_fields(offer.group_price)}
+    if offer.coverage is not None:
+        fields = {"mechanic": _layout.MECHANIC_GROUP_PRICE}
+        if offer.coverage.choose == "cheapest":
+            fields = {"mechanic": _layout.MECHANIC_BUY_GET, "get_count": 1}
+        return fields | reward_fields(offer.coverage)
     if offer.row_prices is not None:
         return {"mechanic": _layout.MECHANIC_ROW_PRICE, "reward": _layout.REWARD_PRICE}
     if offer.threshold is not None:
@@ -174,20 +211,56 @@ def mechanic_fields(offer: Offer) -> Fields:
     return {}
 
 
+def base_fields(reached: Reached) -> Fields:
+    """Return what is measured."""
+    unit = MEASURE_UNITS[reached.unit] if reached.unit is not None else 0
+    return {"base": BASES[reached.base], "base_unit": unit}
+
+
+def steps_of(offer: Offer) -> list[Step]:
+    """Return the steps of an offer."""
+    part = offer.discount or offer.threshold
+    return (part.steps or []) if part is not None else []
+
+
+def step_records(offer: Offer) -> list[tuple[int, int]]:
+    """Return the steps of an offer as fields of step_t."""
+    return [(step.least, getattr(step, step.reward)) for step in steps_of(offer)]
+
+
+def discount_fields(discount: Discount) -> Fields:
+    """Return the fields of a discount on units."""
+    fields: Fields = {
+        "mechanic": _layout.MECHANIC_UNIT_OFF,
+        "per_unit": MEASURE_UNITS[discount.per] if discount.per is not None else 0,
+    }
+    if discount.steps is None:
+        return fields | reward_fields(discount)
+    first = discount.steps[0]
+    return fields | base_fields(first) | {"reward": REWARDS[first.reward]}
+
+
 def threshold_fields(offer: Offer) -> Fields:
     """Return the fields of a threshold."""
     threshold = offer.threshold
     if threshold is None:
         return {}
     reward = threshold.reward
-    is_percent = reward.percent is not None
-    return {
+    fields: Fields = {
         "mechanic": _layout.MECHANIC_THRESHOLD,
-        "threshold_minor": threshold.spend or 0,
-        "threshold_count": threshold.count or 0,
-        "reward": _layout.REWARD_PERCENT if is_percent else _layout.REWARD_AMOUNT,
-        "reward_value": (reward.percent if is_percent else reward.amount) or 0,
+        "rewarded_max": reward.most_units,
     }
+    if threshold.steps is not None:
+        first = threshold.steps[0]
+        return fields | base_fields(first) | {"reward": REWARDS[first.reward]}
+    kind = next((key for key in REWARDS if getattr(reward, key) is not None), "percent")
+    given = 10_000 if reward.gift is not None else getattr(reward, kind)
+    goal = "threshold_minor" if threshold.base == "spend" else "threshold_count"
+    return (
+        fields
+        | base_fields(threshold)
+        | {goal: threshold.least, "reward": REWARDS[kind], "reward_value": given}
+    )
 
 
 def points_fields(offer: Offer, program: Program) -> Fields:
@@ -215,7 +288,24 @@ def points_fields(offer: Offer, program: Program) -> Fields:
 
 
 def slots_of(number: int, offer: Offer) -> list[SlotPlan]:
-    """Return the slots of an offer in their order.
+    """Return the slots of an offer in their order: its mechanic's, then what it requires.
+
+    Parameters
+    ----------
+    number : int
+        Of the offer in the tables.
+    offer : Offer
+    """
+    needs = []
+    for need in offer.requires or []:
+        unit = MEASURE_UNITS[need.unit] if need.unit is not None else 0
+        flags = BASES[need.base] << _layout.SLOT_BASE_SHIFT | unit << _layout.SLOT_UNIT_SHIFT
+        needs.append(SlotPlan(number, _layout.SLOT_NEED, need.least, need.of, flags))
+    return mechanic_slots(number, offer) + needs
+
+
+def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
+    """Return the slots of the mechanic of an offer.
 
     Parameters
     ----------
@@ -239,10 +329,12 @@ def slots_of(number: int, offer: Offer) -> list[SlotPlan]:
     if offer.group_price is not None:
         places = offer.group_price.places
         return [SlotPlan(number, take, place.count, place.of) for place in places]
+    if offer.coverage is not None:
+        return [SlotPlan(number, take, offer.coverage.products, offer.coverage.of)]
     if offer.threshold is not None:
         return [
             SlotPlan(number, buy, 0, offer.threshold.of),
-            SlotPlan(number, get, 0, offer.threshold.reward.of),
+            SlotPlan(number, get, 0, offer.threshold.reward.products),
         ]
     if offer.tender is not None:
         return [SlotPlan(number, take, 0, offer.tender.of)]

@@ -38,6 +38,7 @@ from checklane.program.fields import (
     Percent,
     Points,
     Texts,
+    Thousandths,
     Units,
     Until,
     fail,
@@ -61,6 +62,23 @@ TenderKind = Literal[
     "cash", "credit_card", "debit_card", "gift_card", "benefit_food", "benefit_cash",
     "benefit_goods", "voucher", "mobile", "account", "fleet_card", "cheque", "other",
 ]  # fmt: skip
+#: Units of measure of the contract and their numbers there.
+MEASURE_UNITS = {
+    "kilogram": 1,
+    "pound": 2,
+    "litre": 3,
+    "gallon": 4,
+    "metre": 5,
+    "foot": 6,
+    "square_metre": 7,
+    "hour": 8,
+    "kilowatt_hour": 9,
+    "ounce": 10,
+}
+MeasureUnit = Literal[
+    "kilogram", "pound", "litre", "gallon", "metre", "foot", "square_metre", "hour",
+    "kilowatt_hour", "ounce",
+]  # fmt: skip
 #: The channels of the contract and their numbers there.
 CHANNELS = {
     "store": 1,
@@ -78,7 +96,8 @@ Prefix = Annotated[
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
 MECHANICS = (
-    "discount", "buy_get", "nth_item", "group_price", "row_prices", "threshold", "tender",
+    "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
+    "tender",
     "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
@@ -249,6 +268,105 @@ ALL = Selector.model_validate("all")
 # ---------------------------------------------------------------- mechanics ---------------------
 
 
+BASES = ("spend", "count", "products", "measure")
+
+
+class Quantity(Part):
+    """So much by measure."""
+
+    quantity: Thousandths = Field(description="How much, with at most three decimals.")
+    unit: MeasureUnit = Field(description="Only units measured in it count.")
+
+
+class Reached(Part):
+    """What some units must come to."""
+
+    spend: Money | None = Field(default=None, description="Money that they cost together.")
+    count: Count | None = Field(default=None, description="How many units.")
+    products: Count | None = Field(default=None, description="How many different products.")
+    measure: Quantity | None = Field(default=None, description="How much by weight or volume.")
+
+    def check_base(self, what: str) -> None:
+        """Ask for one measure above 0."""
+        ask_for_one(self, BASES, what)
+        if self.spend == 0:
+            fail("a threshold of 0 is none", "give an amount above 0", at="spend")
+
+    @property
+    def base(self) -> str:
+        """The key of what is measured."""
+        return next(name for name in BASES if getattr(self, name) is not None)
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of a measure; None otherwise."""
+        return self.measure.unit if self.measure is not None else None
+
+    @property
+    def least(self) -> int:
+        """The number to be reached, in minor units, units, products or thousandths."""
+        if self.measure is not None:
+            return self.measure.quantity
+        return self.spend or self.count or self.products or 0
+
+
+class Need(Reached):
+    """What the basket must hold for an offer."""
+
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Need":
+        """Ask for one measure."""
+        self.check_base("the requirement")
+        return self
+
+
+Needs = Annotated[
+    list[Need],
+    BeforeValidator(listed),
+    Field(min_length=1, max_length=OFFER_SLOTS_MAX - 1),
+    OneAllowed(),
+]
+
+
+class Step(Reached):
+    """What is given from a number on."""
+
+    percent: Percent | None = Field(default=None, description="Percent off.")
+    amount: Money | None = Field(default=None, description="Money off.")
+    price: Money | None = Field(default=None, description="The unit price.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Step":
+        """Ask for one measure and one reward."""
+        self.check_base("the step")
+        ask_for_one(self, ("percent", "amount", "price"), "the step")
+        return self
+
+    @property
+    def reward(self) -> str:
+        """The key of what is given."""
+        return next(key for key in ("percent", "amount", "price") if getattr(self, key) is not None)
+
+
+Steps = Annotated[list[Step], Field(min_length=1, max_length=32)]
+
+
+def check_steps(steps: list[Step]) -> None:
+    """Ask for steps of one kind that rise."""
+    for number, step in enumerate(steps[1:], start=1):
+        same = (step.base, step.unit, step.reward) == (
+            steps[0].base,
+            steps[0].unit,
+            steps[0].reward,
+        )
+        if not same:
+            fail("steps of different kinds", "measure and give the same in each step", at="steps")
+        if step.least <= steps[number - 1].least:
+            fail("the steps do not rise", "write the lowest step first", at="steps")
+
+
 class Discount(Part):
     """Off each unit."""
 
@@ -256,11 +374,27 @@ class Discount(Part):
     percent: Percent | None = Field(default=None, description="Percent off the unit price.")
     amount: Money | None = Field(default=None, description="Money off each unit.")
     price: Money | None = Field(default=None, description="The unit price.")
+    steps: Steps | None = Field(
+        default=None, description="Other rewards, by what the units of `of` come to."
+    )
+    per: MeasureUnit | None = Field(
+        default=None,
+        description="Amount or price are for each of this unit of measure. Default: for each unit "
+        "sold.",
+    )
+    choose: Literal["cheapest", "dearest"] = Field(
+        default="dearest",
+        description="Which units are reduced where limits.per_basket.units are fewer.",
+    )
 
     @model_validator(mode="after")
     def check(self) -> "Discount":
         """Ask for one reward."""
-        ask_for_one(self, ("percent", "amount", "price"), "the discount")
+        ask_for_one(self, ("percent", "amount", "price", "steps"), "the discount")
+        check_steps(self.steps or [])
+        kinds = {step.reward for step in self.steps or []}
+        if self.per is not None and (self.percent is not None or "percent" in kinds):
+            fail("a percentage is by no measure", "remove 'per'", at="per")
         return self
 
 
@@ -359,11 +493,14 @@ class GroupPrice(Part):
         max_length=OFFER_SLOTS_MAX,
         description="The places of a bundle or meal deal, instead of `count` and `of`.",
     )
-    price: Money = Field(description="What all of them cost together.")
+    price: Money | None = Field(default=None, description="What all of them cost together.")
+    percent: Percent | None = Field(default=None, description="Percent off each of them.")
+    amount: Money | None = Field(default=None, description="Money off all of them together.")
 
     @model_validator(mode="after")
     def check(self) -> "GroupPrice":
-        """Ask for one way to say the group."""
+        """Ask for one way to say the group, and one reward."""
+        ask_for_one(self, ("price", "percent", "amount"), "the group")
         if self.slots is None and (self.count is None or self.of is None):
             fail("the group is not complete", "give 'count' and 'of', or 'slots'")
         if self.slots is not None and (self.count is not None or self.of is not None):
@@ -376,6 +513,30 @@ class GroupPrice(Part):
         if self.slots is not None:
             return self.slots
         return [GroupSlot(count=self.count or 1, of=self.of or ALL)]
+
+
+class Coverage(Part):
+    """Different products together."""
+
+    products: Units = Field(description="How many different products, one unit of each.")
+    of: Selector = Field(description="Of which products.")
+    price: Money | None = Field(
+        default=None, description="What all of them cost together; with cheapest: what it costs."
+    )
+    percent: Percent | None = Field(default=None, description="Percent off.")
+    amount: Money | None = Field(default=None, description="Money off.")
+    choose: Literal["all", "cheapest"] = Field(
+        default="all", description="What is reduced: all of them, or the cheapest, once a basket."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Coverage":
+        """Ask for one reward."""
+        ask_for_one(self, ("price", "percent", "amount"), "the coverage")
+        if self.choose == "cheapest" and not 2 <= self.products <= OFFER_SLOTS_MAX:
+            mend = f"write 2 to {OFFER_SLOTS_MAX}, or remove 'choose'"
+            fail("the cheapest of so many is not to be had", mend, at="products")
+        return self
 
 
 class RowPrices(Part):
@@ -395,31 +556,63 @@ class ThresholdReward(Part):
     amount: Money | None = Field(
         default=None, description="Money off, shared over the units of `of`."
     )
-    of: Selector = Field(default=ALL, description="Which products it is taken off. Default: all.")
+    each: Money | None = Field(default=None, description="Money off each unit of `of`.")
+    price: Money | None = Field(
+        default=None, description="What the rewarded units of `of` cost together."
+    )
+    gift: Selector | None = Field(default=None, description="Products of which one is free.")
+    of: Selector | None = Field(
+        default=None, description="Which products it is taken off. Default: all."
+    )
+    units: Count | None = Field(
+        default=None, description="Most units rewarded. Default: all; of a gift 1."
+    )
+    choose: Literal["cheapest", "dearest"] = Field(
+        default="dearest", description="Which units, where there are more than `units`."
+    )
 
     @model_validator(mode="after")
     def check(self) -> "ThresholdReward":
-        """Ask for one reward."""
-        ask_for_one(self, ("percent", "amount"), "the reward")
+        """Refuse two ways to say the products."""
+        if self.gift is not None and self.of is not None:
+            fail("a gift says itself which products", "remove 'of'", at="of")
         return self
 
+    @property
+    def products(self) -> Selector:
+        """Which products it is taken off."""
+        return self.gift or self.of or ALL
 
-class Threshold(Part):
+    @property
+    def most_units(self) -> int:
+        """Most units rewarded; 0 without a ceiling."""
+        return self.units or (1 if self.gift is not None else 0)
+
+
+class Threshold(Reached):
     """Spend or buy so much, get something off."""
 
-    spend: Money | None = Field(
-        default=None, description="Money that the units of `of` must reach."
-    )
-    count: Count | None = Field(default=None, description="Units of `of` that must be there.")
     of: Selector = Field(default=ALL, description="Which products count. Default: all.")
-    reward: ThresholdReward = Field(description="What is given.")
+    steps: Steps | None = Field(
+        default=None, description="Instead of one threshold: what is given from each on."
+    )
+    reward: ThresholdReward = Field(
+        default=ThresholdReward(), description="What is given, unless steps say so, and off what."
+    )
 
     @model_validator(mode="after")
     def check(self) -> "Threshold":
-        """Ask for one measure."""
-        ask_for_one(self, ("spend", "count"), "the threshold")
-        if self.spend == 0:
-            fail("a threshold of 0 is none", "give an amount above 0", at="spend")
+        """Ask for one measure and one reward."""
+        keys = ("percent", "amount", "each", "price", "gift")
+        if self.steps is None:
+            self.check_base("the threshold")
+            ask_for_one(self.reward, keys, "the reward")
+            return self
+        if any(getattr(self, base) is not None for base in BASES):
+            fail("the threshold is said twice", "keep 'steps', or one threshold", at="steps")
+        if any(getattr(self.reward, key) is not None for key in keys):
+            fail("the reward is said twice", "keep the rewards of the steps", at="reward")
+        check_steps(self.steps)
         return self
 
 
@@ -632,6 +825,18 @@ class BasketLimit(Part):
     money: Money | None = Field(default=None, description="Money off.")
 
 
+class ProductLimit(Part):
+    """What one basket may take of an offer for one product."""
+
+    units: Count | None = Field(default=None, description="Units of one product code.")
+
+    @model_validator(mode="after")
+    def check(self) -> "ProductLimit":
+        """Ask for a limit."""
+        ask_for_one(self, ("units",), "the limit")
+        return self
+
+
 class WindowLimit(Part):
     """What may be taken in a span of time, by business date."""
 
@@ -661,6 +866,9 @@ class Limits(Part):
     """How much of an offer may be taken."""
 
     per_basket: BasketLimit | None = Field(default=None, description="In one basket.")
+    per_product: ProductLimit | None = Field(
+        default=None, description="In one basket of one product; for discount and threshold."
+    )
     per_member: WindowLimits | None = Field(default=None, description="By one member.")
     per_household: WindowLimits | None = Field(default=None, description="By one account group.")
     per_card: WindowLimits | None = Field(default=None, description="By one card.")
@@ -743,6 +951,9 @@ class Offer(Part):
     when: When = Field(default=When(), description="When it runs. Default: always.")
     where: Where = Field(default=Where(), description="Where it runs. Default: everywhere.")
     who: Who = Field(default=Who(), description="Who may have it. Default: everyone.")
+    requires: Needs | None = Field(
+        default=None, description="What the basket must hold before any discount; all of it."
+    )
     limits: Limits = Field(
         default=Limits(), description="How much may be taken. Default: no limit."
     )
@@ -758,6 +969,7 @@ class Offer(Part):
     group_price: GroupPrice | None = Field(
         default=None, description="Some units for a price together."
     )
+    coverage: Coverage | None = Field(default=None, description="Different products together.")
     row_prices: RowPrices | None = Field(
         default=None, description="A price for each product, by file."
     )

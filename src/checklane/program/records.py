@@ -75,6 +75,7 @@ def slot_records(plans: Sequence[SlotPlan]) -> Records:
     records["offer"] = [plan.offer for plan in plans]
     records["role"] = [plan.role for plan in plans]
     records["count"] = [plan.count for plan in plans]
+    records["flags"] = [plan.flags for plan in plans]
     records["unit_min_minor"] = [(price.from_ or 0) if price else 0 for price in prices]
     records["unit_max_minor"] = [(price.until or 0) if price else 0 for price in prices]
     return records
