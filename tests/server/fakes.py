@@ -26,6 +26,7 @@ class FakeEngine:
         self.entries: list[bytes] = []
         self.figures = {"durable_lsn": 7, "first_lsn": 1, "recovered_entries": 7}
         self.is_closed = False
+        self.checkpoints = 0
         self._lock = threading.Lock()
 
     def call(self, method: int, request: bytes) -> tuple[int, bytes | str]:
@@ -55,6 +56,9 @@ class FakeEngine:
 
     def stats(self) -> dict[str, int]:
         return self.figures
+
+    def checkpoint(self) -> None:
+        self.checkpoints += 1
 
     def close(self) -> None:
         self.is_closed = True

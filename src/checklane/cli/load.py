@@ -17,6 +17,7 @@ __all__ = ["compare", "load", "peers"]
 #: The names in checklane.bench.load.run, without importing what measures them.
 MODES = ("empty", "quotes", "totals", "commits", "mixed")
 PROFILES = ("steady", "day")
+SCENARIOS = ("busy-store",)
 PORTS = ("lane", "unix", "management")
 
 
@@ -71,7 +72,12 @@ def shown(
 
 @click.command("load")
 @click.option("--mode", type=click.Choice(MODES), default="quotes", show_default=True)
-@click.option("--lanes", type=click.IntRange(1, 4096), default=16, show_default=True)
+@click.option(
+    "--scenario",
+    type=click.Choice(SCENARIOS),
+    help="busy-store: 40 lanes with real baskets, disturbed in the middle; in place of a mode.",
+)
+@click.option("--lanes", type=click.IntRange(1, 4096), help="Default: 16; of a busy store: 40.")
 @click.option(
     "--in-flight",
     type=click.IntRange(1, 256),
@@ -86,7 +92,9 @@ def shown(
     multiple=True,
     help="Calls a second. May be given more than once. Default: a closed loop, then steps of it.",
 )
-@click.option("--seconds", type=click.FloatRange(0.1, 86_400), default=5.0, show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 86_400), help="Default: 5; of a busy store: 30."
+)
 @click.option(
     "--profile",
     type=click.Choice(PROFILES),
@@ -119,19 +127,31 @@ def shown(
     show_default=True,
     help="Folder of the report, on the disk that is measured. Made when missing.",
 )
-def load(out: Path, **flags: Any) -> None:
+def load(
+    out: Path, scenario: str | None, lanes: int | None, seconds: float | None, **flags: Any
+) -> None:
     """Load a server with calls at times fixed beforehand, and hold every answer to the right one.
 
     Starts `checklane serve` over a seeded shop and sends quotes that grow with the basket, totals,
     commits, all of them as tills do, or an empty method. Latency counts from the time at which a
     call was due. Writes load.html, load.md and load.json to OUT.
+
+    A busy store quotes on every scan of the Complete Journey's baskets and commits them, while a
+    program goes live and a checkpoint is written.
     """
     from checklane.bench.load.report import show, write_json, write_markdown, write_page
     from checklane.bench.load.run import LoadOptions, run_load
+    from checklane.bench.load.store import LANES, SECONDS, run_busy_store
+    from checklane.demo.journeys import make_store
 
     console = a_console()
     with shown(console) as (tell, watch), work_folder(out) as work:
-        report = run_load(LoadOptions(work, **flags), tell, watch)
+        if scenario is None:
+            options = LoadOptions(work, lanes=lanes or 16, seconds=seconds or 5.0, **flags)
+            report = run_load(options, tell, watch)
+        else:
+            options = LoadOptions(work, lanes=lanes or LANES, seconds=seconds or SECONDS, **flags)
+            report = run_busy_store(options, make_store, tell, watch)
     show(console, report)
     write_json(report, out / "load.json")
     write_markdown(report, out / "load.md")

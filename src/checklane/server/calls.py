@@ -60,6 +60,9 @@ class EngineLike(Protocol):
     def read_entries(self, from_lsn: int, limit: int, max_bytes: int) -> list[bytes]:
         """Return durable entries from a position on."""
 
+    def checkpoint(self) -> None:
+        """Write all accounts out now; calls go on meanwhile."""
+
     def stats(self) -> dict[str, int]:
         """Return counters and gauges by name."""
 

@@ -2,7 +2,7 @@
 
 The first SIGTERM or SIGINT drains: no new call, those under way are finished, the engine writes out
 what it holds, and the process ends with 0. A second one ends it at once, which loses nothing that
-was answered: the journal is made for that.
+was answered: the journal is made for that. SIGUSR1 writes a checkpoint now.
 """
 
 import os
@@ -127,6 +127,17 @@ class Service:
         self._metrics.close()
         self._engine.close()
 
+    def checkpoint(self) -> None:
+        """Write a checkpoint now and say how long it took; calls go on meanwhile."""
+        began_s = self._clock.monotonic_s()
+        try:
+            self._engine.checkpoint()
+        except EngineError as failure:
+            log.error("checkpoint failed", status=failure.status)
+            return
+        took_ms = (self._clock.monotonic_s() - began_s) * 1000
+        log.info("checkpointed", took_ms=round(took_ms, 1))
+
     def describe(self) -> dict[str, Any]:
         """Return what is live, for the line that is logged at the start."""
         now = self._live.now
@@ -238,6 +249,12 @@ def run(settings: Settings) -> int:
         signal.signal(number, on_signal)
     service = Service(settings)
     service.start()
+    checkpoints = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+
+    def on_demand(number: int, frame: FrameType | None) -> None:
+        checkpoints.submit(service.checkpoint)
+
+    signal.signal(signal.SIGUSR1, on_demand)
     log.info("serving", **service.describe())
     if not service.is_program_live():
         log.warning(
@@ -246,6 +263,8 @@ def run(settings: Settings) -> int:
         )
     asked.wait()
     log.info("draining", grace_s=settings.drain_seconds)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    checkpoints.shutdown()
     service.stop()
     log.info("stopped")
     return 0
