@@ -17,6 +17,7 @@ LOAD_ARGS ?=
 PEERS_ARGS ?=
 SERVE_ARGS ?=
 DRILL_SEEDS ?= 20000
+DRILL_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
 DATA ?= checklane-data
 
@@ -82,8 +83,8 @@ demo: $(VENV)/built ## Replay real baskets through a server and reconcile money 
 test: $(VENV)/built ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
 
-drill: $(VENV)/built ## The long versions of the simulation and the kill -9 drills (DRILL_SEEDS)
-	CHECKLANE_SEEDS=$(DRILL_SEEDS) CHECKLANE_CASES=$(DRILL_SEEDS) $(BIN)/python -m pytest -s \
+drill: $(VENV)/built ## Long simulation and drills: kill -9, full disk, clock (DRILL_SEEDS, DRILL_ROUNDS)
+	CHECKLANE_ROUNDS=$(DRILL_ROUNDS) CHECKLANE_SEEDS=$(DRILL_SEEDS) CHECKLANE_CASES=$(DRILL_SEEDS) $(BIN)/python -m pytest -s \
 		tests/simulation tests/drills tests/differential
 
 # Leaks are not looked for: the interpreter keeps what it has until the process ends. What a

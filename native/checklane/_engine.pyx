@@ -192,6 +192,35 @@ cdef extern from "checklane/engine.h" nogil:
     status_t engine_checkpoint(engine_t *engine)
 
 
+cdef extern from "checklane/drive.h" nogil:
+    ctypedef struct drive_t:
+        pass
+    ctypedef struct drive_options_t:
+        const char *data_directory
+        uint64_t program_key
+        uint32_t node
+        uint16_t partition
+        uint32_t checkpoint_pause_ms
+        const uint8_t *entries
+        size_t entries_bytes
+        uint64_t accounts
+        uint64_t seed
+    ctypedef struct drive_plan_t:
+        uint32_t in_flight
+        double per_second
+        int64_t duration_ns
+    ctypedef struct drive_result_t:
+        uint64_t count
+        uint64_t refused
+        uint32_t first_status
+        int64_t elapsed_ns
+    status_t drive_open(const drive_options_t *options, drive_t **drive, fault_t *fault)
+    void drive_run(drive_t *drive, const drive_plan_t *plan, uint32_t *times_ns, size_t most,
+                   drive_result_t *result)
+    void drive_close(drive_t *drive, bint is_checkpointed)
+    status_t drive_fill(const drive_options_t *options, uint64_t count, fault_t *fault)
+
+
 cdef extern from "checklane/audit.h" nogil:
     ctypedef struct journal_reader_t:
         pass
@@ -922,3 +951,76 @@ def siphash128_batch(bytes key not None, bytes data not None, uint64_t[::1] offs
         out[i, 0] = hash.hi
         out[i, 1] = hash.lo
     return hashes
+
+
+cdef class LedgerDrive:
+    """Posts sales again that were decided before, for measuring; see _engine.pyi."""
+
+    cdef drive_t *drive
+    cdef drive_options_t options
+    cdef object entries
+    cdef bytes directory
+
+    def __cinit__(self, str data not None, *, uint64_t program_key, uint32_t node,
+                  uint16_t partition, bytes entries not None, uint64_t accounts, uint64_t seed,
+                  uint32_t checkpoint_pause_ms=0):
+        # Aligned as entries lie in the journal: their movements are read in place.
+        self.entries = np.zeros(len(entries) // 16 + 1, dtype=np.complex128)
+        cdef const uint8_t[::1] at = self.entries.view(np.uint8)
+        self.entries.view(np.uint8)[:len(entries)] = np.frombuffer(entries, dtype=np.uint8)
+        self.directory = os.fsencode(data)
+        memset(&self.options, 0, sizeof(self.options))
+        self.options.data_directory = self.directory
+        self.options.program_key = program_key
+        self.options.node = node
+        self.options.partition = partition
+        self.options.checkpoint_pause_ms = checkpoint_pause_ms
+        self.options.entries = &at[0]
+        self.options.entries_bytes = len(entries)
+        self.options.accounts = accounts
+        self.options.seed = seed
+
+    def __dealloc__(self):
+        drive_close(self.drive, False)
+
+    def fill(self, uint64_t count):
+        """Append so many sales to the journal, and come to no checkpoint."""
+        cdef fault_t fault
+        cdef status_t status
+        with nogil:
+            status = drive_fill(&self.options, count, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def open(self):
+        """Open the ledger."""
+        cdef fault_t fault
+        cdef status_t status
+        with nogil:
+            status = drive_open(&self.options, &self.drive, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
+
+    def run(self, uint32_t in_flight, double seconds, double per_second=0.0):
+        """Post sales for a while; return what each took, the seconds, and what was refused."""
+        if self.drive == NULL or not 1 <= in_flight <= 4096:
+            raise EngineError(3, "drive")
+        cdef drive_plan_t plan
+        cdef drive_result_t result
+        cdef uint32_t[::1] times_view
+        plan.in_flight = in_flight
+        plan.per_second = per_second
+        plan.duration_ns = <int64_t>(seconds * 1e9)
+        times = np.zeros(int((seconds + 1) * 1_000_000), dtype=np.uint32)
+        times_view = times
+        with nogil:
+            drive_run(self.drive, &plan, &times_view[0], times_view.shape[0], &result)
+        refused = (result.first_status, result.refused) if result.refused else None
+        return times[:result.count].copy(), result.elapsed_ns / 1e9, refused
+
+    def close(self, *, bint is_checkpointed=True):
+        """Close the ledger. Closing twice is no error."""
+        cdef drive_t *drive = self.drive
+        self.drive = NULL
+        with nogil:
+            drive_close(drive, is_checkpointed)

@@ -1190,7 +1190,7 @@ bool accounts_freeze(accounts_t *accounts, covered_t covered)
 /* True when the environment says that there is no room, now; anything else is not survivable. */
 static bool is_full(int error)
 {
-    return error == MDB_MAP_FULL || error == ENOSPC || error == EDQUOT;
+    return error == MDB_MAP_FULL || error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
 /* Notes which month each slot of the ring holds, within a transaction. */
@@ -1704,7 +1704,10 @@ status_t accounts_open(const accounts_options_t *options, accounts_t **opened, f
     int error = status == STATUS_OK ? open_environment(accounts) : 0;
     if (error != 0) {
         status = is_full(error) ? STATUS_DISK_FULL : STATUS_IO_FAILED;
-        fault_at(fault, status, "%s: %s", used->directory, mdb_strerror(error));
+        /* LMDB's own errors are negative and say that the file is not what it was. */
+        fault_at(fault, status, "accounts/accounts.lmdb%s: %s",
+                 error < 0 ? " (make it anew: checklane ledger rebuild)" : "",
+                 mdb_strerror(error));
     }
     if (status == STATUS_OK && accounts->covered.lsn != 0
         && accounts->covered.format != ACCOUNTS_FORMAT) {

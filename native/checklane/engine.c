@@ -504,30 +504,41 @@ static status_t record_live(engine_t *engine, const live_t *live)
     return ledger_submit(engine->ledger, &change);
 }
 
+/* A snapshot is refused by its file's name: the folder is known, and the place is short. */
+static void refuse_snapshot(status_t status, const char *path, fault_t *fault)
+{
+    if (status == STATUS_OK) return;
+    const char *slash = strrchr(path, '/');
+    fault_at(fault, status, "%s", slash != NULL ? slash + 1 : path);
+}
+
 static status_t open_parts(live_t *live, const live_t *old, const char *members_path,
                            const uint8_t *members_hash, const char *catalogue_path,
                            const uint8_t *catalogue_hash, const char *program_path,
-                           const uint8_t *program_hash)
+                           const uint8_t *program_hash, fault_t *fault)
 {
     status_t status = STATUS_OK;
     if (old != NULL) *live = *old;
     if (members_path != NULL) {
         members_t *members = calloc(1, sizeof *members);
-        if (members == NULL) return STATUS_OUT_OF_MEMORY;
+        if (members == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "members");
         live->members = members;
         status = members_open(members_path, members_hash, members);
+        refuse_snapshot(status, members_path, fault);
     }
     if (status == STATUS_OK && catalogue_path != NULL) {
         catalogue_t *catalogue = calloc(1, sizeof *catalogue);
-        if (catalogue == NULL) return STATUS_OUT_OF_MEMORY;
+        if (catalogue == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "catalogue");
         live->catalogue = catalogue;
         status = catalogue_open(catalogue_path, catalogue_hash, catalogue);
+        refuse_snapshot(status, catalogue_path, fault);
     }
     if (status == STATUS_OK && program_path != NULL) {
         program_t *program = calloc(1, sizeof *program);
-        if (program == NULL) return STATUS_OUT_OF_MEMORY;
+        if (program == NULL) return fault_at(fault, STATUS_OUT_OF_MEMORY, "program");
         live->program = program;
         status = program_open(program_path, program_hash, program);
+        refuse_snapshot(status, program_path, fault);
     }
     return status;
 }
@@ -600,15 +611,15 @@ status_t engine_activate(engine_t *engine, const char *members_path, const uint8
     pthread_mutex_lock(&engine->activation);
     const live_t *old = atomic_load(&engine->live);
     status_t status = open_parts(live, old, members_path, members_hash, catalogue_path,
-                                 catalogue_hash, program_path, program_hash);
+                                 catalogue_hash, program_path, program_hash, fault);
     if (status == STATUS_OK && is_recorded && members_path != NULL) {
         status = members_check(live->members);
+        refuse_snapshot(status, members_path, fault);
     }
     if (status == STATUS_OK) {
         status = activate_locked(engine, live, is_recorded, fault);
     } else {
         drop_parts(live, old);
-        (void)fault_at(fault, status, "snapshot file");
     }
     pthread_mutex_unlock(&engine->activation);
     return status;

@@ -534,16 +534,22 @@ static status_t writer_roll(journal_t *journal)
     return STATUS_OK;
 }
 
-status_t journal_group_begin(journal_t *journal)
+/* Starts a group whose entries take at least so many bytes, in the next segment if need be. */
+static status_t group_begin(journal_t *journal, uint64_t least_bytes)
 {
     INVARIANT(journal->group_entries == 0);
     journal->group_bytes = 0;
-    if (journal->offset + journal->options.entry_bytes_max > journal->segment_bytes) {
+    if (journal->offset + least_bytes > journal->segment_bytes) {
         status_t status = writer_roll(journal);
         if (status != STATUS_OK) return status;
     }
     if (journal->offset == 0) group_put_header(journal);
     return STATUS_OK;
+}
+
+status_t journal_group_begin(journal_t *journal)
+{
+    return group_begin(journal, journal->options.entry_bytes_max);
 }
 
 bool journal_group_has_room(const journal_t *journal)
@@ -1330,13 +1336,15 @@ static status_t inspect(journal_t *journal, fault_t *fault)
 
 segment_header_t journal_identity(const journal_t *journal) { return journal->identity; }
 
-/* The first entry of this generation: after it, what lies before is proven. */
+/* The first entry of this generation: after it, what lies before is proven. It goes where a group
+ * of sales would not begin any more, so that on a full disk a start needs no new segment: quotes
+ * can be answered, and changes are refused until there is room. */
 static status_t begin_generation(journal_t *journal, fault_t *fault)
 {
-    status_t status = journal_group_begin(journal);
+    status_t status = group_begin(journal, sizeof(entry_header_t));
     if (status == STATUS_QUEUE_FULL) {
         status = journal_prepare_segment(journal);
-        if (status == STATUS_OK) status = journal_group_begin(journal);
+        if (status == STATUS_OK) status = group_begin(journal, sizeof(entry_header_t));
     }
     if (status != STATUS_OK) return fault_at(fault, status, "%s", journal->directory);
     int64_t post_unix_ms = journal_next_post_unix_ms(journal);

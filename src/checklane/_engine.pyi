@@ -262,6 +262,81 @@ class LedgerAudit:
     def close(self) -> None:
         """Free everything. Closing twice is no error."""
 
+class LedgerDrive:
+    """Posts sales that were decided before again, each under a key, receipt and account of its own.
+
+    For measuring and for tests: nothing that serves uses it. No engine may have the data directory
+    open.
+
+    Parameters
+    ----------
+    data : str
+    program_key, node, partition : int
+        Of its journal.
+    entries : bytes
+        Whole entries of sales, one behind the other, as `Engine.read_entries` gives them.
+    accounts : int
+        That take turns by chance.
+    seed : int
+    checkpoint_pause_ms : int, optional
+        Default: 0, that of the ledger.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        *,
+        program_key: int,
+        node: int,
+        partition: int,
+        entries: bytes,
+        accounts: int,
+        seed: int,
+        checkpoint_pause_ms: int = 0,
+    ) -> None: ...
+    def fill(self, count: int) -> None:
+        """Append so many sales to the journal as a process does that comes to no checkpoint.
+
+        Raises
+        ------
+        EngineError
+            What opening or growing the journal is refused with.
+        """
+
+    def open(self) -> None:
+        """Open the ledger, recovering what is there.
+
+        Raises
+        ------
+        EngineError
+        """
+
+    def run(
+        self, in_flight: int, seconds: float, per_second: float = 0.0
+    ) -> tuple[NDArray[np.uint32], float, tuple[int, int] | None]:
+        """Post sales for a while.
+
+        Parameters
+        ----------
+        in_flight : int
+            Sales under way at once, range [1, 4096], both inclusive.
+        seconds : float
+        per_second : float, optional
+            Of an open loop: what a sale takes counts from the moment when it was due. Default: 0, a
+            closed loop, in which the next leaves when one was answered.
+
+        Returns
+        -------
+        times_ns : numpy.ndarray of uint32
+            Of each that was answered as durable.
+        elapsed_s : float
+        refused : tuple of int or None
+            The first status, and how many were refused.
+        """
+
+    def close(self, *, is_checkpointed: bool = True) -> None:
+        """Close the ledger. Closing twice is no error."""
+
 def siphash128_batch(key: bytes, data: bytes, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hash many byte strings at once with SipHash-2-4-128; rows of (high, low)."""
 

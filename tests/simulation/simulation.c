@@ -585,9 +585,10 @@ static void open_ledger(void)
     boot_monotonic_ns = disk->monotonic_ns;
     uint64_t failed_syncs = disk->failed_syncs;
     status_t status = ledger_open(&options, &ledger, &fault);
+    if (status == STATUS_OK && disk->is_full) world->counts.opened_full++;
     if (status == STATUS_DISK_FULL && disk->is_full) {
+        /* A journal that is there needs no room to be opened; a first one does. */
         disk->is_full = false;
-        world->counts.opened_full++;
         status = ledger_open(&options, &ledger, &fault);
     }
     if (status == STATUS_IO_FAILED && disk->failed_syncs > failed_syncs) {
@@ -782,7 +783,7 @@ static void print_counts(uint64_t seeds)
         {"refused", counts->refused},
         {"refused_disk_full", counts->full},
         {"writes_without_room", disk->full_refusals},
-        {"openings_without_room", counts->opened_full},
+        {"openings_on_a_full_disk", counts->opened_full},
         {"checkpoints", counts->checkpoints},
         {"groups_during_checkpoints", counts->interleaved},
         {"rebuilt", counts->rebuilt},
