@@ -30,7 +30,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator wheel clean system-build system-lint \
+.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator \
+	bench-ledger wheel clean system-build system-lint system-peers \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -49,6 +50,9 @@ help: ## Show this list
 
 system-build:
 	@.ci/system build
+
+system-peers:
+	@.ci/system peers
 
 system-lint:
 	@.ci/system lint
@@ -106,6 +110,9 @@ serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
 
 bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machine
 	$(BIN)/checklane bench $(BENCH_ARGS)
+
+bench-ledger: $(VENV)/built | system-peers ## Measure durable commits and starts, beside PostgreSQL and Redis
+	$(BIN)/checklane bench ledger $(BENCH_ARGS)
 
 bench-load: $(VENV)/built ## Load a server with calls at fixed times (LOAD_ARGS="--mode mixed")
 	$(BIN)/checklane bench load $(LOAD_ARGS)

@@ -217,6 +217,7 @@ cdef extern from "checklane/drive.h" nogil:
     status_t drive_open(const drive_options_t *options, drive_t **drive, fault_t *fault)
     void drive_run(drive_t *drive, const drive_plan_t *plan, uint32_t *times_ns, size_t most,
                    drive_result_t *result)
+    void drive_measure(drive_t *drive, ledger_metrics_t *metrics)
     void drive_close(drive_t *drive, bint is_checkpointed)
     status_t drive_fill(const drive_options_t *options, uint64_t count, fault_t *fault)
 
@@ -366,6 +367,29 @@ cdef const char *text_or_null(bytes text):
     if text is not None:
         at = text
     return at
+
+
+cdef dict ledger_figures(const ledger_metrics_t *metrics):
+    return {
+        "entries": metrics.entries,
+        "groups": metrics.groups,
+        "repeats": metrics.repeats,
+        "refused": metrics.refused,
+        "redecisions": metrics.redecisions,
+        "journal_bytes": metrics.bytes,
+        "queue_depth": metrics.queue_depth,
+        "durable_lsn": metrics.durable_lsn,
+        "first_lsn": metrics.first_lsn,
+        "generation": metrics.generation,
+        "recovered_entries": metrics.recovered_entries,
+        "sync_us": metrics.sync_ns // 1000,
+        "memtable_bytes": metrics.accounts.memtable_bytes,
+        "memtable_records": metrics.accounts.memtable_records,
+        "frozen_records": metrics.accounts.frozen_records,
+        "checkpoints": metrics.accounts.checkpoints,
+        "checkpoint_records": metrics.accounts.checkpoint_records,
+        "covered_lsn": metrics.accounts.covered_lsn,
+    }
 
 
 cdef class Engine:
@@ -578,26 +602,7 @@ cdef class Engine:
         self.release()
         if not is_open:
             return {}
-        return {
-            "entries": metrics.entries,
-            "groups": metrics.groups,
-            "repeats": metrics.repeats,
-            "refused": metrics.refused,
-            "redecisions": metrics.redecisions,
-            "journal_bytes": metrics.bytes,
-            "queue_depth": metrics.queue_depth,
-            "durable_lsn": metrics.durable_lsn,
-            "first_lsn": metrics.first_lsn,
-            "generation": metrics.generation,
-            "recovered_entries": metrics.recovered_entries,
-            "sync_us": metrics.sync_ns // 1000,
-            "memtable_bytes": metrics.accounts.memtable_bytes,
-            "memtable_records": metrics.accounts.memtable_records,
-            "frozen_records": metrics.accounts.frozen_records,
-            "checkpoints": metrics.accounts.checkpoints,
-            "checkpoint_records": metrics.accounts.checkpoint_records,
-            "covered_lsn": metrics.accounts.covered_lsn,
-        }
+        return ledger_figures(&metrics)
 
     def close(self):
         """Wait for calls under way, write out what waits, checkpoint, free everything."""
@@ -1017,6 +1022,14 @@ cdef class LedgerDrive:
             drive_run(self.drive, &plan, &times_view[0], times_view.shape[0], &result)
         refused = (result.first_status, result.refused) if result.refused else None
         return times[:result.count].copy(), result.elapsed_ns / 1e9, refused
+
+    def stats(self):
+        """Return the ledger's figures by name."""
+        cdef ledger_metrics_t metrics
+        if self.drive == NULL:
+            return {}
+        drive_measure(self.drive, &metrics)
+        return ledger_figures(&metrics)
 
     def close(self, *, bint is_checkpointed=True):
         """Close the ledger. Closing twice is no error."""

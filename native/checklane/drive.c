@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "invariant.h"
-#include "ledger.h"
 #include "siphash.h"
 
 #define TEMPLATES_MAX 64
@@ -332,6 +331,11 @@ status_t drive_open(const drive_options_t *options, drive_t **opened, fault_t *f
     if (status == STATUS_OK) *opened = drive;
     else drive_close(drive, false);
     return status;
+}
+
+void drive_measure(drive_t *drive, ledger_metrics_t *metrics)
+{
+    ledger_measure(drive->ledger, metrics);
 }
 
 void drive_close(drive_t *drive, bool is_checkpointed)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ledger.h"
 #include "machine.h"
 #include "status.h"
 
@@ -47,6 +48,8 @@ status_t drive_open(const drive_options_t *options, drive_t **drive, fault_t *fa
  * for `most`: in a closed loop from its post, in an open one from the moment when it was due. */
 void drive_run(drive_t *drive, const drive_plan_t *plan, uint32_t *times_ns, size_t most,
                drive_result_t *result);
+
+void drive_measure(drive_t *drive, ledger_metrics_t *metrics);
 
 /* Closes the ledger, with a checkpoint if asked for. */
 void drive_close(drive_t *drive, bool is_checkpointed);

@@ -334,6 +334,9 @@ class LedgerDrive:
             The first status, and how many were refused.
         """
 
+    def stats(self) -> dict[str, int]:
+        """Return the ledger's figures, those of `Engine.stats`; empty while it is not open."""
+
     def close(self, *, is_checkpointed: bool = True) -> None:
         """Close the ledger. Closing twice is no error."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from checklane.cli.bench_ledger import ledger
 from checklane.cli.load import a_console, compare, load, peers, work_folder
 
 __all__ = ["bench"]
@@ -70,5 +71,6 @@ def _say(what: str) -> None:
 
 
 bench.add_command(compare)
+bench.add_command(ledger)
 bench.add_command(load)
 bench.add_command(peers)
