@@ -184,6 +184,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_TENDER_MISSING 24
 #define OUTCOME_NOT_QUALIFIED 27
 #define OUTCOME_THRESHOLD 28
+#define OUTCOME_PROGRESS 29
 #define OUTCOME_NO_SAVING 35
 #define OUTCOME_OTHER_BETTER 36
 
@@ -206,6 +207,7 @@ typedef struct line_share {
 #define AWARD_BASE 1
 #define AWARD_BONUS 2
 #define AWARD_MULTIPLIER 3
+#define AWARD_GOAL 5 /* as on the wire; `offer` is then the number of a progress */
 
 typedef struct award {
     uint32_t offer;
@@ -230,7 +232,9 @@ typedef struct explained {
     uint32_t outcome;         /* OUTCOME_ */
 } explained_t;
 
-/* How far an applied offer moved a counter: becomes a CELL_COUNTER movement at commit. */
+/* How far an applied offer moved a counter: becomes a CELL_COUNTER movement at commit. Of a grant
+ * (COUNT_SCOPE_GRANT) the number is COUNTED_NO_LIMIT, and it becomes a CELL_GRANT movement. */
+#define COUNTED_NO_LIMIT 255
 typedef struct counted {
     uint32_t offer;
     uint8_t scope;
@@ -239,6 +243,15 @@ typedef struct counted {
     int32_t window;           /* first day of the window, days since 1970-01-01; 0 campaign */
     int64_t given;
 } counted_t;
+
+/* How far a progress of the program comes by this basket. */
+typedef struct progressed {
+    uint32_t progress;        /* number in the program */
+    uint32_t reserved;
+    int64_t before;
+    int64_t gained;
+    int64_t times;            /* how often the goal is reached by that */
+} progressed_t;
 
 #define OPTIMALITY_EXACT 1
 #define OPTIMALITY_BOUNDED 2
@@ -251,6 +264,8 @@ typedef struct decision {
     uint32_t explained_count;
     uint32_t counted_count;
     uint32_t optimality;
+    uint32_t progressed_count;
+    uint32_t reserved_32;
     uint32_t component_count; /* groups of offers that competed for units */
     int64_t gap_minor;        /* BOUNDED: most money that could have been missed */
     int64_t forgone_minor;    /* what hold-out offers would have saved */
@@ -266,6 +281,7 @@ typedef struct decision {
     near_miss_t near_misses[NEAR_MISSES_MAX];
     explained_t explained[CANDIDATES_MAX];
     counted_t counted[COUNTED_MAX];
+    progressed_t progressed[PROGRESS_MAX];
 } decision_t;
 
 #endif

@@ -29,6 +29,13 @@ cdef int64_t counted_before(const program_t *program, const facts_t *facts, cons
 cdef void begin_marks(const basket_t *basket, scratch_t *scratch) noexcept nogil
 cdef bint mark_code(scratch_t *scratch, uint32_t run) noexcept nogil
 
+# How far the member has come with a progress before this basket (G1). Cost: the record's cells.
+cdef int64_t progress_before(const program_t *program, const facts_t *facts,
+                             uint32_t number) noexcept nogil
+
+# Whether a basket counts for nobody (E8) or for somebody who is known.
+cdef bint is_identified(const facts_t *facts) noexcept nogil
+
 # True when `key` is among `count` ascending keys.
 cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil
 

@@ -129,6 +129,8 @@ cdef bint asks_for_member(const program_t *program, const offer_t *offer) noexce
     cdef uint32_t i, scope
     if offer.layer == LAYER_EARN or offer.flags & (OFFER_FLAG_WALLET | OFFER_FLAG_STAFF):
         return True
+    if offer.progress != 0:
+        return True
     for i in range(offer.limit_count):
         scope = program.limits[offer.first_limit + i].scope
         if scope == LIMIT_SCOPE_MEMBER or scope == LIMIT_SCOPE_GROUP or scope == LIMIT_SCOPE_CARD:
@@ -295,6 +297,8 @@ cdef uint32_t read_limits(const program_t *program, const basket_t *basket, cons
     candidate.uses_left = LP_UNBOUNDED
     candidate.units_left = LP_UNBOUNDED
     candidate.money_left = LP_UNBOUNDED
+    if candidate.flags & CANDIDATE_GRANTED:
+        candidate.uses_left = granted_uses(facts, offer.key)
     for i in range(offer.limit_count):
         rule = &program.limits[offer.first_limit + i]
         before = counted_before(program, facts, offer, i)
@@ -314,6 +318,53 @@ cdef uint32_t read_limits(const program_t *program, const basket_t *basket, cons
         else:
             candidate.units_left = minimum(candidate.units_left, left)
     return outcome
+
+
+cdef int64_t progress_before(const program_t *program, const facts_t *facts,
+                             uint32_t number) noexcept nogil:
+    cdef const progress_t *progress = &program.progress[number]
+    cdef cells_t cells
+    cells.at = facts.group_cells
+    cells.count = facts.group_cell_count
+    if progress.scope == LIMIT_SCOPE_MEMBER:
+        cells.at = facts.member_cells
+        cells.count = facts.member_cell_count
+    return progress_value(progress, cells, facts.business_day)
+
+
+cdef uint32_t judge_progress(const program_t *program, const facts_t *facts,
+                             const offer_t *offer) noexcept nogil:
+    """G5: 0 when the value so far is what the offer asks for."""
+    cdef int64_t before
+    if offer.progress == 0:
+        return 0
+    before = progress_before(program, facts, offer.progress - 1)
+    if before < offer.progress_from:
+        return OUTCOME_PROGRESS
+    if offer.progress_until != 0 and before >= offer.progress_until:
+        return OUTCOME_PROGRESS
+    if offer.progress_every != 0 and (before + 1) % offer.progress_every != 0:
+        return OUTCOME_PROGRESS
+    return 0
+
+
+cdef int64_t granted_uses(const facts_t *facts, uint64_t key) noexcept nogil:
+    """G3: uses of an offer that a progress granted and that are left."""
+    cdef uint32_t i
+    for i in range(facts.member_cell_count):
+        if facts.member_cells[i].kind == CELL_GRANT and facts.member_cells[i].key == key:
+            return facts.member_cells[i].value
+    return 0
+
+
+cdef bint is_in_wallet(const facts_t *facts, candidate_t *candidate) noexcept nogil:
+    """E9; where the offer is there by a grant only, its flag is set."""
+    if holds_key(facts.wallet, facts.wallet_count, candidate.offer.key):
+        return True
+    if granted_uses(facts, candidate.offer.key) <= 0:
+        return False
+    candidate.flags |= CANDIDATE_GRANTED
+    return True
 
 
 cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
@@ -337,9 +388,8 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
             return outcome
     elif asks_for_member(program, offer):
         return OUTCOME_NOT_A_MEMBER
-    if offer.flags & OFFER_FLAG_WALLET:
-        if not holds_key(facts.wallet, facts.wallet_count, offer.key):
-            return OUTCOME_NOT_IN_WALLET
+    if offer.flags & OFFER_FLAG_WALLET and not is_in_wallet(facts, candidate):
+        return OUTCOME_NOT_IN_WALLET
     if is_held_out(facts, offer):
         candidate.flags |= CANDIDATE_HELD_OUT
     candidate.coupon_count = coupons_of(basket, scratch, candidate.number,
@@ -352,6 +402,8 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         outcome = read_limits(program, basket, facts, scratch, candidate)
         if outcome == 0 and not has_tender(program, basket, offer):
             outcome = OUTCOME_TENDER_MISSING
+        if outcome == 0:
+            outcome = judge_progress(program, facts, offer)
     if candidate.flags & CANDIDATE_HELD_OUT:
         if outcome == 0:
             scratch.held_out_count += 1
@@ -473,13 +525,25 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
                                                zone) != NULL
 
 
+cdef bint counts_for_progress(const slot_t *slot, const run_t *run) noexcept nogil:
+    """G1: what may earn and is in the slot's range."""
+    if run.flags & LINE_FLAG_NO_EARN or run.unit_minor < slot.unit_min_minor:
+        return False
+    return slot.unit_max_minor == 0 or run.unit_minor <= slot.unit_max_minor
+
+
 cdef status_t touch_slot(const program_t *program, const basket_t *basket, const facts_t *facts,
                          scratch_t *scratch, uint32_t slot_number,
                          uint32_t run) noexcept nogil:
     cdef const slot_t *slot = &program.slots[slot_number]
     cdef uint32_t candidate = NONE_32
     cdef uint32_t row
-    cdef status_t status = touch(program, basket, facts, scratch, slot.offer, &candidate)
+    cdef status_t status
+    if slot.role == SLOT_PROGRESS:
+        if counts_for_progress(slot, &basket.runs[run]):
+            scratch.progress_bits[slot.count][run // 64] |= <uint64_t>1 << (run % 64)
+        return STATUS_OK
+    status = touch(program, basket, facts, scratch, slot.offer, &candidate)
     if status != STATUS_OK or candidate == NONE_32:
         return status
     if unit_fits(program, facts, &scratch.candidates[candidate], slot, &basket.runs[run]):
@@ -606,6 +670,9 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.is_counters_full = False
     scratch.has_code_groups = False
     scratch.run_words = (basket.run_count + 63) // 64
+    for i in range(program.progress_count):
+        for run in range(scratch.run_words):
+            scratch.progress_bits[i][run] = 0
     find_coupons(program, basket, scratch)
     for run in range(basket.run_count):
         product = basket.runs[run].product

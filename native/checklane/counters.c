@@ -7,6 +7,7 @@
  * sale is decided on what the sales before it left: so no limit is ever overrun. */
 #include "engine_internal.h"
 #include "invariant.h"
+#include "progress.h"
 
 static record_key_t counter_record(const session_t *session, uint32_t scope, uint64_t offer)
 {
@@ -18,6 +19,8 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
     case LIMIT_SCOPE_GROUP: return key_of(session, FAMILY_GROUP, facts->account_group, 0);
     case LIMIT_SCOPE_STORE: return key_of(session, FAMILY_OFFER, offer, facts->store->key);
     case LIMIT_SCOPE_GLOBAL: return key_of(session, FAMILY_OFFER, offer, 0);
+    case COUNT_SCOPE_GRANT:
+        return key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
     default: break;
     }
     /* A member id is no card: it has no hash, and counts for itself. */
@@ -96,9 +99,28 @@ static int32_t window_days(const program_t *program, const cell_t *cell)
     return days[program->limits[offer->first_limit + cell->sub].window];
 }
 
+/* The last day on which a progress's window may count: for the tier that asks for it longest. */
+static int32_t last_of_progress(const program_t *program, const cell_t *cell)
+{
+    int32_t grace_days = 0;
+    for (uint32_t i = 0; i < program->progress_count; i++) {
+        if (program->progress[i].key != cell->key) continue;
+        for (uint32_t tier = 0; tier < program->tier_count; tier++) {
+            if (program->tiers[tier].key == 0 || program->tiers[tier].progress != i) continue;
+            int32_t days = (int32_t)program->tiers[tier].grace_days;
+            if (days > grace_days) grace_days = days;
+        }
+        return progress_last_day(&program->progress[i], cell->day) + grace_days;
+    }
+    return cell->day + 2 * 366;
+}
+
 static bool is_past(const program_t *program, const cell_t *cell, int32_t today)
 {
     if (cell->kind == CELL_LOT) return cell->day < today - LOT_KEPT_DAYS;
+    if (cell->kind == CELL_PROGRESS && cell->day != 0) {
+        return last_of_progress(program, cell) < today - COUNTER_KEPT_DAYS;
+    }
     if (cell->kind != CELL_COUNTER || cell->day == 0) return false;
     return cell->day + window_days(program, cell) < today - COUNTER_KEPT_DAYS;
 }
@@ -133,6 +155,35 @@ static status_t sweep_shared(session_t *session, const accounts_view_t *view,
     return sweep_record(session, entry, key, record.cells, record.head->cell_count, swept);
 }
 
+/* What the sale adds to every progress, and the uses that are granted at a goal. */
+status_t move_progress(session_t *session, entry_builder_t *entry)
+{
+    const facts_t *facts = &session->facts;
+    const program_t *program = session->live->program;
+    record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < session->decision.progressed_count && status == STATUS_OK; i++) {
+        const progressed_t *came = &session->decision.progressed[i];
+        const progress_t *progress = &program->progress[came->progress];
+        if (came->gained == 0) continue;
+        cell_t cell = {.kind = CELL_PROGRESS,
+                       .sub = progress->measure,
+                       .day = progress_first_day(progress, facts->business_day),
+                       .key = progress->key,
+                       .value = came->gained};
+        status = entry_builder_move(entry, progress->scope == LIMIT_SCOPE_GROUP ? group : member,
+                                    cell, MOVEMENT_ADD, REASON_PROGRESS);
+        if (status != STATUS_OK || came->times == 0) continue;
+        if (progress->reward_offer == NONE_32) continue;
+        cell_t grant = {.kind = CELL_GRANT,
+                        .key = program->offers[progress->reward_offer].key,
+                        .value = came->times};
+        status = entry_builder_move(entry, member, grant, MOVEMENT_ADD, REASON_GRANT);
+    }
+    return status;
+}
+
 status_t move_counters(session_t *session, const accounts_view_t *view, entry_builder_t *entry)
 {
     const decision_t *decision = &session->decision;
@@ -147,6 +198,11 @@ status_t move_counters(session_t *session, const accounts_view_t *view, entry_bu
                        .key = session->live->program->offers[counted->offer].key,
                        .value = counted->given};
         record_key_t key = counter_record(session, counted->scope, cell.key);
+        if (counted->scope == COUNT_SCOPE_GRANT) {
+            cell_t used = {.kind = CELL_GRANT, .key = cell.key, .value = -counted->given};
+            status = entry_builder_move(entry, key, used, MOVEMENT_ADD, REASON_GRANT);
+            continue;
+        }
         bool is_own = counted->scope == LIMIT_SCOPE_MEMBER || counted->scope == LIMIT_SCOPE_GROUP;
         if (!is_own) status = sweep_shared(session, view, entry, key, &cell, &swept);
         if (status != STATUS_OK) break;

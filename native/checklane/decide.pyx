@@ -4,7 +4,7 @@
 discounts are decided once more before, as if nobody were, to know what was forgone (H1)."""
 
 from checklane.candidates cimport find_candidates
-from checklane.earn cimport evaluate_points
+from checklane.earn cimport evaluate_points, evaluate_progress
 from checklane.evaluate cimport evaluate_discounts, evaluate_tenders, find_near_misses
 from checklane.structs cimport *
 
@@ -79,6 +79,7 @@ cdef status_t decide_basket(const program_t *program, const catalogue_t *catalog
     if status != STATUS_OK:
         return status
     evaluate_points(program, basket, facts, scratch, decision)
+    evaluate_progress(program, facts, scratch, decision)
     find_near_misses(program, basket, facts, scratch, decision)
     explain(basket, scratch, decision)
     decision.gap_minor = scratch.gap_minor + round_quotient(

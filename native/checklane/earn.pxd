@@ -8,3 +8,8 @@ from checklane.structs cimport basket_t, decision_t, facts_t, program_t, scratch
 # CANDIDATES_MAX, and no offer makes two.
 cdef void evaluate_points(const program_t *program, const basket_t *basket, const facts_t *facts,
                           scratch_t *scratch, decision_t *decision) noexcept nogil
+
+# Fills decision.progressed with every progress of the program for an identified member, and adds
+# the points of goals to decision.awards (G1, G2). After evaluate_points.
+cdef void evaluate_progress(const program_t *program, const facts_t *facts,
+                            const scratch_t *scratch, decision_t *decision) noexcept nogil

@@ -2,7 +2,9 @@
 # cython: initializedcheck=False
 """What is earned. Rates and bonuses first, in rank order; then what multipliers add to rates."""
 
-from checklane.candidates cimport ranks_before, run_fits
+from checklane.candidates cimport (
+    is_identified, progress_before, ranks_before, run_fits,
+)
 from checklane.evaluate cimport consume_coupons, count_limits
 from checklane.structs cimport *
 
@@ -23,12 +25,12 @@ cdef uint32_t order_offers(scratch_t *scratch) noexcept nogil:
     return count
 
 
-cdef int32_t expiry_of(const purse_t *purse, const offer_t *offer,
+cdef int32_t expiry_of(const purse_t *purse, uint32_t valid_days,
                        int32_t business_day) noexcept nogil:
     """P5: the last day, or DAY_NEVER."""
     cdef civil_t date
-    if offer.valid_days > 0:
-        return business_day + <int32_t>offer.valid_days
+    if valid_days > 0:
+        return business_day + <int32_t>valid_days
     if purse.expiry == EXPIRY_DAYS or purse.expiry == EXPIRY_ROLLING:
         return business_day + purse.expiry_n
     if purse.expiry == EXPIRY_FIXED:
@@ -59,7 +61,7 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     given.purse = offer.purse
     given.reason = reason
     given.activation_day = facts.business_day + purse.pending_days
-    given.expiry_day = expiry_of(purse, offer, facts.business_day)
+    given.expiry_day = expiry_of(purse, offer.valid_days, facts.business_day)
     given.points = points
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
@@ -242,3 +244,69 @@ cdef void evaluate_points(const program_t *program, const basket_t *basket, cons
     for i in range(count):
         if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_TIMES:
             multiply(program, basket, facts, scratch, decision, count, scratch.order[i])
+
+
+# ------------------------------------------------------------------ progress (G1, G2) ---------
+
+
+cdef int64_t gather(const program_t *program, const scratch_t *scratch, const decision_t *decision,
+                    uint32_t award_count, uint32_t number) noexcept nogil:
+    """What this basket adds to a progress."""
+    cdef const progress_t *progress = &program.progress[number]
+    cdef const work_run_t *run
+    cdef int64_t gained = 0
+    cdef uint32_t i
+    if progress.measure == PROGRESS_POINTS:
+        for i in range(award_count):
+            if decision.awards[i].purse == progress.purse:
+                gained += decision.awards[i].points
+        return gained
+    for i in range(scratch.run_count):
+        run = &scratch.runs[i]
+        if not scratch.progress_bits[number][run.origin // 64] >> (run.origin % 64) & 1:
+            continue
+        if progress.measure == PROGRESS_SPEND:
+            gained += run.price_minor * run.count
+        elif progress.measure == PROGRESS_UNITS:
+            gained += run.count
+        elif run.count > 0:
+            return 1
+    return gained
+
+
+cdef void reward_goal(const program_t *program, const facts_t *facts, decision_t *decision,
+                      const progressed_t *came) noexcept nogil:
+    """The points that a goal gives."""
+    cdef const progress_t *progress = &program.progress[came.progress]
+    cdef const purse_t *purse
+    cdef award_t *given
+    if came.times == 0 or progress.reward_points == 0 or decision.award_count == AWARDS_MAX:
+        return
+    purse = &program.purses[progress.reward_purse - 1]
+    given = &decision.awards[decision.award_count]
+    decision.award_count += 1
+    given.offer = came.progress
+    given.purse = progress.reward_purse
+    given.reason = AWARD_GOAL
+    given.activation_day = facts.business_day + purse.pending_days
+    given.expiry_day = expiry_of(purse, 0, facts.business_day)
+    given.points = capped_product(progress.reward_points, came.times)
+
+
+cdef void evaluate_progress(const program_t *program, const facts_t *facts,
+                            const scratch_t *scratch, decision_t *decision) noexcept nogil:
+    cdef progressed_t *came
+    cdef uint32_t award_count = decision.award_count
+    cdef uint32_t i
+    decision.progressed_count = 0
+    if not is_identified(facts):
+        return
+    for i in range(program.progress_count):
+        came = &decision.progressed[decision.progressed_count]
+        decision.progressed_count += 1
+        came.progress = i
+        came.reserved = 0
+        came.before = progress_before(program, facts, i)
+        came.gained = gather(program, scratch, decision, award_count, i)
+        came.times = times_reached(&program.progress[i], came.before, came.before + came.gained)
+        reward_goal(program, facts, decision, came)

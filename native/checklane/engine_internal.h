@@ -146,6 +146,10 @@ void identify_all(session_t *session, const accounts_view_t *view,
  * cells live as long as the view. */
 void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today);
 
+/* The offers in the wallet of session->facts as answers tell them, those that a progress granted
+ * among them. Returns how many. */
+uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX]);
+
 /* Works on a copy of a group's cells: session->cells. `add_cell` lays one over it as the ledger
  * will add it; a full copy only misses it, for it serves answers and no state. */
 void copy_cells(session_t *session, const cell_t *cells, uint32_t count);
@@ -164,6 +168,9 @@ bool read_shared_again(session_t *session, const accounts_view_t *view);
 
 /* Counts what the decision gives, whoever it is counted for. */
 status_t move_counters(session_t *session, const accounts_view_t *view, entry_builder_t *entry);
+
+/* What the sale adds to every progress, and the uses that goals grant. */
+status_t move_progress(session_t *session, entry_builder_t *entry);
 
 /* Takes up to SWEPT_MAX - *swept cells out of a record that nothing can read any more. */
 status_t sweep_record(const session_t *session, entry_builder_t *entry, record_key_t key,
@@ -221,6 +228,7 @@ static inline void give_nothing(decision_t *decision)
 {
     decision->award_count = 0;
     decision->counted_count = 0;
+    decision->progressed_count = 0;
 }
 
 status_t call_quote(session_t *session);

@@ -996,6 +996,14 @@ cdef void count_limits(const program_t *program, const facts_t *facts, decision_
     cdef const limit_t *rule
     cdef counted_t *counted
     cdef uint32_t i
+    if candidate.flags & CANDIDATE_GRANTED and decision.counted_count < COUNTED_MAX:
+        counted = &decision.counted[decision.counted_count]
+        decision.counted_count += 1
+        counted.offer = candidate.number
+        counted.scope = COUNT_SCOPE_GRANT
+        counted.number = COUNTED_NO_LIMIT
+        counted.window = 0
+        counted.given = uses
     for i in range(candidate.offer.limit_count):
         if decision.counted_count == COUNTED_MAX:
             return

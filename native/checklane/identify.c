@@ -4,6 +4,7 @@
 
 #include "engine_internal.h"
 #include "invariant.h"
+#include "progress.h"
 
 /* Names of the wire's identifier kinds, as the feeds write them; "member_id" is a number itself. */
 static const char *const KIND_NAMES[] = {"",      "card",    "phone",     "email",         "app",
@@ -273,6 +274,10 @@ static member_record_t read_member(const session_t *session, const accounts_view
     record.birth_day = place->birth_day;
     *row = accounts_read(view, key_of(session, FAMILY_MEMBER, account_group, member));
     apply_overlay(&record, *row, today);
+    record_t group = accounts_read(view, key_of(session, FAMILY_GROUP, account_group, 0));
+    cells_t own = {row->cells, row->head->cell_count};
+    cells_t shared = {group.cells, group.head->cell_count};
+    record.tier = held_tier(session->live->program, own, shared, today, record.tier);
     return record;
 }
 
@@ -342,6 +347,29 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     fill_tiers(session, view, today);
 }
 
+uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX])
+{
+    const facts_t *facts = &session->facts;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < facts->wallet_count; i++) {
+        wallet[count++] = (wallet_offer_t){.offer_key = session->wallet[i], .activated = true};
+    }
+    for (uint32_t i = 0; i < facts->member_cell_count && count < WALLET_MAX; i++) {
+        const cell_t *cell = &facts->member_cells[i];
+        if (cell->kind != CELL_GRANT || cell->value <= 0) continue;
+        bool is_held = false;
+        for (uint32_t j = 0; j < facts->wallet_count; j++) {
+            if (session->wallet[j] == cell->key) is_held = true;
+        }
+        if (is_held) continue;
+        wallet[count++] = (wallet_offer_t){.offer_key = cell->key,
+                                           .activated = true,
+                                           .is_counted = true,
+                                           .remaining_uses = cell->value};
+    }
+    return count;
+}
+
 void copy_cells(session_t *session, const cell_t *cells, uint32_t count)
 {
     INVARIANT(count <= RECORD_CELLS_MAX);
@@ -396,10 +424,7 @@ status_t call_identify(session_t *session)
                                            session->facts.group_cell_count, program, today,
                                            session->balances);
     }
-    for (uint32_t i = 0; request->include_wallet && i < session->facts.wallet_count; i++) {
-        wallet[i] = (wallet_offer_t){.offer_key = session->wallet[i], .activated = true};
-        answer.wallet_count++;
-    }
+    if (request->include_wallet) answer.wallet_count = list_wallet(session, wallet);
     status = wire_write_identify(session->reply, &answer);
     ledger_unpin(session->reader);
     return status;

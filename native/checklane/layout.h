@@ -267,11 +267,15 @@ typedef struct offer {
     uint8_t base_unit;         /* BASE_MEASURE: wire enum MeasureUnit */
     uint8_t per_unit;          /* the reward is for each of this wire enum MeasureUnit; 0 a unit */
     uint8_t reserved_8[3];
-    uint64_t reserved[5];
+    uint64_t reserved[2];
     uint32_t tender_rule_count;
     uint32_t reserved_32;
     uint32_t tender_kinds;     /* TENDER: kinds accepted, bit each; 0: all */
     uint32_t first_tender_rule;
+    int64_t progress_from;     /* the value so far, of `progress`, that is asked for: from */
+    int64_t progress_until;    /* ... and below; both 0: any */
+    uint32_t progress;         /* number + 1; 0: none is asked for */
+    uint32_t progress_every;   /* value + 1 is a multiple of this; 0: not asked for */
 } offer_t;
 _Static_assert(sizeof(offer_t) == 256, "four cache lines");
 
@@ -285,6 +289,8 @@ _Static_assert(sizeof(offer_t) == 256, "four cache lines");
 #define BASE_COUNT 1    /* units */
 #define BASE_PRODUCTS 2 /* different product codes */
 #define BASE_MEASURE 3  /* thousandths of one MeasureUnit */
+/* Units that count for a progress: no offer's (NONE_32), `count` is the progress. Stand last. */
+#define SLOT_PROGRESS 4
 
 /* A group of units that an offer needs. `count` units an application (0 for UNIT_OFF, ROW_PRICE,
  * EARN: as many as there are). A unit fits when its product is in the slot's postings (or the slot
@@ -348,6 +354,7 @@ _Static_assert(sizeof(tender_rule_t) == 24, "drawn without padding");
 #define LIMIT_SCOPE_STORE 3
 #define LIMIT_SCOPE_GLOBAL 4
 #define LIMIT_SCOPE_CARD 5
+#define COUNT_SCOPE_GRANT 6 /* of counted_t: uses of an offer that a progress granted */
 #define LIMIT_MEASURE_USES 1
 #define LIMIT_MEASURE_MONEY 2
 #define LIMIT_MEASURE_UNITS 3
@@ -356,6 +363,7 @@ _Static_assert(sizeof(tender_rule_t) == 24, "drawn without padding");
 #define WINDOW_WEEK 2
 #define WINDOW_MONTH 3
 #define WINDOW_YEAR 4
+#define WINDOW_ROLLING 5 /* of a progress: gathered by month, so many months count */
 
 typedef struct limit {
     int64_t most;
@@ -458,7 +466,7 @@ typedef struct tier {
     uint32_t id_text;
     uint32_t id_length;
     uint32_t progress;         /* number of the progress that reaches it; NONE_32: none */
-    uint32_t reserved_32;
+    uint32_t grace_days;       /* held so long after the window in which it was reached */
     int64_t goal;
 } tier_t;
 _Static_assert(sizeof(tier_t) == 32, "two to a cache line");
@@ -471,16 +479,22 @@ _Static_assert(sizeof(tier_t) == 32, "two to a cache line");
 /* "progress": one primitive behind stamps, challenges, nth visit and tiers. */
 typedef struct progress {
     uint64_t key;
-    int64_t goal;
-    uint32_t slot;             /* the lines that count; NONE_32: all */
+    int64_t goal;              /* 0: none of its own */
+    int64_t reward_points;     /* at the goal, into reward_purse; 0: none */
+    uint32_t slot;             /* the units that count */
     uint32_t reward_offer;     /* granted at the goal; NONE_32: none */
+    uint32_t id_text;
+    uint32_t id_length;
+    uint16_t months;           /* WINDOW_ROLLING: how many count */
     uint8_t measure;           /* PROGRESS_ */
     uint8_t scope;             /* LIMIT_SCOPE_MEMBER or LIMIT_SCOPE_GROUP */
     uint8_t window;            /* WINDOW_ */
     uint8_t repeats;
-    uint32_t reserved;
+    uint8_t purse;             /* PROGRESS_POINTS: whose points count */
+    uint8_t reward_purse;
+    uint64_t reserved[2];
 } progress_t;
-_Static_assert(sizeof(progress_t) == 32, "two to a cache line");
+_Static_assert(sizeof(progress_t) == 64, "one cache line");
 
 /* "coupons": open-addressed by coupon_key (name key of "coupon", code); empty: coupon_key 0. Equal
  * keys stand in probe order; each names an offer. */
@@ -574,6 +588,8 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_RETURNED 14 /* FAMILY_RECEIPT: day: line id. value: count; other: refund, minor */
 #define CELL_HOLD 15     /* sub: purse; key: hold; day: -. value: held */
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
+#define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
+#define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 /* No date: a lot that never expires sorts last. */
 #define DAY_NEVER 0x7fffffff
@@ -612,6 +628,9 @@ _Static_assert(sizeof(movement_t) == 64, "one cache line");
 #define REASON_EXPIRE 8
 #define REASON_ADJUST 9
 #define REASON_HOLD 10
+#define REASON_PROGRESS 12 /* gathered by a sale */
+#define REASON_GRANT 13    /* a use granted at a goal, or taken from what was granted */
+#define REASON_GOAL 14     /* points for a goal: no part of what the sale earned */
 #define REASON_BIND_KNOWN 11 /* a key or receipt of which there was a record: a void came first */
 
 /* Value of the key "covered" in the accounts environment: everything up to and including this

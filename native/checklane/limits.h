@@ -90,6 +90,8 @@
 #define COUNTER_KEPT_DAYS 62
 /* Stores in one program: a bit set of 4,096 stores is 512 B. */
 #define STORES_MAX 4096
+/* Counts towards goals in one program: 64 * 128 B of bit set = 8 KiB a session. */
+#define PROGRESS_MAX 64
 /* Purses and tiers; their numbers are 1..PURSES_MAX and 0..TIERS_MAX-1. Segments 0..127. */
 #define PURSES_MAX 16
 #define TIERS_MAX 16

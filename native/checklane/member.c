@@ -7,6 +7,7 @@
 
 #include "engine_internal.h"
 #include "invariant.h"
+#include "progress.h"
 
 #define CONSENT_NAME "marketing"
 
@@ -94,7 +95,7 @@ static void change_wallet(session_t *session, uint64_t key, bool is_held)
 /* The answer shows the member as this entry leaves it, but nobody sees an entry before it is on
  * the disk: so the entry's own cells are laid over what the view shows. */
 static void overlay_entry(session_t *session, const entry_builder_t *entry,
-                          const subject_t *subject)
+                          const subject_t *subject, int32_t today)
 {
     member_record_t *record = &session->facts.record;
     /* Consent is in the member's record, which may say otherwise than the place. */
@@ -105,7 +106,12 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     for (uint32_t i = 0; i < entry->movement_count; i++) {
         const cell_t *cell = &entry->movements[i].cell;
         if (entry->movements[i].record.family != FAMILY_MEMBER) continue;
-        if (cell->kind == CELL_TIER) record->tier = (uint16_t)cell->value;
+        if (cell->kind == CELL_TIER) {
+            cells_t own = {session->facts.member_cells, session->facts.member_cell_count};
+            cells_t shared = {session->facts.group_cells, session->facts.group_cell_count};
+            record->tier = held_tier(session->live->program, own, shared, today,
+                                     (uint16_t)cell->value);
+        }
         if (cell->kind == CELL_WALLET) change_wallet(session, cell->key, cell->value > 0);
         if (cell->kind == CELL_CONSENT) {
             record->flags = (uint16_t)(record->flags & ~MEMBER_FLAG_CONSENT);
@@ -119,6 +125,31 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     }
 }
 
+/* How far the member has come with each progress in today's window. */
+static uint32_t list_progress(const session_t *session, int32_t today,
+                              progress_state_t states[PROGRESS_MAX])
+{
+    const program_t *program = session->live->program;
+    const facts_t *facts = &session->facts;
+    cells_t own = {facts->member_cells, facts->member_cell_count};
+    cells_t shared = {facts->group_cells, facts->group_cell_count};
+    for (uint32_t i = 0; i < program->progress_count; i++) {
+        const progress_t *progress = &program->progress[i];
+        bool is_own = progress->scope == LIMIT_SCOPE_MEMBER;
+        int64_t value = progress_value(progress, is_own ? own : shared, today);
+        int32_t first_day = progress_first_day(progress, today);
+        bool is_open = progress->window == WINDOW_CAMPAIGN || progress->window == WINDOW_ROLLING;
+        states[i] = (progress_state_t){
+            .progress_id = {program->strings + progress->id_text, progress->id_length},
+            .value = value,
+            .goal = progress->goal,
+            .times_reached = times_reached(progress, 0, value),
+            .window_end_date =
+                is_open ? 0 : date_from_day(progress_last_day(progress, first_day))};
+    }
+    return program->progress_count;
+}
+
 /* Writes the member as the view shows it, with the entry's changes when there is one. */
 static status_t write_member(session_t *session, const accounts_view_t *view,
                              const subject_t *subject, bytes_t locale,
@@ -129,16 +160,16 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     bytes_t segments[SEGMENTS_MAX];
     bytes_t consents[1] = {{consent, sizeof consent - 1}};
     wallet_offer_t wallet[WALLET_MAX];
+    progress_state_t progress[PROGRESS_MAX];
     facts_t *facts = &session->facts;
     int32_t today = day_of_unix_ms(wall_unix_ms(), 0);
     session->found_count = 0;
     facts->member = subject->member;
     facts->account_group = subject->place.account_group;
     fill_member_facts(session, view, today);
-    if (entry != NULL) overlay_entry(session, entry, subject);
-    for (uint32_t i = 0; i < facts->wallet_count; i++) {
-        wallet[i] = (wallet_offer_t){.offer_key = session->wallet[i], .activated = true};
-    }
+    if (entry != NULL) overlay_entry(session, entry, subject, today);
+    uint32_t wallet_count = list_wallet(session, wallet);
+    uint32_t progress_count = list_progress(session, today, progress);
     member_answer_t answer = {
         .program = program,
         .member = subject->member,
@@ -154,7 +185,9 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
         .consent_count = (facts->record.flags & MEMBER_FLAG_CONSENT) != 0,
         .balance_count = balances_of(facts->group_cells, facts->group_cell_count, program, today,
                                      session->balances),
-        .wallet_count = facts->wallet_count,
+        .wallet_count = wallet_count,
+        .progress = progress,
+        .progress_count = progress_count,
         .locale = locale};
     return wire_write_member(session->reply, &answer, posting);
 }

@@ -330,9 +330,11 @@ static status_t move_awards(session_t *session, entry_builder_t *entry)
     for (uint32_t i = 0; i < decision->award_count && status == STATUS_OK; i++) {
         const award_t *award = &decision->awards[i];
         if (award->points == 0) continue;
+        bool is_goal = award->reason == AWARD_GOAL;
         cell_t earned = {.kind = CELL_EARNED, .sub = award->purse, .value = award->points};
-        status = entry_builder_move(entry, group, lot_of(award), MOVEMENT_ADD, REASON_EARN);
-        if (status != STATUS_OK) break;
+        status = entry_builder_move(entry, group, lot_of(award), MOVEMENT_ADD,
+                                    is_goal ? REASON_GOAL : REASON_EARN);
+        if (status != STATUS_OK || is_goal) continue;
         status = entry_builder_move(entry, receipt, earned, MOVEMENT_ADD, REASON_BIND);
     }
     return status;
@@ -431,6 +433,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     if (status == STATUS_OK) status = move_counters(session, view, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_awards(session, entry);
+    if (status == STATUS_OK) status = move_progress(session, entry);
     if (status == STATUS_OK) status = move_sweep(session, entry);
     return status;
 }

@@ -32,6 +32,7 @@
 #define CANDIDATE_HELD_OUT 1
 #define CANDIDATE_APPLIED 2
 #define CANDIDATE_COMPETED 4
+#define CANDIDATE_GRANTED 8 /* held by what a progress granted only */
 
 typedef struct touched {
     uint32_t epoch;
@@ -262,6 +263,7 @@ typedef struct scratch {
     explained_t refused[CANDIDATES_MAX];
     coupon_pair_t coupon_pairs[COUPON_PAIRS_MAX];
     uint64_t bits[CANDIDATES_MAX * OFFER_SLOTS_MAX][RUN_WORDS_MAX];
+    uint64_t progress_bits[PROGRESS_MAX][RUN_WORDS_MAX]; /* runs that count for each */
     uint32_t order[CANDIDATES_MAX];
     work_piece_t pieces[WORK_PIECES_MAX];
     work_piece_t next_pieces[WORK_PIECES_MAX];

@@ -511,6 +511,8 @@ static status_t check_amounts(const offer_t *offer)
     REQUIRE(offer->base <= BASE_MEASURE);
     REQUIRE(offer->control_bp <= 10000);
     REQUIRE(offer->valid_days <= DAYS_MAX);
+    REQUIRE(in_range(offer->progress_from, 0, GOAL_MAX));
+    REQUIRE(in_range(offer->progress_until, 0, GOAL_MAX));
     return STATUS_OK;
 }
 
@@ -583,6 +585,7 @@ static status_t check_ranges_of(const program_tables_t *tables, const program_t 
     REQUIRE(in_table(offer->first_row, offer->row_count, tables->rows.capacity));
     REQUIRE(offer->store_set == NONE_32 || offer->store_set < tables->store_set_count);
     REQUIRE(offer->audience == NONE_32 || offer->audience < tables->audiences.count);
+    REQUIRE(offer->progress <= program->progress_count);
     REQUIRE(offer->schedule == NONE_32 || offer->schedule < tables->schedules.count);
     return check_string(program, offer->id_text, offer->id_length);
 }
@@ -600,8 +603,9 @@ static status_t check_offers(const program_tables_t *tables, const program_t *pr
         TRY(check_ranges_of(tables, program, offer));
         slot_sum += (uint64_t)offer->slot_count + offer->need_count;
     }
-    /* Each slot names the one offer that counted it, so an equal sum leaves none over. */
-    REQUIRE(slot_sum == program->slot_count);
+    /* Each slot names the one offer that counted it, so an equal sum leaves none over but those of
+     * the progress, which stand last. */
+    REQUIRE(slot_sum + program->progress_count == program->slot_count);
     return STATUS_OK;
 }
 
@@ -721,14 +725,22 @@ static status_t check_purses(const program_t *program)
     return STATUS_OK;
 }
 
+static bool is_purse(const program_t *program, uint32_t purse)
+{
+    return purse >= 1 && purse <= program->purse_count && program->purses[purse - 1].key != 0;
+}
+
 static status_t check_progress(const program_t *program)
 {
+    REQUIRE(program->progress_count <= PROGRESS_MAX);
+    REQUIRE(program->progress_count <= program->slot_count);
     REQUIRE(program->tier_count <= TIERS_MAX);
     for (uint32_t i = 0; i < program->tier_count; i++) {
         const tier_t *tier = &program->tiers[i];
         if (tier->key == 0) continue;
         REQUIRE(tier->progress == NONE_32 || tier->progress < program->progress_count);
         REQUIRE(in_range(tier->goal, 0, GOAL_MAX));
+        REQUIRE(tier->grace_days <= 366);
         TRY(check_string(program, tier->id_text, tier->id_length));
     }
     for (uint32_t i = 0; i < program->progress_count; i++) {
@@ -737,11 +749,25 @@ static status_t check_progress(const program_t *program)
         REQUIRE(in_range(progress->goal, 0, GOAL_MAX));
         /* Only a tier has goals of its own: what repeats or grants divides by this one. */
         REQUIRE(progress->goal > 0 || (progress->repeats == 0 && offer == NONE_32));
-        REQUIRE(progress->slot == NONE_32 || progress->slot < program->slot_count);
+        REQUIRE(progress->goal > 0 || progress->reward_points == 0);
+        REQUIRE(progress->slot == program->slot_count - program->progress_count + i);
+        const slot_t *slot = &program->slots[progress->slot];
+        REQUIRE(slot->role == SLOT_PROGRESS);
+        REQUIRE(slot->offer == NONE_32);
+        REQUIRE(slot->count == (int64_t)i);
+        REQUIRE(in_range(slot->unit_min_minor, 0, LINE_AMOUNT_MAX));
+        REQUIRE(in_range(slot->unit_max_minor, 0, LINE_AMOUNT_MAX));
+        REQUIRE((slot->flags & ~SLOT_FLAG_UNIVERSAL) == 0);
         REQUIRE(offer == NONE_32 || offer < program->header->offer_count);
         REQUIRE(in_range(progress->measure, PROGRESS_SPEND, PROGRESS_POINTS));
         REQUIRE(in_range(progress->scope, LIMIT_SCOPE_MEMBER, LIMIT_SCOPE_GROUP));
-        REQUIRE(progress->window <= WINDOW_YEAR);
+        REQUIRE(progress->window <= WINDOW_ROLLING);
+        REQUIRE(progress->window != WINDOW_ROLLING || progress->goal == 0);
+        REQUIRE(progress->window != WINDOW_ROLLING || in_range(progress->months, 1, 36));
+        REQUIRE(progress->measure != PROGRESS_POINTS || is_purse(program, progress->purse));
+        REQUIRE(in_range(progress->reward_points, 0, GOAL_MAX));
+        REQUIRE(progress->reward_points == 0 || is_purse(program, progress->reward_purse));
+        TRY(check_string(program, progress->id_text, progress->id_length));
     }
     return STATUS_OK;
 }

@@ -23,6 +23,7 @@ cdef extern from "checklane/limits.h" nogil:
         TENDERS_MAX
         CANDIDATES_MAX
         COUNTED_MAX
+        PROGRESS_MAX
         OFFER_SLOTS_MAX
         SHARES_MAX
         LINE_SHARES_MAX
@@ -100,6 +101,14 @@ cdef extern from "checklane/layout.h" nogil:
         LIMIT_SCOPE_STORE
         LIMIT_SCOPE_GLOBAL
         LIMIT_SCOPE_CARD
+        COUNT_SCOPE_GRANT
+        SLOT_PROGRESS
+        PROGRESS_SPEND
+        PROGRESS_VISITS
+        PROGRESS_UNITS
+        PROGRESS_POINTS
+        CELL_GRANT
+        WINDOW_ROLLING
         LIMIT_MEASURE_USES
         LIMIT_MEASURE_MONEY
         LIMIT_MEASURE_UNITS
@@ -221,6 +230,10 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t tender_rule_count
         uint32_t tender_kinds
         uint32_t first_tender_rule
+        int64_t progress_from
+        int64_t progress_until
+        uint32_t progress
+        uint32_t progress_every
     ctypedef struct step_t:
         int64_t from_ "from"
         int64_t reward_value
@@ -297,6 +310,9 @@ cdef extern from "checklane/layout.h" nogil:
         uint8_t scope
         uint8_t window
         uint8_t repeats
+        uint8_t purse
+        uint8_t reward_purse
+        int64_t reward_points
     ctypedef struct coupon_slot_t:
         uint64_t coupon_key
         uint32_t offer
@@ -350,6 +366,7 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_LIMIT_REACHED
         OUTCOME_BUDGET_SPENT
         OUTCOME_TENDER_MISSING
+        OUTCOME_PROGRESS
         OUTCOME_NOT_QUALIFIED
         OUTCOME_THRESHOLD
         OUTCOME_NO_SAVING
@@ -357,6 +374,8 @@ cdef extern from "checklane/basket.h" nogil:
         AWARD_BASE
         AWARD_BONUS
         AWARD_MULTIPLIER
+        AWARD_GOAL
+        COUNTED_NO_LIMIT
         OPTIMALITY_EXACT
         OPTIMALITY_BOUNDED
     ctypedef struct bytes_t:
@@ -499,6 +518,12 @@ cdef extern from "checklane/basket.h" nogil:
         uint8_t number
         int32_t window
         int64_t given
+    ctypedef struct progressed_t:
+        uint32_t progress
+        uint32_t reserved
+        int64_t before
+        int64_t gained
+        int64_t times
     ctypedef struct decision_t:
         uint32_t applied_count
         uint32_t share_count
@@ -522,6 +547,8 @@ cdef extern from "checklane/basket.h" nogil:
         near_miss_t near_misses[NEAR_MISSES_MAX]
         explained_t explained[CANDIDATES_MAX]
         counted_t counted[COUNTED_MAX]
+        progressed_t progressed[PROGRESS_MAX]
+        uint32_t progressed_count
 
 cdef extern from "checklane/snapshot.h" nogil:
     ctypedef struct catalogue_t:
@@ -597,6 +624,13 @@ cdef extern from "checklane/rounding.h" nogil:
     int32_t day_of_civil(int64_t year, int64_t month, int64_t day)
     uint32_t weekday_of_day(int32_t day_number)
     int32_t window_first_day(uint32_t window, int32_t day_number)
+
+cdef extern from "checklane/progress.h" nogil:
+    ctypedef struct cells_t:
+        const cell_t *at
+        uint32_t count
+    int64_t progress_value(const progress_t *progress, cells_t cells, int32_t day)
+    int64_t times_reached(const progress_t *progress, int64_t before, int64_t after)
 
 cdef extern from "checklane/flow.h" nogil:
     const int64_t FLOW_MUST
@@ -703,6 +737,7 @@ cdef extern from "checklane/scratch.h" nogil:
         CANDIDATE_HELD_OUT
         CANDIDATE_APPLIED
         CANDIDATE_COMPETED
+        CANDIDATE_GRANTED
         CONTEND_UNITS
         CONTEND_APPLICATIONS
         CONTEND_CHEAPEST
@@ -878,6 +913,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t *group_units
         uint32_t *group_number
         uint32_t mark_epoch
+        uint64_t progress_bits[PROGRESS_MAX][RUN_WORDS_MAX]
         uint32_t explained_count
         uint64_t steps
         uint64_t step_budget

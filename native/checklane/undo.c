@@ -8,6 +8,7 @@
 
 #include "engine_internal.h"
 #include "invariant.h"
+#include "progress.h"
 
 #define EXCEPTION_DISCOUNT_DIFFERS 1
 #define EXCEPTION_CLAW_BACK_SHORT 14
@@ -183,6 +184,7 @@ typedef struct undo {
     int64_t refund;           /* of this request */
     int64_t net;              /* of the sale's lines */
     bool is_whole;            /* nothing of the sale is left */
+    int64_t goal_points[PURSES_MAX + 1]; /* by purse: rewards of goals that are reached no more */
     uint32_t line_count;
     uint32_t points_count;
     uint32_t exception_count;
@@ -210,13 +212,17 @@ static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *u
     int64_t earned = sum_earned(&session->original, purse);
     const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
     int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
-    int64_t points = due_back(undo, earned) - reversed_before;
+    int64_t of_sale = due_back(undo, earned) - reversed_before;
+    if (of_sale < 0) of_sale = 0;
+    int64_t points = of_sale + undo->goal_points[purse];
     int64_t short_by = 0;
     if (points <= 0) return STATUS_OK;
     status_t status = take_back(session, entry, purse, points, &short_by);
     if (status != STATUS_OK) return status;
-    cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -points};
-    status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
+    cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -of_sale};
+    if (of_sale > 0) {
+        status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
+    }
     if (status != STATUS_OK) return status;
     if (points > short_by) {
         session->points[undo->points_count++] = (points_t){
@@ -242,6 +248,68 @@ static status_t move_points(session_t *session, entry_builder_t *entry, undo_t *
     return status;
 }
 
+/* Takes rewards back that the goal no longer gives: uses that are left, and points, for which the
+ * purses are gone through later. */
+static status_t take_rewards(session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, undo_t *undo, const progress_t *progress,
+                             int64_t times)
+{
+    const original_t *original = &session->original;
+    if (times <= 0) return STATUS_OK;
+    undo->goal_points[progress->reward_purse] += times * progress->reward_points;
+    if (progress->reward_offer == NONE_32) return STATUS_OK;
+    uint64_t offer = session->live->program->offers[progress->reward_offer].key;
+    record_key_t member = key_of(session, FAMILY_MEMBER, original->account_group,
+                                 original->member);
+    const cell_t *left = record_find(accounts_read(view, member), CELL_GRANT, 0, 0, offer);
+    if (left == NULL || left->value <= 0) return STATUS_OK;
+    cell_t cell = {.kind = CELL_GRANT, .key = offer};
+    cell.value = -(left->value < times ? left->value : times);
+    return entry_builder_move(entry, member, cell, MOVEMENT_ADD, REASON_REVERSE);
+}
+
+/* Takes back what the sale added to one progress, for what was refunded so far. */
+static status_t move_step(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                          undo_t *undo, const movement_t *made)
+{
+    const program_t *program = session->live->program;
+    const cell_t *undone = record_find(undo->receipt, CELL_UNDONE, 0, 0, made->cell.key);
+    const cell_t *now = record_find(accounts_read(view, made->record), CELL_PROGRESS,
+                                    made->cell.sub, made->cell.day, made->cell.key);
+    bool is_visit = made->cell.sub == PROGRESS_VISITS;
+    int64_t due = is_visit && !undo->is_whole ? 0 : due_back(undo, made->cell.value);
+    int64_t back = due - (undone == NULL ? 0 : undone->value);
+    if (back <= 0 || now == NULL) return STATUS_OK;
+    cell_t noted = {.kind = CELL_UNDONE, .key = made->cell.key, .value = back};
+    status_t status = entry_builder_move(entry, undo->receipt_key, noted, MOVEMENT_ADD,
+                                         REASON_REVERSE);
+    if (status != STATUS_OK) return status;
+    if (back > now->value) back = now->value;
+    cell_t cell = made->cell;
+    cell.value = -back;
+    status = entry_builder_move(entry, made->record, cell, MOVEMENT_ADD, REASON_REVERSE);
+    for (uint32_t i = 0; i < program->progress_count && status == STATUS_OK; i++) {
+        const progress_t *progress = &program->progress[i];
+        if (progress->key != made->cell.key) continue;
+        int64_t times = times_reached(progress, now->value - back, now->value);
+        status = take_rewards(session, view, entry, undo, progress, times);
+    }
+    return status;
+}
+
+static status_t move_progress_back(session_t *session, const accounts_view_t *view,
+                                   entry_builder_t *entry, undo_t *undo)
+{
+    const original_t *original = &session->original;
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < original->movement_count && status == STATUS_OK; i++) {
+        const movement_t *made = &original->movements[i];
+        if (made->reason != REASON_PROGRESS) continue;
+        status = move_step(session, view, entry, undo, made);
+    }
+    return status;
+}
+
 /* Gives counters back once nothing of the sale is left. */
 static status_t move_counts(session_t *session, const accounts_view_t *view,
                             entry_builder_t *entry, const undo_t *undo)
@@ -250,6 +318,13 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
     if (!undo->is_whole) return STATUS_OK;
     for (uint32_t i = 0; i < original->movement_count; i++) {
         const movement_t *made = &original->movements[i];
+        if (made->reason == REASON_GRANT && made->cell.value < 0) {
+            cell_t used = made->cell;
+            used.value = -used.value;
+            status_t status = entry_builder_move(entry, made->record, used, MOVEMENT_ADD,
+                                                 REASON_REVERSE);
+            if (status != STATUS_OK) return status;
+        }
         if (made->reason != REASON_COUNT) continue;
         const cell_t *now = record_find(accounts_read(view, made->record), made->cell.kind,
                                         made->cell.sub, made->cell.day, made->cell.key);
@@ -471,6 +546,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     }
     undo.is_whole = true;
     status_t status = move_voided(entry, &undo);
+    if (status == STATUS_OK) status = move_progress_back(session, view, entry, &undo);
     if (status == STATUS_OK) status = move_points(session, entry, &undo, EARN_REASON_VOID);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
@@ -500,7 +576,10 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     }
     if (status != STATUS_OK) return status;
     undo.is_whole = all_came_back(session, &undo);
-    status = move_points(session, entry, &undo, EARN_REASON_RETURN);
+    status = move_progress_back(session, view, entry, &undo);
+    if (status == STATUS_OK) {
+        status = move_points(session, entry, &undo, EARN_REASON_RETURN);
+    }
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
     int32_t business_date = (int32_t)request->receipt.business_date;

@@ -587,12 +587,15 @@ typedef struct points {
     int32_t activation_day;   /* 0: at once */
     int32_t expiry_day;       /* 0 or DAY_NEVER: does not expire */
     int64_t points;
+    const progress_t *progress; /* whose goal gives them; NULL none */
 } points_t;
 
 typedef struct wallet_offer {
     uint64_t offer_key;       /* left out when the live program does not have it */
     int32_t expire_date;
     bool activated;
+    bool is_counted;          /* held by grants of a progress only: so many uses are left */
+    int64_t remaining_uses;
 } wallet_offer_t;
 
 /* Everything that a Decision says. `facts` may not be NULL. Texts are in `locale`: exactly that,

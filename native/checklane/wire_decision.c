@@ -282,6 +282,10 @@ static void put_awards(writer_t *writer, const decision_answer_t *answer)
             .expiry_day = award->expiry_day,
             .points = award->points,
         };
+        if (award->reason == AWARD_GOAL) {
+            points.offer = NONE_32;
+            points.progress = &answer->program->progress[award->offer];
+        }
         put_points(writer, 4, answer->program, &points);
     }
 }
@@ -423,6 +427,27 @@ static void put_explanations(writer_t *writer, const decision_answer_t *answer)
     }
 }
 
+/* By progress number, which is the order of the progress ids. */
+static void put_progressed(writer_t *writer, const decision_answer_t *answer)
+{
+    const program_t *program = answer->program;
+    for (uint32_t i = 0; i < answer->decision->progressed_count; i++) {
+        const progressed_t *came = &answer->decision->progressed[i];
+        const progress_t *progress = &program->progress[came->progress];
+        uint32_t mark = put_open(writer, 17);
+        put_text(writer, 1, text_of(program, progress->id_text, progress->id_length));
+        put_number(writer, 2, came->before);
+        put_number(writer, 3, came->gained);
+        put_number(writer, 4, progress->goal);
+        put_number(writer, 5, came->times);
+        if (came->times > 0 && progress->reward_offer != NONE_32) {
+            const offer_t *offer = &program->offers[progress->reward_offer];
+            put_text(writer, 6, text_of(program, offer->id_text, offer->id_length));
+        }
+        put_close(writer, mark);
+    }
+}
+
 void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *answer)
 {
     const facts_t *facts = answer->facts;
@@ -447,5 +472,6 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_exceptions(writer, 14, answer->exceptions, answer->exception_count);
     put_basis(writer, answer);
     put_explanations(writer, answer);
+    put_progressed(writer, answer);
     put_close(writer, mark);
 }

@@ -135,6 +135,10 @@ void put_points(writer_t *writer, uint32_t number, const program_t *program,
     put_signed(writer, 2, points->points);
     put_number(writer, 3, points->reason);
     if (points->offer != NONE_32) put_offer(writer, 4, program, points->offer);
+    if (points->progress != NULL) {
+        put_text(writer, 4, text_of(program, points->progress->id_text,
+                                    points->progress->id_length));
+    }
     put_number(writer, 6, points->line_id);
     put_number(writer, 7, date_from_day(points->activation_day));
     put_number(writer, 8, date_from_day(points->expiry_day));
@@ -218,6 +222,7 @@ static void put_wallet_offer(writer_t *writer, uint32_t number, const program_t 
     put_offer(writer, 1, program, offer);
     put_number(writer, 3, wallet->activated);
     put_number(writer, 4, wallet->expire_date);
+    if (wallet->is_counted) put_always(writer, 5, wallet->remaining_uses);
     put_text(writer, 6, offer_text(program, record, TEXT_NAME, locale));
     put_close(writer, mark);
 }

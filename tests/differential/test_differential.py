@@ -88,7 +88,7 @@ def compare_program(
         if cases.random.random() < 0.5:
             engine.commit(basket)
             before.append(part)
-            commit(past, decision)
+            commit(past, decision, program)
 
 
 def test_the_shrinker_finds_the_one_line_that_matters() -> None:

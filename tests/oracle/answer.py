@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tests.oracle.eligible import Given, Scene
+from tests.oracle.goals import Step
 
 
 @dataclass
@@ -87,6 +88,10 @@ class OracleDecision:
         What hold-out offers would have saved (H1).
     given : list of Given
         What a commit would count (L1).
+    steps : list of Step
+        What it adds to each progress (G1).
+    uses : dict of str to int
+        Uses of granted offers (G3).
     redeem_refused : list of (str, str)
         Requests to pay with points that were refused: offer or purse, and why.
     """
@@ -102,6 +107,9 @@ class OracleDecision:
     cut_minor: int = 0
     forgone: int = 0
     given: list[Given] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    balances: dict[str, int] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)
     redeemed: list[Redemption] = field(default_factory=list)
     redeem_refused: list[tuple[str, str]] = field(default_factory=list)
     scene: Scene | None = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.answer import Applied, OracleDecision
+from tests.oracle.answer import Applied, OracleDecision, Points
 from tests.oracle.basket import Basket, Unit, canonical, read_basket, read_products, spread
 from tests.oracle.deal import (
     Capacity,
@@ -19,16 +19,18 @@ from tests.oracle.deal import (
     touched_by,
     worth,
 )
-from tests.oracle.earn import decide_points
+from tests.oracle.earn import dates_of, decide_points
 from tests.oracle.eligible import (
     Given,
     Scene,
     coupons_of,
     first_failure,
+    is_granted,
     local_minute,
     read_instant,
     room,
 )
+from tests.oracle.goals import add_steps, tier_of, values
 from tests.oracle.near import most_places, near_misses
 from tests.oracle.past import Lot, Past, Sale
 from tests.oracle.pay import Payment
@@ -75,6 +77,10 @@ def decide(
     scene = read_scene(basket, catalogue, members, stopped, keys)
     past = past if past is not None else Past()
     scene.given = past.given()
+    if scene.member is not None:
+        scene.progress = values(program, scene, past.gains)
+        scene.grants = past.grants_of(scene.counted_for["per_member"])
+        scene.member = {**scene.member, "tier": tier_of(program, scene, past.gains)}
     products = read_products(catalogue["products"], decimals)
 
     def fresh() -> Basket:
@@ -83,13 +89,15 @@ def decide(
         return found
 
     decision = _decide(offers, scene, fresh(), program, past)
+    for purse in program.get("purses", {}):
+        decision.balances[purse] = past.available(scene, purse)
     if "HELD_OUT" in decision.outcomes.values():
         other = _decide(offers, replace(scene, hold_out=False), fresh(), program, past)
         decision.forgone = other.totals["discount"] - decision.totals["discount"]
     return decision
 
 
-def commit(past: Past, decision: OracleDecision) -> Sale:
+def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sale:
     """Enter a decided sale, so that later ones see what it took and gave."""
     scene = decision.scene
     if scene is None:
@@ -101,7 +109,9 @@ def commit(past: Past, decision: OracleDecision) -> Sale:
         first = read_day(points.active) if points.active else scene.business_day
         last = read_day(points.expire) if points.expire else NEVER
         group = scene.counted_for["per_household"]
-        sale.earned.append(Lot(group, points.purse, points.points, first, last))
+        lot = Lot(group, points.purse, points.points, first, last)
+        (past.goal_lots if points.reason == "GOAL" else sale.earned).append(lot)
+    past.gather(program, decision, sale)
     past.sales.append(sale)
     return sale
 
@@ -179,11 +189,26 @@ def _decide(
         [offer for offer in eligible if offer.layer == "earn"], basket.units, scene, program,
         decision,
     )  # fmt: skip
+    _add_goals(program, basket, scene, decision)
     for unit in layers.units:
         unit.takers = layers.item_takers[id(unit)]
     decision.near = near_misses(eligible, layers.units, scene, decision)
     _add_totals(decision, basket)
     return decision
+
+
+def _add_goals(
+    program: dict[str, Any], basket: Basket, scene: Scene, decision: OracleDecision
+) -> None:
+    """Add what the basket adds to progress, what goals give, and what grants it uses."""
+    granted = [name for name in scene.grants if scene.grants[name] > 0]
+    for name, purse, points in add_steps(program, basket.units, scene, decision):
+        active, expire = dates_of(program["purses"][purse], 0, scene.business_day)
+        decision.points.append(Points(purse, points, "GOAL", name, active, expire))
+    for given in decision.given:
+        written = next(o for o in program["offers"] if str(o["id"]) == given.offer)
+        if given.offer in granted and is_granted(read_offer(written, program), scene):
+            decision.uses[given.offer] = given.uses
 
 
 def _add_totals(decision: OracleDecision, basket: Basket) -> None:

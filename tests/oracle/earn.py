@@ -44,7 +44,9 @@ def decide_points(
         possible = bool(fitting) and (offer.mechanic != "bonus" or uses > 0)
         decision.outcomes[offer.id] = "NO_VALUE" if possible else "GOODS_MISSING"
         if points > 0:
-            active, expire = _dates(offer, program["purses"][offer.purse], scene.business_day)
+            active, expire = dates_of(
+                program["purses"][offer.purse], offer.valid_days, scene.business_day
+            )
             reason = {"earn": "BASE", "bonus": "BONUS", "multiply": "MULTIPLIER"}[offer.mechanic]
             decision.points.append(Points(offer.purse, points, reason, offer.id, active, expire))
             decision.outcomes[offer.id] = "APPLIED"
@@ -86,14 +88,14 @@ def _extra(
     return extra
 
 
-def _dates(offer: Offer, purse: dict[str, Any], day: int) -> tuple[int, int]:
+def dates_of(purse: dict[str, Any], valid_days: int, day: int) -> tuple[int, int]:
     """Return from when to when points count (P5)."""
     business = EPOCH + timedelta(days=day)
     pending = int(purse.get("pending_days", 0))
     active = _compact(business + timedelta(days=pending)) if pending else 0
     expires = purse.get("expires") or {}
-    if offer.valid_days:
-        return active, _compact(business + timedelta(days=offer.valid_days))
+    if valid_days:
+        return active, _compact(business + timedelta(days=valid_days))
     if "days" in expires:
         return active, _compact(business + timedelta(days=int(expires["days"])))
     if "month_end" in expires:

@@ -18,7 +18,7 @@ from tests.oracle.program import (
     day_number,
     minute_number,
 )
-from tests.oracle.values import is_true, listed, member_number, name_key, siphash
+from tests.oracle.values import is_true, listed, member_number, name_key, scaled, siphash
 
 
 @dataclass
@@ -68,6 +68,8 @@ class Scene:
     tenders: list[dict[str, Any]] = field(default_factory=list)
     redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
+    progress: dict[str, int] = field(default_factory=dict)
+    grants: dict[str, int] = field(default_factory=dict)
 
     @property
     def counted_for(self) -> dict[str, str]:
@@ -101,6 +103,7 @@ def local_minute(instant: datetime, offset: Any, zone: str) -> int:
 def first_failure(offer: Offer, scene: Scene) -> str | None:
     """Return the first check that fails, as the contract's OfferOutcome names it."""
     checks = (_stopped, _when, _where, _who, _wallet, _held_out, _coupon, _chosen, _limit)
+    checks = (*checks, _progress)
     for check in (*checks, _tender, _requires):
         failure = check(offer, scene)
         if failure is not None:
@@ -181,8 +184,32 @@ def _who(offer: Offer, scene: Scene) -> str | None:
 def _wallet(offer: Offer, scene: Scene) -> str | None:
     if not offer.wallet:
         return None
+    held = _in_wallet(offer, scene) or scene.grants.get(offer.id, 0) > 0
+    return None if held else "NOT_IN_WALLET"
+
+
+def _in_wallet(offer: Offer, scene: Scene) -> bool:
     held = listed(scene.member.get("wallet")) if scene.member is not None else []
-    return None if offer.id in [str(name) for name in held] else "NOT_IN_WALLET"
+    return offer.id in [str(name) for name in held]
+
+
+def is_granted(offer: Offer, scene: Scene) -> bool:
+    """Tell whether an offer is in the wallet by a grant only (G3)."""
+    return offer.wallet and not _in_wallet(offer, scene)
+
+
+def _progress(offer: Offer, scene: Scene) -> str | None:
+    """Judge how far the member has come (G5)."""
+    rule = offer.who.get("progress")
+    if rule is None:
+        return None
+    value = scene.progress[rule["of"]]
+    decimals = offer.progress_decimals
+    holds = "nth" not in rule or value + 1 == int(rule["nth"])
+    holds &= "every" not in rule or (value + 1) % int(rule["every"]) == 0
+    holds &= "at_least" not in rule or value >= scaled(rule["at_least"], decimals)
+    holds &= "below" not in rule or value < scaled(rule["below"], decimals)
+    return None if holds else "PROGRESS"
 
 
 def _held_out(offer: Offer, scene: Scene) -> str | None:
@@ -291,4 +318,7 @@ def left_of(offer: Offer, limit: Limit, scene: Scene) -> int:
 def room(offer: Offer, scene: Scene, measure: str) -> int | None:
     """Return what the limits of one measure leave, or None without such a limit."""
     limits = [limit for limit in offer.limits if limit.measure == measure]
-    return min((left_of(offer, limit, scene) for limit in limits), default=None)
+    left = [left_of(offer, limit, scene) for limit in limits]
+    if measure == "uses" and is_granted(offer, scene):
+        left.append(scene.grants.get(offer.id, 0))
+    return min(left, default=None)

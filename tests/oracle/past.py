@@ -1,8 +1,16 @@
 """What committed sales left behind: what offers gave, points, used coupons (L2, R5, K1, K3)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tests.oracle.eligible import Given, Scene
+from tests.oracle.goals import Gain, back_of, goal_of, times, value_on
+from tests.oracle.values import scaled
+
+if TYPE_CHECKING:
+    from tests.oracle.answer import OracleDecision
 
 
 @dataclass
@@ -32,6 +40,11 @@ class Sale:
     earned: list[Lot] = field(default_factory=list)
     spent: list[tuple[Lot, int]] = field(default_factory=list)
     coupons: list[tuple[str, str]] = field(default_factory=list)
+    gains: list[Gain] = field(default_factory=list)
+    uses: dict[str, int] = field(default_factory=dict)
+    member: str = ""
+    group: str = ""
+    day: int = 0
 
 
 @dataclass
@@ -39,6 +52,68 @@ class Past:
     """Every sale that was committed and not undone, in the order of the journal."""
 
     sales: list[Sale] = field(default_factory=list)
+    gains: list[Gain] = field(default_factory=list)
+    grants: dict[tuple[str, str], int] = field(default_factory=dict)
+    goal_lots: list[Lot] = field(default_factory=list)
+
+    def grants_of(self, member: str) -> dict[str, int]:
+        """Return the uses left of what progress granted (G3)."""
+        return {offer: n for (who, offer), n in self.grants.items() if who == member}
+
+    def grant(self, member: str, offer: str, uses: int) -> None:
+        self.grants[member, offer] = self.grants.get((member, offer), 0) + uses
+
+    def gather(self, program: dict[str, Any], decision: OracleDecision, sale: Sale) -> None:
+        """Enter what a sale added to progress, what it was granted and used (G1 to G3)."""
+        scene = decision.scene
+        if scene is None or scene.member is None:
+            return
+        sale.member = scene.counted_for["per_member"]
+        sale.group = scene.counted_for["per_household"]
+        sale.day = scene.business_day
+        sale.uses = dict(decision.uses)
+        for offer, uses in sale.uses.items():
+            self.grant(sale.member, offer, -uses)
+        for step in decision.steps:
+            gain = Gain(step.progress, step.whom, sale.day, step.gained, step.gained)
+            sale.gains.append(gain)
+            self.gains.append(gain)
+            reward = program["progress"][step.progress].get("reward")
+            if step.times and reward is not None:
+                self.grant(sale.member, str(reward), step.times)
+
+    def take_back(self, program: dict[str, Any], sale: Sale, refunded: int, net: int) -> None:
+        """Take progress back, and what goals gave that are reached no more (G4)."""
+        whole = refunded < 0
+        for gain in sale.gains:
+            rule = program["progress"][gain.progress]
+            before = value_on(gain.progress, rule, gain.whom, self.gains, gain.day)
+            back = back_of(gain, rule["measure"] == "visits", refunded, net, whole)
+            gain.value = gain.whole - back
+            after = value_on(gain.progress, rule, gain.whom, self.gains, gain.day)
+            lost = times(rule, goal_of(rule, program), after, before)
+            key = (sale.member, str(rule.get("reward")))
+            if lost and "reward" in rule:
+                self.grants[key] -= min(lost, max(0, self.grants.get(key, 0)))
+            if lost and "reward_points" in rule:
+                purse = program["purses"][rule["reward_points"]["purse"]]
+                points = scaled(rule["reward_points"]["points"], int(purse.get("decimals", 0)))
+                self._claw_back(sale, rule["reward_points"]["purse"], lost * points)
+        for offer, uses in sale.uses.items() if whole else ():
+            self.grant(sale.member, offer, uses)
+
+    def _claw_back(self, sale: Sale, purse: str, points: int) -> None:
+        """Take points of a goal back, within the balance, earliest expiry first."""
+        lots = [lot for s in self.sales for lot in s.earned] + self.goal_lots
+        mine = [
+            lot
+            for lot in lots
+            if (lot.group, lot.purse) == (sale.group, purse) and lot.last >= sale.day
+        ]
+        for lot in sorted(mine, key=lambda lot: (lot.last, lot.first)):
+            part = min(lot.points, points)
+            lot.points -= part
+            points -= part
 
     def given(self) -> list[Given]:
         """Return what offers gave."""
@@ -51,8 +126,7 @@ class Past:
         group = scene.counted_for["per_household"]
         found = [
             lot
-            for sale in self.sales
-            for lot in sale.earned
+            for lot in [*self.goal_lots, *(lot for sale in self.sales for lot in sale.earned)]
             if (lot.group, lot.purse) == (group, purse)
             and lot.first <= scene.business_day <= lot.last
         ]

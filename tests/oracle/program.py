@@ -190,6 +190,8 @@ class Offer:
     limits: list[Limit] = field(default_factory=list)
     funding: list[tuple[str, int, str]] = field(default_factory=list)
 
+    progress_decimals: int = 0
+
     @property
     def third_party(self) -> int:
         return sum(percent for _, percent, how in self.funding if how == "third_party")
@@ -207,7 +209,7 @@ class Offer:
     @property
     def for_members_only(self) -> bool:
         """Tell whether nobody but a member can have it (E7)."""
-        asks = ("tiers", "segments", "birthday", "staff", "business", "consent")
+        asks = ("tiers", "segments", "birthday", "staff", "business", "consent", "progress")
         asked = any(str(self.who.get(key, "false")).lower() != "false" for key in asks)
         limited = any(limit.scope in MEMBER_SCOPES for limit in self.limits)
         return (
@@ -219,12 +221,23 @@ class Offer:
         )
 
 
+def decimals_of(rule: dict[str, Any], program: dict[str, Any]) -> int:
+    """Return the decimals of the unit in which a progress counts (G1)."""
+    if rule["measure"] == "spend":
+        return int(program.get("currency", {}).get("exponent", 2))
+    purse = program.get("purses", {}).get(rule.get("purse"), {})
+    return int(purse.get("decimals", 0)) if rule["measure"] == "points" else 0
+
+
 def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     """Read one offer of a program file."""
     decimals = int(program.get("currency", {}).get("exponent", 2))
     mechanic = next(name for name in MECHANICS if name in written)
     layer = written.get("layer", LAYERS.get(mechanic, "item"))
     offer = Offer(str(written["id"]), mechanic, layer, written)
+    rule = (written.get("who") or {}).get("progress")
+    if rule is not None:
+        offer.progress_decimals = decimals_of(program["progress"][rule["of"]], program)
     offer.order = int(written.get("class", 0))
     offer.priority = int(written.get("priority", 0))
     offer.stackable = is_true(written.get("stackable"))

@@ -315,7 +315,8 @@ progress:
         "points: {number: 1}",
         "points: {number: 1, expires: {month_end: 12}, worth: {points: 100, money: 0.50}}",
     ).replace("gold: {number: 1}", "gold: {number: 1, reached_by: {progress: spend, goal: 9.50}}")
-    tables = compiled(tmp_path, "- id: a\n  discount: {of: all, percent: 1}\n", program)
+    offer = "- id: a\n  wallet: true\n  discount: {of: all, percent: 1}\n"
+    tables = compiled(tmp_path, offer, program)
     purse = tables["purses"][0]
     assert (purse["worth_num"], purse["worth_den"]) == (50, 100)
     assert (purse["expiry"], purse["expiry_n"]) == (_layout.EXPIRY_MONTH_END, 12)

@@ -1,6 +1,7 @@
 """Every worked example of docs/semantics.md, through the slow twin and through the engine."""
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from tests.oracle.answer import OracleDecision
 from tests.oracle.decide import commit, decide
 from tests.oracle.past import Past
-from tests.oracle.values import scaled
+from tests.oracle.values import rounded, scaled
 from tests.semantics.examples import Example, Sample, read_page, rules_of_page
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
 from tests.support.told import Told, by_engine, by_oracle, differences
@@ -33,10 +34,24 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         return decide(program, sample.catalogue, sample.members, basket, past=past, **more)
 
     for basket in example.before:
-        sale = commit(past, answer(basket))
+        decision = answer(basket)
+        sale = commit(past, decision, program)
         if is_undone(basket):
+            past.take_back(program, sale, -1, 0)
             past.undo(sale)
+        elif basket["back"]:
+            past.take_back(program, sale, *refund_of(basket, decision))
     return answer(example.basket)
+
+
+def refund_of(basket: dict[str, Any], decision: OracleDecision) -> tuple[int, int]:
+    """Return what is refunded for the units that came back, and the net of all lines."""
+    counts = {line["id"]: int(line["count"]) for line in basket["lines"]}
+    parts = [
+        Fraction(decision.nets[line] * count, counts[line])
+        for line, count in basket["back"].items()
+    ]
+    return sum(rounded(part, "half_away") for part in parts), sum(decision.nets.values())
 
 
 def is_undone(basket: dict[str, Any]) -> bool:
@@ -57,7 +72,9 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
                 engine.void(number, basket)
             elif basket["back"]:
                 engine.give_back(number, basket, basket["back"])
-        return by_engine(engine.quote(example.basket))
+        told = by_engine(engine.quote(example.basket))
+        told["wallet_uses"] = engine.wallet_uses(example.basket)
+        return told
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +140,9 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
         assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
     elif key == "redeem_refused":
         assert told[key] == [(offer, outcome) for offer, outcome in wanted]
-    elif key == "optimality":
+    elif key in ("progress", "wallet_uses", "balances"):
+        assert {name: told[key].get(name, 0) for name in wanted} == by_key(int, wanted)
+    elif key in ("optimality", "tier"):
         assert told[key] == wanted
     elif key == "forgone":
         assert told[key] == cents(wanted)

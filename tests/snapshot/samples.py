@@ -141,12 +141,13 @@ def offers() -> np.ndarray:
 
 
 def slots() -> np.ndarray:
-    """Return the slots of the three offers; the last is universal."""
-    rows = np.zeros(4, dtype=_layout.SLOT)
-    rows["offer"] = (0, 1, 1, 2)
-    rows["role"] = (_layout.SLOT_TAKE, _layout.SLOT_BUY, _layout.SLOT_GET, _layout.SLOT_TAKE)
-    rows["count"] = (0, 1, 1, 0)
-    rows["flags"] = (0, 0, 0, _layout.SLOT_FLAG_UNIVERSAL)
+    """Return the slots of the three offers, the last of them universal, and that of a progress."""
+    rows = np.zeros(5, dtype=_layout.SLOT)
+    rows["offer"] = (0, 1, 1, 2, _layout.NONE_32)
+    roles = (_layout.SLOT_TAKE, _layout.SLOT_BUY, _layout.SLOT_GET, _layout.SLOT_TAKE)
+    rows["role"] = (*roles, _layout.SLOT_PROGRESS)
+    rows["count"] = (0, 1, 1, 0, 0)
+    rows["flags"] = (0, 0, 0, _layout.SLOT_FLAG_UNIVERSAL, _layout.SLOT_FLAG_UNIVERSAL)
     return rows
 
 
@@ -187,7 +188,7 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "class_of_product": np.array([1, 0, 2, 0], dtype=np.uint32),
         "classes": np.array([(0, 0), (0, 2), (2, 1)], dtype=_layout.POSTING_LIST),
         "postings": np.array([0, 1, 2], dtype=np.uint32),
-        "universal": np.array([3], dtype=np.uint32),
+        "universal": np.array([3, 4], dtype=np.uint32),
         "rows": open_addressed(rows, row_hash, empty=empty_row),
         "limits": filled(_layout.LIMIT, most=3, scope=1, measure=1, window=1),
         "funding": shares,
@@ -202,11 +203,19 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "purses": filled(_layout.PURSE, key=name_key("purse", "points"), worth_den=1, id_length=3),
         "tiers": filled(_layout.TIER, key=name_key("tier", "base"), progress=0, goal=100),
         "progress": filled(
-            _layout.PROGRESS, key=7, goal=10, slot=0, reward_offer=2, measure=2, scope=1
+            _layout.PROGRESS,
+            key=7,
+            goal=10,
+            slot=4,
+            reward_offer=2,
+            measure=2,
+            scope=1,
+            id_length=3,
         ),
         "coupons": open_addressed(coupon, coupon["coupon_key"]),
         "offer_numbers": open_addressed(numbers, numbers["key"]),
         "names": open_addressed(name, name["key"]),
+        "steps": np.zeros(0, dtype=_layout.STEP),
         "tender_rules": filled(_layout.TENDER_RULE, bin=4111, bin_digits=4),
         "issuers": filled(_layout.ISSUER_RANGE, kind=1, length_min=12, length_max=12),
     }

@@ -110,7 +110,8 @@ static inline void walk_program(const program_t *program)
     }
     for (uint32_t i = 0; i < program->progress_count; i++) {
         const progress_t *progress = &program->progress[i];
-        if (progress->slot != NONE_32) seen += program->slots[progress->slot].offer;
+        seen += program->slots[progress->slot].offer;
+        if (progress->reward_points > 0) seen += program->purses[progress->reward_purse - 1].key;
         if (progress->reward_offer != NONE_32) seen += program->offers[progress->reward_offer].key;
     }
     for (uint64_t i = 0; i < 300; i++) {

@@ -161,6 +161,20 @@ class EngineFixture:
         )
         self.call("CheckoutService.ReturnItems", request.SerializeToString())
 
+    def wallet_uses(self, basket: dict[str, Any]) -> dict[str, int]:
+        """Return the uses left of offers in the wallet that are counted."""
+        message = self.basket_message(basket)
+        if not message.identifiers:
+            return {}
+        request = checkout_pb2.IdentifyMemberRequest(
+            context=common_pb2.RequestContext(store_id=message.store_id),
+            identifiers=message.identifiers,
+            include_wallet=True,
+        )
+        answer = self.call("CheckoutService.IdentifyMember", request.SerializeToString())
+        wallet = checkout_pb2.IdentifyMemberResponse.FromString(answer).wallet
+        return {o.offer_id: o.remaining_uses for o in wallet if o.HasField("remaining_uses")}
+
     def stop_offer(self, offer: str) -> None:
         """Stop an offer by hand."""
         request = program_pb2.StopOfferRequest(

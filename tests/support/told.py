@@ -18,6 +18,8 @@ AFTER_ELIGIBLE = ("GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
 
 def by_oracle(decision: OracleDecision) -> Told:
     """Return what the slow twin says."""
+    scene = decision.scene
+    member = (scene.member if scene is not None else None) or {}
     return {
         "lines": decision.discounts,
         "nets": decision.nets,
@@ -50,6 +52,11 @@ def by_oracle(decision: OracleDecision) -> Told:
         "redeemed": [(r.offer, r.points, r.amount) for r in decision.redeemed],
         "redeem_refused": decision.redeem_refused,
         "outcomes": decision.outcomes,
+        "progress": {step.progress: step.before for step in decision.steps},
+        "steps": {s.progress: (s.before, s.gained, s.times) for s in decision.steps},
+        "balances": decision.balances,
+        "wallet_uses": scene.grants if scene is not None else {},
+        "tier": str(member.get("tier", "")),
         "optimality": "BOUNDED" if decision.cut_minor else "EXACT",
         "forgone": decision.forgone,
         "unique": decision.unique,
@@ -115,6 +122,11 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             if name("RedemptionState", r.state) == "REFUSED"
         ],
         "outcomes": {e.offer_id: name("OfferOutcome", e.outcome) for e in decision.explanations},
+        "progress": {s.progress_id: s.value for s in decision.progress},
+        "steps": {s.progress_id: (s.value, s.gained, s.times_reached) for s in decision.progress},
+        "balances": {b.purse_id: b.available_points for b in decision.balances},
+        "wallet_uses": {},
+        "tier": decision.members[0].tier_id if decision.members else "",
         "optimality": name("OptimalityKind", decision.optimality.kind),
         "gap": decision.optimality.gap_minor,
     }
@@ -143,7 +155,7 @@ def differences(oracle: Told, engine: Told) -> list[str]:
         for line, wanted in oracle[key].items():
             if engine[key].get(line) != wanted:
                 found.append(f"{key}[{line}]: {engine[key].get(line)}, not {wanted}")
-    for key in ("totals", "applied", "points"):
+    for key in ("totals", "applied", "points", "steps"):
         for name in sorted({*oracle[key], *engine[key]}, key=str):
             wanted, told = oracle[key].get(name), engine[key].get(name)
             if wanted != told:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from pydantic_core import PydanticCustomError
 
-from checklane._layout import OFFER_SLOTS_MAX, STORES_MAX
+from checklane._layout import OFFER_SLOTS_MAX, PROGRESS_MAX, STORES_MAX
 from checklane.program.codes import code_fault, near_gtins, product_codes
 from checklane.program.fields import exact_number
 from checklane.program.load import LoadedProgram
-from checklane.program.mechanics import mechanic_slots
-from checklane.program.model import CHANNELS, Offer, Selector
+from checklane.program.mechanics import mechanic_slots, progress_decimals
+from checklane.program.model import CHANNELS, Offer, Progress, Selector
 from checklane.program.problems import did_you_mean, list_names
 from checklane.program.rows import Cell, PriceRow, read_items, read_prices, resolve_file
 from checklane.program.selectors import normal_path, walk
@@ -122,6 +122,8 @@ def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> A
         read_attachments(loaded, number, offer, attachments)
         if names is not None:
             names.check_offer(loaded, number, offer, attachments)
+    if names is not None:
+        names.check_progress(loaded)
     if catalogue is not None and len(catalogue.store_ids) > STORES_MAX:
         what = f"the catalogue has {len(catalogue.store_ids)} stores, more than {STORES_MAX}"
         loaded.blame(None, (), what, "split the program by banner")
@@ -172,35 +174,65 @@ def check_purses(loaded: LoadedProgram) -> None:
 def check_progress(loaded: LoadedProgram) -> None:
     """Judge the counts towards goals, and the tiers that they lead to."""
     program = loaded.program
-    ids = {offer.id for offer in loaded.offers}
+    wallets = {offer.id: offer.wallet for offer in loaded.offers}
     for name, progress in program.progress.items():
-        if progress.reward is not None and progress.reward not in ids:
-            mend = did_you_mean(progress.reward, ids, "write the id of an offer")
-            what = f"unknown offer '{progress.reward}'"
-            loaded.blame(None, ("progress", name, "reward"), what, mend)
-        if not progress.of.is_all:
-            what = "counting some products only is not built yet"
-            loaded.blame(None, ("progress", name, "of"), what, "write of: all, or remove it")
+        check_reward(loaded, name, progress, wallets)
+        base: Path_ = ("progress", name, "of")
+        check_selector_shape(loaded, None, base, progress.of)
+        for inner_path, inner in walk(base, progress.of):
+            if inner.items_file is not None:
+                what = "a progress has no files beside it"
+                loaded.blame(None, (*inner_path, "items_file"), what, "write items")
+        if progress.purse is not None and progress.purse not in program.purses:
+            unknown(loaded, None, ("progress", name, "purse"), "purse", progress.purse,
+                    program.purses)  # fmt: skip
         if progress.goal is not None:
             path: Path_ = ("progress", name, "goal")
-            if goal_of(loaded, path, progress.goal, progress.measure) == 0:
+            if goal_of(loaded, path, progress.goal, progress) == 0:
                 loaded.blame(None, path, "a goal of 0 is none", "write a goal above 0")
+    if len(program.progress) > PROGRESS_MAX:
+        what = f"{len(program.progress)} counts, more than {PROGRESS_MAX}"
+        loaded.blame(None, ("progress",), what, "remove some that no offer and no tier asks for")
     for name, tier in program.tiers.items():
         if tier.reached_by is None:
             continue
-        base: Path_ = ("tiers", name, "reached_by")
+        base = ("tiers", name, "reached_by")
         known = program.progress.get(tier.reached_by.progress)
         if known is None:
             unknown(loaded, None, (*base, "progress"), "progress", tier.reached_by.progress,
                     program.progress)  # fmt: skip
         else:
-            goal_of(loaded, (*base, "goal"), tier.reached_by.goal, known.measure)
+            goal_of(loaded, (*base, "goal"), tier.reached_by.goal, known)
+            if known.window in ("day", "week"):
+                what = f"a tier by {known.window}"
+                loaded.blame(None, (*base, "progress"), what, "count by month, year or rolling")
 
 
-def goal_of(loaded: LoadedProgram, path: Path_, text: str, measure: str) -> int | None:
+def check_reward(
+    loaded: LoadedProgram, name: str, progress: Progress, wallets: dict[str, bool]
+) -> None:
+    """Judge what a goal gives."""
+    path: Path_ = ("progress", name, "reward")
+    if progress.reward is not None and progress.reward not in wallets:
+        mend = did_you_mean(progress.reward, wallets, "write the id of an offer")
+        loaded.blame(None, path, f"unknown offer '{progress.reward}'", mend)
+    elif progress.reward is not None and not wallets[progress.reward]:
+        what = f"the offer '{progress.reward}' is for everybody, granted or not"
+        loaded.blame(None, path, what, "give that offer wallet: true")
+    given = progress.reward_points
+    if given is None:
+        return
+    purse = loaded.program.purses.get(given.purse)
+    base: Path_ = ("progress", name, "reward_points")
+    if purse is None:
+        unknown(loaded, None, (*base, "purse"), "purse", given.purse, loaded.program.purses)
+    elif points_of(loaded, None, (*base, "points"), given.points, purse.decimals) == 0:
+        loaded.blame(None, (*base, "points"), "0 points are no reward", "write more, or remove it")
+
+
+def goal_of(loaded: LoadedProgram, path: Path_, text: str, progress: Progress) -> int | None:
     """Return a goal in the unit of its measure; a problem when it has too many decimals."""
-    decimals = loaded.program.currency.exponent if measure == "spend" else 0
-    return points_of(loaded, None, path, text, decimals)
+    return points_of(loaded, None, path, text, progress_decimals(progress, loaded.program))
 
 
 def points_of(
@@ -269,6 +301,18 @@ def check_references(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if rule is not None:
         for key, segments in (("any", rule.any_), ("all", rule.all_), ("none", rule.none_)):
             lists.append((("who", "segments", key), "segment", segments, program.segments))
+    if offer.who.progress is not None:
+        rule_path: Path_ = ("who", "progress")
+        counted = program.progress.get(offer.who.progress.of)
+        if counted is None:
+            named = offer.who.progress.of
+            unknown(loaded, number, (*rule_path, "of"), "progress", named, program.progress)
+        else:
+            decimals = progress_decimals(counted, program)
+            for key in ("at_least", "below"):
+                text = getattr(offer.who.progress, key)
+                if text is not None:
+                    points_of(loaded, number, (*rule_path, key), text, decimals)
     for path, what, names, known in lists:
         for index, name in enumerate(names or []):
             if name not in known:
@@ -306,15 +350,22 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         mend = "write members: members, or remove the wallet or the limit per member"
         loaded.blame(number, ("who", "members"), "only members can have this offer", mend)
     for path, selector in selectors_of(offer):
-        for inner_path, inner in walk(path, selector):
-            if inner.unit_price is not None and inner_path != path:
-                mend = "move it to the top of the selector"
-                inner_path = (*inner_path, "unit_price")
-                loaded.blame(number, inner_path, "unit_price stands inside", mend, at_key=True)
-            for index, code in enumerate(inner.items or []):
-                fault = code_fault(code)
-                if fault is not None:
-                    loaded.blame(number, (*inner_path, "items", index), *fault)
+        check_selector_shape(loaded, number, path, selector)
+
+
+def check_selector_shape(
+    loaded: LoadedProgram, number: int | None, path: Path_, selector: Selector
+) -> None:
+    """Refuse what no selector can be: a price inside, a code that is none."""
+    for inner_path, inner in walk(path, selector):
+        if inner.unit_price is not None and inner_path != path:
+            mend = "move it to the top of the selector"
+            inner_path = (*inner_path, "unit_price")
+            loaded.blame(number, inner_path, "unit_price stands inside", mend, at_key=True)
+        for index, code in enumerate(inner.items or []):
+            fault = code_fault(code)
+            if fault is not None:
+                loaded.blame(number, (*inner_path, "items", index), *fault)
 
 
 def check_benefits(loaded: LoadedProgram, number: int, offer: Offer) -> None:
@@ -469,8 +520,14 @@ class CatalogueNames:
             path = ("row_prices", "file")
             unknown(loaded, number, path, "price zone", zone, self._known["price zone"])
 
+    def check_progress(self, loaded: LoadedProgram) -> None:
+        """Look up the products that counts towards goals name."""
+        for name, progress in loaded.program.progress.items():
+            for path, inner in walk(("progress", name, "of"), progress.of):
+                self._check_selector(loaded, None, path, inner)
+
     def _check_selector(
-        self, loaded: LoadedProgram, number: int, path: Path_, selector: Selector
+        self, loaded: LoadedProgram, number: int | None, path: Path_, selector: Selector
     ) -> None:
         for index, category in enumerate(selector.category or []):
             if normal_path(category) not in self._categories:
@@ -481,7 +538,12 @@ class CatalogueNames:
         self._check_items(loaded, number, (*path, "items"), selector.items or [])
 
     def _check_names(
-        self, loaded: LoadedProgram, number: int, path: Path_, what: str, names: list[str] | None
+        self,
+        loaded: LoadedProgram,
+        number: int | None,
+        path: Path_,
+        what: str,
+        names: list[str] | None,
     ) -> None:
         for index, name in enumerate(names or []):
             if name not in self._known[what]:
@@ -498,7 +560,7 @@ class CatalogueNames:
                 loaded.blame(number, ("where", key, index), what, "see the stores feed")
 
     def _check_items(
-        self, loaded: LoadedProgram, number: int, path: Path_, texts: Sequence[str]
+        self, loaded: LoadedProgram, number: int | None, path: Path_, texts: Sequence[str]
     ) -> None:
         """Warn of items that the catalogue does not hold: an offer outlives some of its items."""
         good = [(at, text) for at, text in enumerate(texts) if code_fault(text) is None]

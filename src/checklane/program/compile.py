@@ -35,6 +35,7 @@ from checklane.program.records import (
     header_record,
     offer_number_table,
     program_tables,
+    progress_slots,
     row_table,
     slot_records,
     text_records,
@@ -230,6 +231,19 @@ class Builder:
                 reach = np.union1d(reach, products)
         self.reach[offer.id] = -1 if reach is None else len(reach)
 
+    def _add_progress(self) -> int:
+        """Add the slots of the counts towards goals, behind all others; return the first."""
+        first = len(self.slots)
+        for plan in progress_slots(self.loaded.program):
+            self.slots.append(plan)
+            if plan.selector.is_universal:
+                self.slot_selectors.append(-1)
+                continue
+            products = self.index.products(plan.selector, lambda name: (), "")
+            key = self.index.key(plan.selector, "")
+            self.slot_selectors.append(self._selector_number(key, products))
+        return first
+
     def _products(self, source: int, selector: Selector) -> tuple[IntArray, str]:
         scope = str(folder_of(self.loaded, source)) if uses_file(selector) else ""
         products = self.index.products(selector, self._items_of(source), scope)
@@ -244,6 +258,7 @@ class Builder:
 
     def finish(self) -> Compiled:
         """Lay out all tables."""
+        first_progress_slot = self._add_progress()
         classes = classify(self.index.product_count, self.members)
         postings, lists = self._postings(classes)
         universal = [n for n, selector in enumerate(self.slot_selectors) if selector < 0]
@@ -272,7 +287,8 @@ class Builder:
             "coupons": coupon_table(self.coupons),
             "offer_numbers": offer_number_table([offer.id for offer in self.offers]),
         }
-        tables.update(program_tables(self.loaded.program, self.strings, self.offers))
+        program = self.loaded.program
+        tables.update(program_tables(program, self.strings, self.offers, first_progress_slot))
         tables["strings"] = self.strings.bytes()
         compiled = Compiled(tables, self.reach)
         self._check_ceilings(tables)

@@ -45,6 +45,10 @@ def reach_of(tables: Tables) -> Reach:
     classes = np.repeat(np.arange(len(lists), dtype=np.int64), lists["count"])
     offers = offer_of_slot[array_of(tables["postings"])]
     universal = np.unique(offer_of_slot[array_of(tables["universal"])])
+    # Slots of a progress stand last and belong to no offer.
+    universal = universal[universal != _layout.NONE_32]
+    is_offer = offers != _layout.NONE_32
+    classes, offers = classes[is_offer], offers[is_offer]
     everywhere = np.zeros(len(array_of(tables["offers"])) + 1, dtype=bool)
     everywhere[universal] = True
     kept = ~everywhere[offers]

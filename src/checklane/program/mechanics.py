@@ -20,6 +20,7 @@ from checklane.program.model import (
     Offer,
     PriceSource,
     Program,
+    Progress,
     Reached,
     Selector,
     Step,
@@ -66,6 +67,35 @@ REWARDS = {
 Fields = dict[str, int]
 #: Numbers of the wire enum TenderKind.
 TENDER_KINDS = {name: number for number, name in enumerate(get_args(TenderKind), start=1)}
+
+
+def progress_decimals(progress: Progress, program: Program) -> int:
+    """Return the decimals of the unit in which a progress counts."""
+    if progress.measure == "spend":
+        return program.currency.exponent
+    purse = program.purses.get(progress.purse or "")
+    return purse.decimals if purse is not None else 0
+
+
+def progress_condition(offer: Offer, program: Program) -> Fields:
+    """Return the fields that ask how far a member has come (G5)."""
+    rule = offer.who.progress
+    if rule is None:
+        return {}
+    decimals = progress_decimals(program.progress[rule.of], program)
+
+    def value(text: str | None) -> int:
+        return exact_number(text, decimals, "a number", "10") if text is not None else 0
+
+    first, end = value(rule.at_least), value(rule.below)
+    if rule.nth is not None:
+        first, end = rule.nth - 1, rule.nth
+    return {
+        "progress": sorted(program.progress).index(rule.of) + 1,
+        "progress_from": first,
+        "progress_until": end,
+        "progress_every": rule.every or 0,
+    }
 
 
 @dataclass(frozen=True)
@@ -117,6 +147,7 @@ def offer_fields(offer: Offer, program: Program) -> Fields:
     fields["product_units_max"] = (product.units if product is not None else None) or 0
     fields.update(mechanic_fields(offer))
     fields.update(points_fields(offer, program))
+    fields.update(progress_condition(offer, program))
     if offer.threshold is not None:
         fields["times_max"] = fields["times_max"] or 1
     fields["need_count"] = len(offer.requires or [])

@@ -777,6 +777,28 @@ class SegmentRule(Part):
     none_: Ids | None = Field(default=None, alias="none", description="In none of these.")
 
 
+class ProgressRule(Part):
+    """How far a member must have come before this basket; all that is given must hold."""
+
+    of: Id = Field(description="Progress of the program.")
+    nth: Count | None = Field(
+        default=None, description="This is the nth: the value is one below; 1 is the first."
+    )
+    every: Count | None = Field(default=None, description="This is each nth.")
+    at_least: Points | None = Field(default=None, description="The value is not below this.")
+    below: Points | None = Field(default=None, description="The value is below this.")
+
+    @model_validator(mode="after")
+    def check(self) -> "ProgressRule":
+        """Refuse a rule that asks nothing, or twice."""
+        bounds = (self.at_least, self.below)
+        if self.nth is None and self.every is None and bounds == (None, None):
+            fail("the progress is asked nothing", "give nth, every, at_least or below")
+        if self.nth is not None and (self.every is not None or bounds != (None, None)):
+            fail("nth says it all", "remove the others, or nth", at="nth")
+        return self
+
+
 class Who(Part):
     """Which customers."""
 
@@ -787,6 +809,9 @@ class Who(Part):
     )
     tiers: Ids | None = Field(default=None, description="Tiers of the program: any of them.")
     segments: SegmentRule | None = Field(default=None, description="Segments of the program.")
+    progress: ProgressRule | None = Field(
+        default=None, description="How far a member must have come, such as the third visit."
+    )
     staff: Flag = Field(default=False, description="true: staff only.")
     business: Flag = Field(default=False, description="true: business accounts only.")
     consent: Flag = Field(
@@ -799,7 +824,7 @@ class Who(Part):
     @property
     def asks_for_member(self) -> bool:
         """True when nobody but a member can meet it."""
-        asks = (self.tiers, self.segments, self.birthday)
+        asks = (self.tiers, self.segments, self.birthday, self.progress)
         flags = (self.staff, self.business, self.consent)
         return any(ask is not None for ask in asks) or any(flags)
 
@@ -1090,11 +1115,25 @@ class Purse(Part):
     )
 
 
+class PurseReward(Part):
+    """Points for a goal."""
+
+    purse: Id = Field(description="Purse of the program that the points go into.")
+    points: Points = Field(description="Points each time that the goal is reached.")
+
+
 class ReachedBy(Part):
     """What leads to a tier."""
 
     progress: Id = Field(description="Progress of the program.")
     goal: Points = Field(description="How far, in the unit of that progress.")
+    grace_days: int = Field(
+        default=0,
+        strict=True,
+        ge=0,
+        le=366,
+        description="Days for which it is held after the window in which it was reached.",
+    )
 
 
 class Tier(Part):
@@ -1145,20 +1184,46 @@ class Progress(Part):
     scope: Literal["member", "household"] = Field(
         default="member", description="Who gathers: a member, or an account group together."
     )
-    window: Window = Field(
-        default="campaign", description="Span of time, by business date, in which it counts."
+    window: Literal["campaign", "day", "week", "month", "year", "rolling"] = Field(
+        default="campaign",
+        description="Span of time, by business date, in which it counts; rolling: `months` of it.",
+    )
+    months: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        le=36,
+        description="For rolling: the calendar months that count, the present one among them.",
+    )
+    purse: Id | None = Field(
+        default=None, description="For points: the purse of the program whose points count."
     )
     goal: Points | None = Field(
         default=None, description="What must be reached. Default: tiers say."
     )
     repeats: Flag = Field(default=False, description="true: begins again at the goal.")
-    reward: Id | None = Field(default=None, description="Offer that is granted at the goal.")
+    reward: Id | None = Field(
+        default=None,
+        description="Offer that is granted at the goal, to be used once; it says wallet: true.",
+    )
+    reward_points: PurseReward | None = Field(
+        default=None, description="Points that are given at the goal."
+    )
 
     @model_validator(mode="after")
     def check(self) -> "Progress":
-        """Ask for a goal where something happens at it."""
-        if (self.repeats or self.reward is not None) and self.goal is None:
+        """Ask for a goal where something happens at it, and for what the window asks."""
+        rewards = (self.reward, self.reward_points)
+        if (self.repeats or any(part is not None for part in rewards)) and self.goal is None:
             fail("there is no goal to begin again or be rewarded at", "add 'goal'")
+        if self.goal is not None and self.window == "rolling":
+            fail("a rolling window has no goal of its own", "let a tier ask for it", at="goal")
+        if (self.window == "rolling") != (self.months is not None):
+            fail("months and a rolling window go together", "write window: rolling and months")
+        if (self.measure == "points") != (self.purse is not None):
+            fail("a purse and measure: points go together", "give both, or neither")
+        if self.measure == "points" and not self.of.is_all:
+            fail("points come from the whole basket", "write of: all, or remove it", at="of")
         return self
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from checklane import _layout
 from checklane.program.fields import exact_number
-from checklane.program.mechanics import ROUNDINGS, SlotPlan
-from checklane.program.model import Expiry, IdentifierKind, Offer, Program
+from checklane.program.mechanics import ROUNDINGS, SlotPlan, progress_decimals
+from checklane.program.model import Expiry, IdentifierKind, Offer, Program, Progress
 from checklane.program.parts import WINDOWS
 from checklane.program.pools import StringPool
 from checklane.tables.hashing import name_key, name_keys
@@ -32,6 +32,7 @@ MEASURES = {
     "units": _layout.PROGRESS_UNITS,
     "points": _layout.PROGRESS_POINTS,
 }
+PROGRESS_WINDOWS = {**WINDOWS, "rolling": _layout.WINDOW_ROLLING}
 SCOPES = {"member": _layout.LIMIT_SCOPE_MEMBER, "household": _layout.LIMIT_SCOPE_GROUP}
 NAME_SPACES = {
     "segment": _layout.NAME_SPACE_SEGMENT,
@@ -118,7 +119,7 @@ def offer_number_table(ids: Sequence[str]) -> Table:
 
 
 def program_tables(
-    program: Program, strings: StringPool, offers: Sequence[Offer]
+    program: Program, strings: StringPool, offers: Sequence[Offer], first_slot: int
 ) -> dict[str, Table | Records]:
     """Return the tables that come from the program file.
 
@@ -129,12 +130,14 @@ def program_tables(
         Takes the ids.
     offers : sequence of Offer
         In the order of their numbers.
+    first_slot : int
+        Number of the slot of the first count towards a goal.
     """
     progress_numbers = {name: number for number, name in enumerate(sorted(program.progress))}
     return {
         "purses": purse_records(program, strings),
         "tiers": tier_records(program, strings, progress_numbers),
-        "progress": progress_records(program, offers),
+        "progress": progress_records(program, strings, offers, first_slot),
         "names": name_table(program, strings),
         "issuers": issuer_records(program),
     }
@@ -179,35 +182,53 @@ def tier_records(program: Program, strings: StringPool, progress: Mapping[str, i
         record["key"] = name_key("tier", name)
         record["id_text"], record["id_length"] = strings.add(name)
         if tier.reached_by is not None:
-            measure = program.progress[tier.reached_by.progress].measure
-            record["progress"] = progress[tier.reached_by.progress]
-            record["goal"] = goal_units(tier.reached_by.goal, measure, program)
+            by = tier.reached_by
+            record["progress"] = progress[by.progress]
+            record["goal"] = goal_units(by.goal, program.progress[by.progress], program)
+            record["grace_days"] = by.grace_days
     return records
 
 
-def goal_units(goal: str | None, measure: str, program: Program) -> int:
-    """Return a goal in minor units for spend, else in whole visits, units or points."""
+def goal_units(goal: str | None, progress: Progress, program: Program) -> int:
+    """Return a goal in the unit of its progress."""
     if goal is None:
         return 0
-    decimals = program.currency.exponent if measure == "spend" else 0
-    return exact_number(goal, decimals, "a goal", "10")
+    return exact_number(goal, progress_decimals(progress, program), "a goal", "10")
 
 
-def progress_records(program: Program, offers: Sequence[Offer]) -> Records:
+def progress_slots(program: Program) -> list[SlotPlan]:
+    """Return the slots of the counts towards goals, in the order of their ids."""
+    return [
+        SlotPlan(_layout.NONE_32, _layout.SLOT_PROGRESS, number, program.progress[name].of)
+        for number, name in enumerate(sorted(program.progress))
+    ]
+
+
+def progress_records(
+    program: Program, strings: StringPool, offers: Sequence[Offer], first_slot: int
+) -> Records:
     """Return the counts towards goals, in the order of their ids."""
     numbers = {offer.id: number for number, offer in enumerate(offers)}
     records = np.zeros(len(program.progress), dtype=_layout.PROGRESS)
     for number, (name, progress) in enumerate(sorted(program.progress.items())):
         record = records[number : number + 1]
         record["key"] = name_key("progress", name)
-        record["goal"] = goal_units(progress.goal, progress.measure, program)
-        record["slot"] = _layout.NONE_32
+        record["id_text"], record["id_length"] = strings.add(name)
+        record["goal"] = goal_units(progress.goal, progress, program)
+        record["slot"] = first_slot + number
         reward = numbers[progress.reward] if progress.reward is not None else _layout.NONE_32
         record["reward_offer"] = reward
         record["measure"] = MEASURES[progress.measure]
         record["scope"] = SCOPES[progress.scope]
-        record["window"] = WINDOWS[progress.window]
+        record["window"] = PROGRESS_WINDOWS[progress.window]
+        record["months"] = progress.months or 0
         record["repeats"] = int(progress.repeats)
+        if progress.purse is not None:
+            record["purse"] = program.purses[progress.purse].number
+        if progress.reward_points is not None:
+            purse = program.purses[progress.reward_points.purse]
+            points = exact_number(progress.reward_points.points, purse.decimals, "points", "10")
+            record["reward_purse"], record["reward_points"] = purse.number, points
     return records
 
 
