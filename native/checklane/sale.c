@@ -319,6 +319,56 @@ static cell_t lot_of(const award_t *award)
     return lot;
 }
 
+/* Where a sale earned in a purse whose points expire so long after the last such sale: the last day
+ * of all of them now (P7); 0 for any other purse. */
+static int32_t rolled_day(const session_t *session, uint8_t purse)
+{
+    const program_t *program = session->live->program;
+    const decision_t *decision = &session->decision;
+    if (purse == 0 || purse > program->purse_count) return 0;
+    const purse_t *record = &program->purses[purse - 1];
+    if (record->key == 0 || record->expiry != EXPIRY_ROLLING) return 0;
+    for (uint32_t i = 0; i < decision->award_count; i++) {
+        if (decision->awards[i].purse != purse) continue;
+        return session->facts.business_day + record->expiry_n;
+    }
+    return 0;
+}
+
+static bool is_rolled(const session_t *session, const cell_t *cell, int32_t last_day)
+{
+    if (cell->kind != CELL_LOT || cell->value == 0) return false;
+    return cell->day >= session->facts.business_day && cell->day < last_day;
+}
+
+/* One cell's amount becomes another cell's. */
+static status_t move_amount(entry_builder_t *entry, record_key_t record, cell_t from, cell_t to)
+{
+    to.value = from.value;
+    from.value = -from.value;
+    status_t status = entry_builder_move(entry, record, from, MOVEMENT_ADD, REASON_ADJUST);
+    if (status != STATUS_OK) return status;
+    return entry_builder_move(entry, record, to, MOVEMENT_ADD, REASON_ADJUST);
+}
+
+/* Lots of rolling purses come to the new last day. */
+static status_t move_rolling(session_t *session, entry_builder_t *entry)
+{
+    const facts_t *facts = &session->facts;
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < facts->group_cell_count && status == STATUS_OK; i++) {
+        cell_t cell = facts->group_cells[i];
+        if (cell.kind != CELL_LOT) continue;
+        int32_t last_day = rolled_day(session, cell.sub);
+        if (!is_rolled(session, &cell, last_day)) continue;
+        cell_t later = cell;
+        later.day = last_day;
+        status = move_amount(entry, group, cell, later);
+    }
+    return status;
+}
+
 static status_t move_awards(session_t *session, entry_builder_t *entry)
 {
     const decision_t *decision = &session->decision;
@@ -361,6 +411,11 @@ static uint32_t balances_after(session_t *session)
     const decision_t *decision = &session->decision;
     const facts_t *facts = &session->facts;
     copy_cells(session, facts->group_cells, facts->group_cell_count);
+    for (uint32_t i = 0; i < session->cell_count; i++) {
+        cell_t *cell = &session->cells[i];
+        int32_t last_day = cell->kind == CELL_LOT ? rolled_day(session, cell->sub) : 0;
+        if (is_rolled(session, cell, last_day)) cell->day = last_day;
+    }
     for (uint32_t i = 0; i < decision->award_count; i++) {
         add_cell(session, lot_of(&decision->awards[i]));
     }
@@ -433,6 +488,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     if (status == STATUS_OK) status = move_counters(session, view, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_awards(session, entry);
+    if (status == STATUS_OK) status = move_rolling(session, entry);
     if (status == STATUS_OK) status = move_progress(session, entry);
     if (status == STATUS_OK) status = move_sweep(session, entry);
     return status;

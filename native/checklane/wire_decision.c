@@ -473,5 +473,6 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_basis(writer, answer);
     put_explanations(writer, answer);
     put_progressed(writer, answer);
+    put_signed(writer, 18, answer->decision->forgone_minor);
     put_close(writer, mark);
 }

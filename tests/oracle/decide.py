@@ -109,6 +109,7 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
         first = read_day(points.active) if points.active else scene.business_day
         last = read_day(points.expire) if points.expire else NEVER
         group = scene.counted_for["per_household"]
+        past.roll(program, group, points.purse, scene.business_day)
         lot = Lot(group, points.purse, points.points, first, last)
         (past.goal_lots if points.reason == "GOAL" else sale.earned).append(lot)
     past.gather(program, decision, sale)

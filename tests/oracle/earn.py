@@ -98,6 +98,9 @@ def dates_of(purse: dict[str, Any], valid_days: int, day: int) -> tuple[int, int
         return active, _compact(business + timedelta(days=valid_days))
     if "days" in expires:
         return active, _compact(business + timedelta(days=int(expires["days"])))
+    if "rolling_days" in expires:
+        last = business + timedelta(days=int(expires["rolling_days"]))
+        return active, _compact(last)
     if "month_end" in expires:
         month = business.year * 12 + business.month - 1 + int(expires["month_end"])
         year, index = divmod(month, 12)

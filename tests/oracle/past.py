@@ -56,6 +56,15 @@ class Past:
     grants: dict[tuple[str, str], int] = field(default_factory=dict)
     goal_lots: list[Lot] = field(default_factory=list)
 
+    def roll(self, program: dict[str, Any], group: str, purse: str, day: int) -> None:
+        """Keep the points of a purse that expires so long after the last sale (P6)."""
+        expires = program["purses"][purse].get("expires") or {}
+        if "rolling_days" not in expires:
+            return
+        for lot in [*self.goal_lots, *(lot for sale in self.sales for lot in sale.earned)]:
+            if (lot.group, lot.purse) == (group, purse) and lot.last >= day:
+                lot.last = max(lot.last, day + int(expires["rolling_days"]))
+
     def grants_of(self, member: str) -> dict[str, int]:
         """Return the uses left of what progress granted (G3)."""
         return {offer: n for (who, offer), n in self.grants.items() if who == member}

@@ -17,8 +17,6 @@ from tests.support.told import Told, by_engine, by_oracle, differences
 
 SAMPLE, EXAMPLES = read_page()
 IDS = [example.name for example in EXAMPLES]
-#: What an answer on the wire does not tell.
-ORACLE_ONLY = ("forgone",)
 
 
 def decide_example(example: Example, sample: Sample) -> OracleDecision:
@@ -164,8 +162,7 @@ def test_the_engine_decides_as_the_page_says(
     else:
         shared.change_program(example.program(SAMPLE))
         told = by_engine(shared.quote(example.basket))
-    expect = {k: v for k, v in example.written["expect"].items() if k not in ORACLE_ONLY}
-    check(expect, told)
+    check(example.written["expect"], told)
     assert differences(by_oracle(decide_example(example, SAMPLE)), told) == []
 
 

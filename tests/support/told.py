@@ -129,6 +129,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
         "tier": decision.members[0].tier_id if decision.members else "",
         "optimality": name("OptimalityKind", decision.optimality.kind),
         "gap": decision.optimality.gap_minor,
+        "forgone": decision.forgone_minor,
     }
 
 
@@ -166,6 +167,8 @@ def differences(oracle: Told, engine: Told) -> list[str]:
         if oracle[key] != engine[key]
     ]
     found += differences_of_eligibility(oracle, engine)
+    if oracle["forgone"] != engine["forgone"]:
+        found.append(f"forgone: {engine['forgone']}, not {oracle['forgone']}")
     # Whether a cap cut off an offer that competed is for the engine to say; see rule D4.
     if oracle["optimality"] == "EXACT" != engine["optimality"]:
         found.append(f"optimality: {engine['optimality']}, not {oracle['optimality']}")

@@ -1079,6 +1079,11 @@ class Expiry(Part):
     """When points of a purse expire; exactly one way."""
 
     days: Count | None = Field(default=None, description="So many days after the business date.")
+    rolling_days: Count | None = Field(
+        default=None,
+        description="So many days after the last sale that earned points of this purse: each such "
+        "sale keeps all of them.",
+    )
     month_end: int | None = Field(
         default=None,
         strict=True,
@@ -1093,7 +1098,7 @@ class Expiry(Part):
     @model_validator(mode="after")
     def check(self) -> "Expiry":
         """Ask for one way."""
-        ask_for_one(self, ("days", "month_end", "on"), "the expiry")
+        ask_for_one(self, ("days", "rolling_days", "month_end", "on"), "the expiry")
         return self
 
 

@@ -149,6 +149,8 @@ def expiry_of(expiry: Expiry | None) -> tuple[int, int]:
         return _layout.EXPIRY_NEVER, 0
     if expiry.days is not None:
         return _layout.EXPIRY_DAYS, expiry.days
+    if expiry.rolling_days is not None:
+        return _layout.EXPIRY_ROLLING, expiry.rolling_days
     if expiry.month_end is not None:
         return _layout.EXPIRY_MONTH_END, expiry.month_end
     return _layout.EXPIRY_FIXED, (expiry.on or [0])[0]
