@@ -15,6 +15,8 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 LOAD_ARGS ?=
 PEERS_ARGS ?=
+SOAK_ARGS ?=
+SOAK_MINUTES ?= 20
 SERVE_ARGS ?=
 DRILL_SEEDS ?= 20000
 DRILL_ROUNDS ?= 500
@@ -30,7 +32,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator \
+.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator soak \
 	bench-ledger wheel clean system-build system-lint system-peers \
 	lint-python lint-c lint-proto
 
@@ -120,6 +122,9 @@ bench-load: $(VENV)/built ## Load a server with calls at fixed times (LOAD_ARGS=
 bench-peers: $(VENV)/built ## Measure the lane port beside grpcio, PostgreSQL, Redis and C++ gRPC
 	@.ci/system peers
 	$(BIN)/checklane bench peers --chart docs/figures/peers.svg $(PEERS_ARGS)
+
+soak: $(VENV)/built ## Soak a server with clients that come, go, stall and reset (SOAK_MINUTES)
+	$(BIN)/checklane bench soak --minutes $(SOAK_MINUTES) $(SOAK_ARGS)
 
 bench-evaluator: $(VENV)/built ## Measure decisions and best deals, beside HiGHS and rules engines
 	$(BIN)/checklane bench --only evaluator --only deals --only others $(BENCH_ARGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from checklane.cli.bench_ledger import ledger
-from checklane.cli.load import a_console, compare, load, peers, work_folder
+from checklane.cli.load import a_console, compare, load, peers, soak, work_folder
 
 __all__ = ["bench"]
 
@@ -74,3 +74,4 @@ bench.add_command(compare)
 bench.add_command(ledger)
 bench.add_command(load)
 bench.add_command(peers)
+bench.add_command(soak)

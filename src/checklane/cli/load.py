@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["compare", "load", "peers"]
+__all__ = ["compare", "load", "peers", "soak"]
 
 #: The names in checklane.bench.load.run, without importing what measures them.
 MODES = ("empty", "quotes", "totals", "commits", "mixed")
@@ -197,6 +197,46 @@ def peers(out: Path, chart: Path | None, **flags: Any) -> None:
     if chart is not None:
         write_chart(report, chart)
     console.print(f"\nreport: {out / 'peers.html'}, also as .md and .json", soft_wrap=True)
+
+
+@click.command("soak")
+@click.option("--minutes", type=click.FloatRange(0.01, 10_000), default=20.0, show_default=True)
+@click.option("--chunks", type=click.IntRange(3, 10_000), help="Default: one every half minute.")
+@click.option("--lanes", type=click.IntRange(1, 4096), default=40, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(1, 10_000_000),
+    help="Calls a second. Default: 60 % of what a closed loop reaches.",
+)
+@click.option("--pin", "is_pinned", is_flag=True, help="Server and generator on a core each.")
+@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("bench-out/soak"),
+    show_default=True,
+    help="Folder of the report, on the disk that is measured. Made when missing.",
+)
+def soak(out: Path, minutes: float, chunks: int | None, rate: float | None, **flags: Any) -> None:
+    """Soak a server with clients that come, go, stall and reset, and see what it left behind.
+
+    Fails when an answer was wrong, when memory grew or a descriptor stayed open, when the ledger's
+    checkers find anything, or when a commit that was answered is not in the journal.
+    """
+    from checklane.bench.load.report import show, write_json, write_markdown, write_page
+    from checklane.bench.load.run import LoadOptions
+    from checklane.bench.load.soak import run_soak
+
+    console = a_console()
+    with shown(console) as (tell, watch), work_folder(out) as work:
+        options = LoadOptions(work, rates=(rate,) if rate else (), **flags)
+        report = run_soak(options, minutes, chunks or max(int(minutes * 2), 3), tell, watch)
+    show(console, report)
+    write_json(report, out / "soak.json")
+    write_markdown(report, out / "soak.md")
+    write_page(report, out / "soak.html")
+    console.print(f"\nreport: {out / 'soak.html'}, also as .md and .json", soft_wrap=True)
 
 
 @click.command("compare")
