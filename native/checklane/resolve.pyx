@@ -50,17 +50,33 @@ cdef bint goes_before(const scratch_t *scratch, const fitting_t *a,
     return scratch.base_owner[a.run] > scratch.base_owner[b.run]
 
 
-cdef void sort_entries(const scratch_t *scratch, const place_t *place,
-                       uint32_t *order) noexcept nogil:
-    """Entry numbers of a place, the best first; equal ones stay in canonical order."""
+cdef bint stands_first(const scratch_t *scratch, const fitting_t *entries, uint32_t a,
+                       uint32_t b) noexcept nogil:
+    if goes_before(scratch, &entries[a], &entries[b]):
+        return True
+    return a < b and not goes_before(scratch, &entries[b], &entries[a])
+
+
+cdef void sort_entries(scratch_t *scratch, const place_t *place, uint32_t *order) noexcept nogil:
+    """Entry numbers of a place, the best first; equal ones stay in canonical order. Shell sort: in
+    most places the order is right already."""
     cdef const fitting_t *entries = &scratch.contest.entries[place.first_entry]
-    cdef uint32_t i, j
+    cdef uint32_t gap = 1
+    cdef uint32_t i, j, entry
     for i in range(place.entry_count):
-        j = i
-        while j > 0 and goes_before(scratch, &entries[i], &entries[order[j - 1]]):
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = i
+        order[i] = i
+    while gap < place.entry_count // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, place.entry_count):
+            j = i
+            entry = order[i]
+            while j >= gap and stands_first(scratch, entries, entry, order[j - gap]):
+                order[j] = order[j - gap]
+                j -= gap
+                scratch.steps += 1
+            order[j] = entry
+        gap //= 3
 
 
 cdef int64_t alone_units(scratch_t *scratch, uint32_t number, bint is_final) noexcept nogil:
@@ -585,36 +601,41 @@ cdef void give_to_owners(scratch_t *scratch, uint32_t component) noexcept nogil:
 
 cdef int64_t resolve_in_turn(scratch_t *scratch, int64_t *bound) noexcept nogil:
     """The contenders of a part one after the other on what is left, the one worth most next. The
-    bound is what they are worth with everything to themselves."""
+    bound is what they are worth with everything to themselves.
+
+    What a contender is worth only falls while others take units, so only those are asked again that
+    might still be worth most; past the budget none is.
+    """
     cdef contest_t *contest = &scratch.contest
-    cdef contender_t *contender
+    cdef search_t *search = &scratch.search
     cdef int64_t worth = 0
-    cdef int64_t most, now
+    cdef uint32_t taken_count = 1
     cdef uint32_t c, best
     bound[0] = 0
     for c in range(contest.contender_count):
-        scratch.search.kept_cap[c] = contest.contenders[c].cap
-        if is_in(scratch, c):
-            contest.contenders[c].times = 0
-            bound[0] += maximum(0, alone_bound(scratch, c))
+        search.turn_parts[c] = 0
+        search.turn[c] = 0
+        if not is_in(scratch, c):
+            continue
+        contest.contenders[c].times = 0
+        bound[0] += maximum(0, alone_bound(scratch, c))
+        if not contest.contenders[c].is_tangled & TANGLED_PLACES:
+            search.turn_parts[c] = alone_bound(scratch, c)
+    scratch.steps += contest.contender_count
     while True:
-        best = NONE_32
-        most = 0
-        for c in range(contest.contender_count):
-            contender = &contest.contenders[c]
-            if not is_in(scratch, c) or contender.is_tangled & TANGLED_PLACES:
-                continue
-            now = alone(scratch, c, False)
-            if now > most:
-                most = now
+        best = 0
+        for c in range(1, contest.contender_count):
+            if search.turn_parts[c] > search.turn_parts[best]:
                 best = c
-        if best == NONE_32:
-            break
+        if search.turn_parts[best] <= 0:
+            return worth
+        if search.turn[best] != taken_count and steps_taken(scratch) < scratch.step_budget:
+            search.turn[best] = taken_count
+            search.turn_parts[best] = alone(scratch, best, False)
+            continue
         worth += alone(scratch, best, True)
-        contest.contenders[best].cap = 0
-    for c in range(contest.contender_count):
-        contest.contenders[c].cap = scratch.search.kept_cap[c]
-    return worth
+        search.turn_parts[best] = 0
+        taken_count += 1
 
 
 cdef int64_t alone_bound(scratch_t *scratch, uint32_t number) noexcept nogil:
@@ -647,6 +668,7 @@ cdef uint32_t add_column(scratch_t *scratch, uint32_t kind, uint32_t contender, 
     column.run = NONE_32
     column.next_of_run = NONE_32
     scratch.search.grain = greatest_divisor(scratch.search.grain, cost)
+    scratch.search.most_units[number] = upper
     if kind != COLUMN_TIMES:
         column.run = scratch.contest.entries[entry].run
     if kind != COLUMN_TIMES and not (kind == COLUMN_BLOCKS and
@@ -868,12 +890,185 @@ cdef uint32_t add_broken_prefix(scratch_t *scratch, uint32_t number) noexcept no
     return (length[0] > 0) + (length[1] > 0) + (length[2] > 0)
 
 
+cdef bint may_add_rows(const scratch_t *scratch) noexcept nogil:
+    """Whether the budget has steps for three more rows of any kind."""
+    cdef uint64_t cells = <uint64_t>scratch.lp.row_count * scratch.lp.width
+    return steps_taken(scratch) + 3 * (cells + scratch.lp.width) < scratch.step_budget
+
+
 cdef uint32_t add_broken_prefixes(scratch_t *scratch) noexcept nogil:
+    """Where steps run out the point keeps broken rows: no vertex is taken there, and the search
+    ends."""
     cdef uint32_t added = 0
     cdef uint32_t c
     for c in range(scratch.contest.contender_count):
+        if not may_add_rows(scratch):
+            return added
         if scratch.contest.contenders[c].kind == CONTEND_CHEAPEST and is_in(scratch, c):
             added += add_broken_prefix(scratch, c)
+    return added
+
+
+# A count that is not whole takes the best units for a part of an application. An application needs
+# all of its units: where Q units of a set are used up, n applications of m units need
+# (m - Q mod m) * (n - Q div m) units beside the set, for any whole n. Whole numbers, so these rows
+# prove as well as the others do.
+
+
+cdef double lacking(int64_t count, int64_t inside, double times, double beside) noexcept nogil:
+    """How many units beside a set of `inside` units are lacking at so many applications."""
+    return <double>(count - inside % count) * (times - <double>(inside // count)) - beside
+
+
+cdef double fraction_of(double value) noexcept nogil:
+    """How far a number is from a whole one."""
+    cdef double part = value - <double><int64_t>value
+    return minimum_double(part, 1.0 - part)
+
+
+cdef uint32_t add_place_cut(scratch_t *scratch, uint32_t number, uint32_t p,
+                            uint32_t column) noexcept nogil:
+    """The row of a place of applications that is broken most, its sets being those whose units are
+    nearest to used up. Returns how many rows were added."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place = &contest.places[contender.first_place + p]
+    cdef lp_t *lp = &scratch.lp
+    cdef uint32_t *order = scratch.sorted
+    cdef double *left = scratch.search.left
+    cdef uint32_t times = scratch.search.times_column[number]
+    cdef double beside = 0.0
+    cdef double worst = CUT_LEAST
+    cdef int64_t inside = 0
+    cdef int64_t best_inside = 0
+    cdef uint32_t best = 0
+    cdef uint32_t i, j
+    for i in range(place.entry_count):
+        left[i] = <double>lp.upper[column + i] - lp_value_of(lp, column + i)
+        beside += lp_value_of(lp, column + i)
+        j = i
+        while j > 0 and left[i] < left[order[j - 1]]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+        scratch.steps += 1 + i - j
+    for i in range(place.entry_count):
+        inside += scratch.search.most_units[column + order[i]]
+        beside -= lp_value_of(lp, column + order[i])
+        if inside % place.count != 0 and \
+                lacking(place.count, inside, lp_value_of(lp, times), beside) > worst:
+            worst = lacking(place.count, inside, lp_value_of(lp, times), beside)
+            best = i + 1
+            best_inside = inside
+    if best == 0:
+        return 0
+    lp_add_nonzero(lp, times, place.count - best_inside % place.count)
+    for i in range(best, place.entry_count):
+        lp_add_nonzero(lp, column + order[i], -1)
+    lp_add_row(lp, (place.count - best_inside % place.count) * (best_inside // place.count),
+               LP_UNBOUNDED)
+    return 1
+
+
+cdef void add_free_cut(scratch_t *scratch, uint32_t number, uint32_t length,
+                       double used_up) noexcept nogil:
+    """Free units among the dearest runs: as many as the units of the used up ones among them allow,
+    and then as the others go on from there."""
+    cdef const contender_t *contender = &scratch.contest.contenders[number]
+    cdef const place_t *place = &scratch.contest.places[contender.first_place]
+    cdef lp_t *lp = &scratch.lp
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t stride = stride_of(contender)
+    cdef uint32_t free = 2 if contender.get > 1 else 0
+    cdef int64_t inside = 0
+    cdef int64_t units, gain
+    cdef uint32_t i
+    for i in range(length):
+        if scratch.search.left[i] < used_up:
+            inside += scratch.run_left[scratch.contest.entries[place.first_entry + i].run]
+    units = place.count - inside % place.count
+    gain = minimum(contender.get, units)
+    for i in range(length):
+        if scratch.search.left[i] < used_up:
+            lp_add_nonzero(lp, column + stride * i + free, units)
+            continue
+        if units != gain:
+            lp_add_nonzero(lp, column + stride * i + free, units - gain)
+        lp_add_nonzero(lp, column + stride * i + 1, -gain)
+    lp_add_row(lp, units * free_before(inside, place.count, contender.get), LP_UNBOUNDED)
+
+
+cdef uint32_t add_block_cut(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """The same for blocks: the free units among the dearest runs, of the row that is broken most.
+    Returns how many rows were added."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place = &contest.places[contender.first_place]
+    cdef lp_t *lp = &scratch.lp
+    cdef uint32_t column = scratch.search.first_column[number]
+    cdef uint32_t stride = stride_of(contender)
+    cdef double free = 0.0
+    cdef double beside = 0.0
+    cdef double worst = CUT_LEAST
+    cdef double used_up = 0.0
+    cdef double used, taken
+    cdef int64_t inside = 0
+    cdef int64_t all_units = 0
+    cdef int64_t units
+    cdef uint32_t best = 0
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        units = scratch.run_left[contest.entries[place.first_entry + i].run]
+        taken = lp_value_of(lp, column + stride * i + (2 if contender.get > 1 else 0))
+        used = lp_value_of(lp, column + stride * i + 1) + taken
+        free += taken
+        all_units += units
+        scratch.search.left[i] = <double>units - used
+        if scratch.search.left[i] < 1e-6:
+            inside += units
+        else:
+            beside += used
+        if free - <double>free_before(all_units, place.count, contender.get) > worst:
+            worst = free - <double>free_before(all_units, place.count, contender.get)
+            used_up = 1e18
+            best = i + 1
+        units = place.count - inside % place.count
+        taken = free - <double>free_before(inside, place.count, contender.get) - \
+            beside * <double>minimum(contender.get, units) / <double>units
+        if taken > worst:
+            worst = taken
+            used_up = 1e-6
+            best = i + 1
+    scratch.steps += place.entry_count
+    if best == 0:
+        return 0
+    add_free_cut(scratch, number, best, used_up)
+    return 1
+
+
+cdef uint32_t add_cuts(scratch_t *scratch) noexcept nogil:
+    """Add a row for each place that takes units for part of an application. Returns how many."""
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef const contender_t *contender
+    cdef uint32_t added = 0
+    cdef uint32_t c, p, column
+    for c in range(contest.contender_count):
+        contender = &contest.contenders[c]
+        if not is_in(scratch, c):
+            continue
+        if not lp_has_room(&scratch.lp) or not may_add_rows(scratch):
+            return added
+        if contender.kind == CONTEND_CHEAPEST:
+            added += add_block_cut(scratch, c)
+        if contender.kind != CONTEND_APPLICATIONS or \
+                fraction_of(lp_value_of(&scratch.lp, search.times_column[c])) < 1e-4:
+            continue
+        column = search.first_column[c] + 1
+        for p in range(contender.place_count):
+            if contest.places[contender.first_place + p].count > 1:
+                added += add_place_cut(scratch, c, p, column)
+            column += contest.places[contender.first_place + p].entry_count
     return added
 
 
@@ -1192,6 +1387,166 @@ cdef void keep_flow(scratch_t *scratch) noexcept nogil:
                 keep_units(scratch, c, p, run, False, units - free)
 
 
+cdef int64_t prefix_most(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """How far a vertex breaks the prefix rows of a cheapest-free contender; 0: not at all."""
+    cdef const search_t *search = &scratch.search
+    cdef const contender_t *contender = &scratch.contest.contenders[number]
+    cdef const place_t *place = &scratch.contest.places[contender.first_place]
+    cdef uint32_t column
+    cdef int64_t missing = 0
+    cdef int64_t early = 0
+    cdef int64_t broken = 0
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        column = search.first_column[number] + stride_of(contender) * i
+        missing += search.vertex[column] * (place.count - contender.get) - \
+            search.vertex[column + 1]
+        broken = maximum(broken, missing)
+        if contender.get > 1:
+            early += search.vertex[column + 2] - search.vertex[column] * contender.get
+            broken = maximum(broken, early)
+    return broken
+
+
+cdef bint is_feasible(const scratch_t *scratch) noexcept nogil:
+    """Whether the whole numbers of a vertex keep every row."""
+    cdef const lp_t *lp = &scratch.lp
+    cdef const search_t *search = &scratch.search
+    cdef int64_t rest
+    cdef uint32_t i, n
+    for i in range(lp.row_count):
+        rest = lp.right[i]
+        for n in range(lp.row_first[i], lp.row_first[i + 1]):
+            rest -= lp.nonzero[n] * search.vertex[lp.nonzero_column[n]]
+        if rest < 0 or rest > lp.upper[lp_slack(i)]:
+            return False
+    for i in range(scratch.contest.contender_count):
+        if is_in(scratch, i) and scratch.contest.contenders[i].kind == CONTEND_CHEAPEST and \
+                prefix_most(scratch, i) > 0:
+            return False
+    return True
+
+
+cdef bint take_vertex(scratch_t *scratch) noexcept nogil:
+    """Where all counts are whole the units are whole too: the point at hand is a solution, and the
+    best with these counts. Keep it if it is worth more than the incumbent. False: it is not whole.
+    """
+    cdef lp_t *lp = &scratch.lp
+    cdef search_t *search = &scratch.search
+    cdef double value
+    cdef int64_t worth = 0
+    cdef int64_t whole
+    cdef uint32_t i
+    for i in range(lp.column_count):
+        value = lp_value_of(lp, i)
+        whole = <int64_t>(value + 0.5)
+        if value - <double>whole > 1e-5 or value - <double>whole < -1e-5 or \
+                whole < lp.lower[i] or whole > lp.upper[i]:
+            return False
+        search.vertex[i] = whole
+        worth += lp.cost_parts[i] * whole
+    scratch.steps += lp.column_count + lp.nonzero_count
+    if not is_feasible(scratch):
+        return False
+    if worth <= search.incumbent_parts:
+        return True
+    search.incumbent_parts = worth
+    search.is_found = True
+    search.is_vertex = VERTEX_UNITS
+    if not search.is_probe:
+        search.box_count = 0
+    for i in range(lp.column_count):
+        search.best_vertex[i] = search.vertex[i]
+    return True
+
+
+cdef void keep_vertex_place(scratch_t *scratch, uint32_t number, uint32_t p, uint32_t column,
+                            int64_t units) noexcept nogil:
+    """Remember so many units of a place of a vertex, the dearest of them."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place = &contest.places[contender.first_place + p]
+    cdef const int64_t *vertex = &scratch.search.best_vertex[column]
+    cdef uint32_t stride = stride_of(contender) if contender.kind == CONTEND_CHEAPEST else 1
+    cdef int64_t at = 0
+    cdef int64_t taken, free
+    cdef uint32_t i
+    for i in range(place.entry_count):
+        taken = vertex[stride * i]
+        if contender.kind == CONTEND_CHEAPEST:
+            taken = vertex[stride * i + 1] + vertex[stride * i + (2 if contender.get > 1 else 0)]
+        taken = minimum(taken, units - at)
+        free = taken if place.is_rewarded else 0
+        if contender.kind == CONTEND_CHEAPEST:
+            free = free_before(at + taken, place.count, contender.get) - \
+                free_before(at, place.count, contender.get)
+        at += taken
+        keep_units(scratch, number, p, contest.entries[place.first_entry + i].run, True, free)
+        keep_units(scratch, number, p, contest.entries[place.first_entry + i].run, False,
+                   taken - free)
+
+
+cdef void keep_vertex(scratch_t *scratch) noexcept nogil:
+    """Remember counts and units as the best vertex has them: good ones, but ties are as they came.
+    """
+    cdef contest_t *contest = &scratch.contest
+    cdef search_t *search = &scratch.search
+    cdef contender_t *contender
+    cdef place_t *place
+    cdef int64_t times
+    cdef uint32_t c, p, i, column, stride
+    search.kept_count = 0
+    for c in range(contest.contender_count):
+        if not is_in(scratch, c):
+            continue
+        contender = &contest.contenders[c]
+        place = &contest.places[contender.first_place]
+        column = search.first_column[c]
+        times = 0
+        if contender.kind == CONTEND_APPLICATIONS:
+            times = search.best_vertex[column]
+            column += 1
+        else:
+            stride = stride_of(contender) if contender.kind == CONTEND_CHEAPEST else 1
+            for i in range(place.entry_count):
+                times += search.best_vertex[column + stride * i]
+        search.best_times[c] = times
+        for p in range(contender.place_count):
+            place = &contest.places[contender.first_place + p]
+            keep_vertex_place(scratch, c, p, column, times * maximum(1, place.count))
+            column += place.entry_count
+    for i in range(contest.contender_count):
+        if search.is_owner[i]:
+            search.best_times[i] = 0
+    for i in range(search.kept_count):
+        c = scratch.base_owner[search.kept[i].run]
+        if c != NONE_32:
+            search.best_times[c] -= search.kept[i].units
+    scratch.steps += search.kept_count
+
+
+cdef void lay_out(scratch_t *scratch) noexcept nogil:
+    """Deal out the units of the best vertex anew, by the rules for equally good ones, as long as
+    there are steps for it."""
+    cdef search_t *search = &scratch.search
+    cdef int64_t worth
+    cdef uint32_t i
+    if search.is_vertex == 0:
+        return
+    for i in range(scratch.lp.column_count):
+        search.trial[i] = search.best_vertex[i] if is_whole(&search.columns[i]) else 0
+    worth = transport(scratch, search.trial)
+    if worth < search.incumbent_parts:
+        if search.is_vertex == VERTEX_UNITS:
+            keep_vertex(scratch)
+        search.is_vertex = 0
+        return
+    search.is_vertex = 0
+    search.incumbent_parts = worth
+    count_trial(scratch)
+    keep_flow(scratch)
+
+
 cdef void allocate_kept(scratch_t *scratch) noexcept nogil:
     cdef search_t *search = &scratch.search
     cdef const allocation_t *kept
@@ -1225,6 +1580,7 @@ cdef void try_trial(scratch_t *scratch) noexcept nogil:
         return
     search.incumbent_parts = worth
     search.is_found = True
+    search.is_vertex = 0
     if not search.is_probe:
         search.box_count = 0
     count_trial(scratch)
@@ -1255,7 +1611,9 @@ cdef void split_fraction(scratch_t *scratch) noexcept nogil:
     side that loses less."""
     cdef search_t *search = &scratch.search
     cdef lp_t *lp = &scratch.lp
-    cdef double value, fraction, weight, down, up
+    cdef double value, fraction, weight
+    cdef double down = 0.0
+    cdef double up = 0.0
     cdef double best = -1.0
     cdef int64_t floor
     cdef uint32_t i, first
@@ -1268,8 +1626,12 @@ cdef void split_fraction(scratch_t *scratch) noexcept nogil:
         fraction = value - <double>floor
         if fraction < 1e-5:
             continue
-        down = lp_penalty(lp, lp.row_of[i], 1, fraction)
-        up = lp_penalty(lp, lp.row_of[i], -1, 1.0 - fraction)
+        down = 0.0
+        up = 0.0
+        if steps_taken(scratch) < scratch.step_budget:
+            lp_penalties(lp, lp.row_of[i], &down, &up)
+        down *= fraction
+        up *= 1.0 - fraction
         weight = minimum_double(down, up)
         weight += minimum_double(down + up, 1e9) / 64.0
         weight += minimum_double(fraction, 1.0 - fraction) / 1024.0
@@ -1391,6 +1753,7 @@ cdef bint relax_node(scratch_t *scratch) noexcept nogil:
     cdef double cutoff
     cdef uint32_t status
     cdef uint64_t limit
+    cdef uint32_t rounds = CUT_ROUNDS if search.frame_count == 0 else 0
     while True:
         limit = scratch.step_budget - minimum(<int64_t>scratch.step_budget,
                                               <int64_t>(scratch.steps + scratch.flow.steps))
@@ -1404,6 +1767,9 @@ cdef bint relax_node(scratch_t *scratch) noexcept nogil:
             continue
         if is_closed_by_bound(scratch, status):
             return False
+        if status == LP_OPTIMAL and not lp.is_full and rounds > 0 and add_cuts(scratch) > 0:
+            rounds -= 1
+            continue
         if status == LP_OPTIMAL and not lp.is_full:
             return True
         leave_open(search, search.node_bound)
@@ -1419,8 +1785,9 @@ cdef bint solve_node(scratch_t *scratch) noexcept nogil:
         return False
     search.node_count += 1
     were_whole = round_trial(scratch)
-    if were_whole or (not search.is_probe and search.node_count % 16 == 1):
-        try_trial(scratch)
+    if were_whole:
+        if not take_vertex(scratch):
+            try_trial(scratch)
         if (search.is_found and search.is_probe) or is_closed_by_bound(scratch, LP_OPTIMAL):
             return False
     narrow(scratch)
@@ -1434,10 +1801,11 @@ cdef bint solve_node(scratch_t *scratch) noexcept nogil:
         split_whole(scratch)
     if search.split_column != NONE_32:
         return True
-    if scratch.flow.is_cut:
+    # Every number is fixed: the flow is the best of them, and no bound is needed.
+    try_trial(scratch)
+    if scratch.flow.is_cut or scratch.flow.is_full:
         leave_open(search, search.node_bound)
     else:
-        # Every number is fixed and the flow was the best of them: no bound is needed.
         search.node_bound = search.incumbent_parts
         keep_box(scratch)
     return False
@@ -1468,6 +1836,7 @@ cdef bint back_track(scratch_t *scratch) noexcept nogil:
         widen(scratch, frame.trail_count)
         if not frame.is_second and search.is_proven and not (search.is_found and search.is_probe):
             frame.is_second = True
+            lp_return(&scratch.lp, &frame.tableau)
             set_bounds(scratch, frame.column, frame.other_lower, frame.other_upper)
             return True
         if not frame.is_second and not search.is_proven:
@@ -1498,6 +1867,12 @@ cdef bint starts_over(scratch_t *scratch) noexcept nogil:
 
 
 cdef void branch(scratch_t *scratch) noexcept nogil:
+    """Search everything worth more than the incumbent and lay out the best that is found."""
+    walk(scratch)
+    lay_out(scratch)
+
+
+cdef void walk(scratch_t *scratch) noexcept nogil:
     """Search everything worth more than the incumbent; depth first, one tableau. A bound that could
     not be proven ends the search with is_proven false."""
     cdef search_t *search = &scratch.search
@@ -1515,6 +1890,8 @@ cdef void branch(scratch_t *scratch) noexcept nogil:
                 leave_open(search, search.node_bound)
             else:
                 frame = &search.frames[search.frame_count]
+                lp_keep(&scratch.lp, &frame.tableau, 0 if search.frame_count == 0 else
+                        lp_kept_end(&search.frames[search.frame_count - 1].tableau))
                 search.frame_count += 1
                 frame.column = search.split_column
                 frame.is_second = False
@@ -1647,6 +2024,8 @@ cdef void settle_ties(scratch_t *scratch) noexcept nogil:
     cdef uint32_t c
     search.is_probe = True
     for c in range(contest.contender_count):
+        if not may_add_rows(scratch):
+            break
         if search.is_owner[c]:
             count_owned(scratch, c)
             if scratch.lp.is_full:
@@ -1687,40 +2066,49 @@ cdef void keep_turn(scratch_t *scratch, uint32_t first, int64_t worth) noexcept 
 
 
 cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
-    """A first incumbent: what the contenders take one after the other, the one worth most next;
-    then the best units for the same counts."""
+    """A first incumbent: what the contenders take one after the other, the one worth most next. Its
+    counts are laid out anew if nothing better is found."""
     cdef contest_t *contest = &scratch.contest
     cdef search_t *search = &scratch.search
     cdef contender_t *contender
-    cdef allocation_t *allocation
     cdef const column_t *column
     cdef int64_t unused = 0
     cdef int64_t at = 0
-    cdef int64_t units
     cdef uint32_t first = contest.allocation_count
-    cdef uint32_t c, i
+    cdef uint32_t i
     cdef uint32_t last = NONE_32
     keep_turn(scratch, first, resolve_in_turn(scratch, &unused))
+    for i in range(scratch.run_count):
+        scratch.run_demand[i] = 0
     for i in range(scratch.lp.column_count):
         column = &search.columns[i]
         contender = &contest.contenders[column.contender]
-        search.trial[i] = contender.times if column.kind == COLUMN_TIMES else 0
+        search.best_vertex[i] = contender.times if column.kind == COLUMN_TIMES else 0
         if column.kind != COLUMN_BLOCKS:
             continue
         if column.contender != last:
             last = column.contender
             at = 0
-        units = 0
-        for c in range(first, contest.allocation_count):
-            allocation = &contest.allocations[c]
-            if allocation.contender == column.contender and allocation.run == column.run:
-                units += allocation.units
-        search.trial[i] = blocks_before(at + units, contender, contest) - \
+            count_taken(scratch, first, last)
+        search.best_vertex[i] = \
+            blocks_before(at + scratch.run_demand[column.run], contender, contest) - \
             blocks_before(at, contender, contest)
-        at += units
+        at += scratch.run_demand[column.run]
+        scratch.run_demand[column.run] = 0
     contest.allocation_count = first
     scratch.steps += scratch.lp.column_count
-    try_trial(scratch)
+    search.is_vertex = VERTEX_COUNTS
+
+
+cdef void count_taken(scratch_t *scratch, uint32_t first, uint32_t number) noexcept nogil:
+    """Units of each run that a contender took, by the allocations from `first` on."""
+    cdef const allocation_t *allocation
+    cdef uint32_t i
+    for i in range(first, scratch.contest.allocation_count):
+        allocation = &scratch.contest.allocations[i]
+        if allocation.contender == number:
+            scratch.run_demand[allocation.run] += allocation.units
+    scratch.steps += scratch.contest.allocation_count - first
 
 
 cdef int64_t blocks_before(int64_t units, const contender_t *contender,
@@ -1744,15 +2132,13 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
     cdef search_t *search = &scratch.search
     cdef uint32_t i
     search.component = part
-    if not build_program(scratch):
+    if steps_taken(scratch) >= scratch.step_budget or not build_program(scratch):
         return resolve_in_turn(scratch, bound)
     search.is_probe = False
     search.is_found = False
     search.box_count = 0
     search.kept_count = 0
     try_in_turn(scratch)
-    if scratch.flow.is_full:
-        return resolve_in_turn(scratch, bound)
     branch(scratch)
     # The bounds of the root stay narrowed: outside them nothing is as good as the best.
     keep_root(scratch)

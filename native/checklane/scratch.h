@@ -179,7 +179,11 @@ typedef struct frame {
     int64_t bound_parts;      /* of the node that was split */
     uint32_t trail_count;
     uint32_t reserved;
+    lp_kept_t tableau;        /* at its optimum, for the second branch */
 } frame_t;
+
+#define VERTEX_COUNTS 1   /* only counts; the units are kept as the contenders took them in turn */
+#define VERTEX_UNITS 2
 
 #define FRAMES_MAX 512
 /* Bounds narrowed by proof below the open nodes, to be widened again. */
@@ -188,6 +192,10 @@ typedef struct frame {
 #define BOXES_MAX 4
 /* How often a search goes back to its root with a better incumbent. */
 #define RESTARTS_MAX 4
+/* Rounds of rows against parts of applications, at the root, and by how many units such a row must
+ * be broken. Below the root they cost more pivots than they spare nodes. */
+#define CUT_ROUNDS 4
+#define CUT_LEAST 0.02
 
 typedef struct trail_entry {
     uint32_t column;
@@ -213,7 +221,7 @@ typedef struct search {
     uint32_t box_count;       /* BOXES_MAX + 1: more than there is room for */
     uint32_t kept_count;
     uint32_t restart_count;
-    uint32_t reserved;
+    uint32_t is_vertex;       /* VERTEX_: the incumbent is best_vertex, not laid out yet */
     int64_t root_bound;
     int64_t root_incumbent;   /* when the root was last left */
     int64_t split_lower[2];   /* bounds of the two branches, the first to be tried first */
@@ -221,9 +229,9 @@ typedef struct search {
     uint32_t total_row[CANDIDATES_MAX];    /* row that counts a contender; NONE_32 none */
     uint32_t times_column[CANDIDATES_MAX]; /* NONE_32 none */
     uint32_t first_column[CANDIDATES_MAX];
-    int64_t trial_times[CANDIDATES_MAX];
+    int64_t turn_parts[CANDIDATES_MAX];    /* no less than a contender can have in turn */
+    uint32_t turn[CANDIDATES_MAX];         /* when that was found out */
     int64_t best_times[CANDIDATES_MAX];
-    int64_t kept_cap[CANDIDATES_MAX];
     uint32_t part[CANDIDATES_MAX];         /* contenders that are searched together */
     uint32_t is_owner[CANDIDATES_MAX];     /* takes whatever is left of its runs */
     int64_t owner_cap[CANDIDATES_MAX];
@@ -237,6 +245,10 @@ typedef struct search {
     allocation_t kept[SHARES_MAX];         /* units of the best solution */
     column_t columns[LP_COLUMNS_MAX];
     int64_t trial[LP_COLUMNS_MAX];         /* whole numbers of a leaf */
+    int64_t most_units[LP_COLUMNS_MAX];    /* of a column, whatever was narrowed */
+    double left[LP_COLUMNS_MAX];           /* units of a place's entries that nobody uses */
+    int64_t vertex[LP_COLUMNS_MAX];        /* units too, as the tableau has them */
+    int64_t best_vertex[LP_COLUMNS_MAX];
     frame_t frames[FRAMES_MAX];
 } search_t;
 

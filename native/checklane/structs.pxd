@@ -679,6 +679,8 @@ cdef extern from "checklane/simplex.h" nogil:
         LP_CUT
         LP_INFEASIBLE
         LP_TROUBLE
+    ctypedef struct lp_kept_t:
+        uint32_t is_kept
     ctypedef struct lp_t:
         uint32_t column_count
         uint32_t width
@@ -703,11 +705,10 @@ cdef extern from "checklane/simplex.h" nogil:
         uint32_t outside[LP_COLUMNS_MAX]
         int32_t row_of[LP_VARIABLES_MAX]
         double value[LP_ROWS_MAX]
-        double beta[LP_ROWS_MAX]
         double reduced[LP_COLUMNS_MAX]
         uint32_t flips[LP_COLUMNS_MAX]
         int64_t dual[LP_ROWS_MAX]
-        int128_t exact[LP_COLUMNS_MAX]
+        int64_t exact[LP_COLUMNS_MAX]
         int128_t exact_bound
         double cells[LP_CELLS_MAX]
     uint32_t lp_slack(uint32_t row)
@@ -720,8 +721,12 @@ cdef extern from "checklane/simplex.h" nogil:
     int64_t lp_bound_parts(lp_t *lp)
     int lp_is_from_upper(const lp_t *lp, uint32_t column)
     int64_t lp_room(const lp_t *lp, uint32_t column, int64_t least_parts)
-    double lp_penalty(lp_t *lp, uint32_t row, int32_t sign, double distance)
+    void lp_penalties(lp_t *lp, uint32_t row, double *down, double *up)
+    bint lp_has_room(const lp_t *lp)
     void lp_drop_fixed(lp_t *lp)
+    void lp_keep(lp_t *lp, lp_kept_t *kept, uint32_t first_cell)
+    uint32_t lp_kept_end(const lp_kept_t *kept)
+    void lp_return(lp_t *lp, const lp_kept_t *kept)
 
 cdef extern from "checklane/scratch.h" nogil:
     enum:
@@ -751,10 +756,14 @@ cdef extern from "checklane/scratch.h" nogil:
         COLUMN_BLOCKS
         COLUMN_BOUGHT
         COLUMN_FREE
+        VERTEX_COUNTS
+        VERTEX_UNITS
         FRAMES_MAX
         TRAIL_MAX
         BOXES_MAX
         RESTARTS_MAX
+        CUT_ROUNDS
+    const double CUT_LEAST
     ctypedef struct touched_t:
         uint32_t epoch
         uint32_t offer
@@ -851,6 +860,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t other_upper
         int64_t bound_parts
         uint32_t trail_count
+        lp_kept_t tableau
     ctypedef struct trail_entry_t:
         uint32_t column
         int64_t lower
@@ -871,6 +881,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t box_count
         uint32_t kept_count
         uint32_t restart_count
+        uint32_t is_vertex
         int64_t root_bound
         int64_t root_incumbent
         int64_t split_lower[2]
@@ -878,9 +889,9 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t total_row[CANDIDATES_MAX]
         uint32_t times_column[CANDIDATES_MAX]
         uint32_t first_column[CANDIDATES_MAX]
-        int64_t trial_times[CANDIDATES_MAX]
+        int64_t turn_parts[CANDIDATES_MAX]
+        uint32_t turn[CANDIDATES_MAX]
         int64_t best_times[CANDIDATES_MAX]
-        int64_t kept_cap[CANDIDATES_MAX]
         uint32_t part[CANDIDATES_MAX]
         uint32_t is_owner[CANDIDATES_MAX]
         int64_t owner_cap[CANDIDATES_MAX]
@@ -894,6 +905,10 @@ cdef extern from "checklane/scratch.h" nogil:
         allocation_t kept[SHARES_MAX]
         column_t columns[LP_COLUMNS_MAX]
         int64_t trial[LP_COLUMNS_MAX]
+        int64_t most_units[LP_COLUMNS_MAX]
+        double left[LP_COLUMNS_MAX]
+        int64_t vertex[LP_COLUMNS_MAX]
+        int64_t best_vertex[LP_COLUMNS_MAX]
         frame_t frames[FRAMES_MAX]
     ctypedef struct scratch_t:
         uint32_t epoch
