@@ -125,17 +125,63 @@ static bool is_past(const program_t *program, const cell_t *cell, int32_t today)
     return cell->day + window_days(program, cell) < today - COUNTER_KEPT_DAYS;
 }
 
+/* The day by which things are judged to be over: what comes late is not judged by the clock. */
+static int32_t swept_day(const session_t *session, const entry_builder_t *entry)
+{
+    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
+    return session->facts.business_day < today ? session->facts.business_day : today;
+}
+
+/* Lots of such a purse are moved by the sale itself. */
+static bool is_rolling(const program_t *program, uint8_t purse)
+{
+    return purse >= 1 && purse <= program->purse_count
+           && program->purses[purse - 1].expiry == EXPIRY_ROLLING;
+}
+
 status_t sweep_record(const session_t *session, entry_builder_t *entry, record_key_t key,
                       const cell_t *cells, uint32_t count, uint32_t *swept)
 {
-    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
-    if (session->facts.business_day < today) today = session->facts.business_day;
+    int32_t today = swept_day(session, entry);
     for (uint32_t i = 0; i < count && *swept < SWEPT_MAX; i++) {
         if (!is_past(session->live->program, &cells[i], today)) continue;
         cell_t cell = cells[i];
         cell.value = -cell.value;
         cell.other = -cell.other;
         status_t status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_EXPIRE);
+        if (status != STATUS_OK) return status;
+        ++*swept;
+    }
+    return STATUS_OK;
+}
+
+static bool is_settled(const cell_t *cell, int32_t today)
+{
+    int64_t activation = (int64_t)cell->key - ((int64_t)1 << 31);
+    return cell->kind == CELL_LOT && cell->value != 0 && activation < today - LOT_KEPT_DAYS;
+}
+
+/* Lots of one purse and one expiry stand together; those that have been active for a month differ
+ * in nothing that anything asks for. */
+status_t join_lots(const session_t *session, entry_builder_t *entry, record_key_t key,
+                   const cell_t *cells, uint32_t count, uint32_t *swept)
+{
+    int32_t today = swept_day(session, entry);
+    uint32_t first = 0;
+    for (uint32_t i = 1; i < count && *swept < SWEPT_MAX; i++) {
+        bool is_alike = cells[first].kind == CELL_LOT && cells[first].sub == cells[i].sub
+                        && cells[first].day == cells[i].day && is_settled(&cells[first], today);
+        if (!is_alike) first = i;
+        if (first == i || !is_settled(&cells[i], today)) continue;
+        if (cells[i].day < today || is_rolling(session->live->program, cells[i].sub)) continue;
+        cell_t from = cells[i];
+        cell_t to = cells[first];
+        to.value = from.value;
+        from.value = -from.value;
+        status_t status = entry_builder_move(entry, key, from, MOVEMENT_ADD, REASON_ADJUST);
+        if (status == STATUS_OK) {
+            status = entry_builder_move(entry, key, to, MOVEMENT_ADD, REASON_ADJUST);
+        }
         if (status != STATUS_OK) return status;
         ++*swept;
     }

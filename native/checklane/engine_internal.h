@@ -176,6 +176,10 @@ status_t move_progress(session_t *session, entry_builder_t *entry);
 status_t sweep_record(const session_t *session, entry_builder_t *entry, record_key_t key,
                       const cell_t *cells, uint32_t count, uint32_t *swept);
 
+/* Makes one lot of those that have one purse, one expiry and have been active for long. */
+status_t join_lots(const session_t *session, entry_builder_t *entry, record_key_t key,
+                   const cell_t *cells, uint32_t count, uint32_t *swept);
+
 /* ---- facts.c ---- */
 
 /* An entry's facts, pointing into its bytes. */

@@ -400,6 +400,10 @@ static status_t move_sweep(session_t *session, entry_builder_t *entry)
     uint32_t swept = 0;
     status_t status = sweep_record(session, entry, group, facts->group_cells,
                                    facts->group_cell_count, &swept);
+    if (status == STATUS_OK) {
+        status = join_lots(session, entry, group, facts->group_cells, facts->group_cell_count,
+                           &swept);
+    }
     if (status != STATUS_OK) return status;
     return sweep_record(session, entry, member, facts->member_cells, facts->member_cell_count,
                         &swept);

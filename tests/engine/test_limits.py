@@ -107,3 +107,17 @@ def test_counters_of_days_are_swept_and_replay(built: Built, tmp_path: Path, sco
     shop.engine.close()
     first = (START - date_type(1970, 1, 1)).days
     assert swept == [first, first + 1]
+
+
+def test_lots_of_one_expiry_become_one(shop: Shop) -> None:
+    """Points that never expire do not make a record grow by a cell a visit for good."""
+    for day in range(80):
+        sale = shop.sale(basket((500, 1, 100), member="ben"))
+        date = (START + timedelta(days=day)).strftime("%Y%m%d")
+        sale.basket.business_date = sale.receipt.business_date = int(date)
+        shop.commit(sale)
+    _, facts, _ = commits(shop)[-1]
+    # The other purse has an expiry of its own for each day; of this one a month is left.
+    assert facts["group_cells"] == 80 + 32
+    balances = {b.purse_id: b.available_points for b in shop.member("ben").balances}
+    assert balances["base"] == 80 * 10
