@@ -669,6 +669,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.held_out_count = 0
     scratch.is_counters_full = False
     scratch.has_code_groups = False
+    scratch.catalogue = catalogue
     scratch.run_words = (basket.run_count + 63) // 64
     for i in range(program.progress_count):
         for run in range(scratch.run_words):

@@ -50,6 +50,15 @@ cdef void sort_pieces(work_piece_t *pieces, uint32_t count) noexcept nogil:
             pieces[j] = piece
 
 
+cdef void read_product(const catalogue_t *catalogue, uint32_t product,
+                       work_run_t *run) noexcept nogil:
+    run.legal_min_minor = 0
+    run.cost_milli = -1
+    if product < catalogue.product_count:
+        run.legal_min_minor = catalogue.products[product].legal_min_minor
+        run.cost_milli = catalogue.products[product].cost_milli
+
+
 cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     """Sort and merge the pieces, and form runs of them. False when there are too many runs."""
     cdef work_piece_t *piece
@@ -70,6 +79,7 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             run.price_minor = piece.price_minor
             run.initial_minor = basket.runs[piece.origin].unit_minor
             run.measure_milli = basket.runs[piece.origin].measure_milli
+            read_product(scratch.catalogue, basket.runs[piece.origin].product, run)
             run.origin = piece.origin
             run.taken = piece.taken
             run.count = 0
@@ -125,6 +135,25 @@ cdef int64_t base_price(const offer_t *offer, const work_run_t *run) noexcept no
     return run.initial_minor if offer.flags & OFFER_FLAG_INITIAL_BASE else run.price_minor
 
 
+cdef int64_t floor_of(const offer_t *offer, const work_run_t *run) noexcept nogil:
+    """S6: the price below which the offer takes no unit."""
+    cdef int64_t floor = maximum(offer.floor_minor, run.legal_min_minor)
+    cdef int64_t selling = 1000 * (10000 - <int64_t>offer.margin_bp)
+    if run.cost_milli < 0:
+        return floor
+    if offer.flags & OFFER_FLAG_COST_FLOOR:
+        floor = maximum(floor, (run.cost_milli + 999) // 1000)
+    if offer.flags & OFFER_FLAG_MARGIN:
+        floor = maximum(floor, (run.cost_milli * 10000 + selling - 1) // selling)
+    return floor
+
+
+cdef int64_t can_give(const offer_t *offer, const work_run_t *run) noexcept nogil:
+    """What an offer can take off a unit at most (S6, S7)."""
+    return maximum(0, minimum(run.price_minor - floor_of(offer, run),
+                              or_unlimited(offer.unit_discount_max_minor)))
+
+
 cdef int64_t reward_worth(const offer_t *offer, uint32_t reward, int64_t value,
                           const work_run_t *run) noexcept nogil:
     """Worth of a reward on one unit, in parts (section 4, M12)."""
@@ -139,7 +168,10 @@ cdef int64_t reward_worth(const offer_t *offer, uint32_t reward, int64_t value,
         worth = money
     elif reward == REWARD_PRICE:
         worth = PARTS_PER_MINOR * price - money
-    worth = minimum(worth, PARTS_PER_MINOR * (run.price_minor - offer.floor_minor))
+    if not offer.flags & OFFER_FLAG_RESHARE:
+        worth = minimum(worth, PARTS_PER_MINOR * can_give(offer, run))
+    elif offer.unit_discount_max_minor > 0:
+        worth = minimum(worth, PARTS_PER_MINOR * offer.unit_discount_max_minor)
     return maximum(0, worth)
 
 
@@ -547,7 +579,7 @@ cdef int64_t reward_units(const basket_t *basket, scratch_t *scratch, uint32_t c
     cdef const work_run_t *run
     cdef int64_t wanted = or_unlimited(offer.rewarded_max)
     cdef int64_t worth = 0
-    cdef int64_t unit, units, can_give
+    cdef int64_t unit, units, most
     cdef uint32_t i, r, code
     if offer.product_units_max > 0:
         begin_marks(basket, scratch)
@@ -557,8 +589,8 @@ cdef int64_t reward_units(const basket_t *basket, scratch_t *scratch, uint32_t c
         scratch.run_demand[r] = 0
         if not is_usable(scratch, candidate, 1, r):
             continue
-        can_give = maximum(0, run.price_minor - offer.floor_minor)
-        unit = can_give if rewards_whole(offer) else reward_worth(
+        most = can_give(offer, run)
+        unit = most if rewards_whole(offer) else reward_worth(
             offer, offer.reward, it.reward_value, run)
         if unit <= 0:
             continue
@@ -571,7 +603,7 @@ cdef int64_t reward_units(const basket_t *basket, scratch_t *scratch, uint32_t c
         wanted -= units
         scratch.run_demand[r] = units
         worth += unit * units
-        left[0] += can_give * units
+        left[0] += most * units
         together[0] += run.price_minor * units
         take_units(&scratch.contest, 1, r, True, units)
     return worth
@@ -702,7 +734,7 @@ cdef void resolve_tender(const program_t *program, const basket_t *basket, scrat
     contender.times = 1 if base > 0 and base >= offer.threshold_minor else 0
     contender.is_qualified = contender.times > 0
     for r in range(scratch.run_count):
-        above = scratch.runs[r].price_minor - offer.floor_minor
+        above = can_give(offer, &scratch.runs[r])
         if contender.times > 0 and above > 0 and is_usable(scratch, candidate, 0, r):
             take_units(contest, 0, r, True, scratch.runs[r].count)
             left += above * scratch.runs[r].count
@@ -776,8 +808,7 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         else:
             each = unit_worth(program, basket, facts, candidate, 0, run)
         scratch.weights[i] = each * scratch.rewarded_units[r]
-        scratch.ceilings[i] = maximum(0, run.price_minor - offer.floor_minor) * \
-            scratch.rewarded_units[r]
+        scratch.ceilings[i] = can_give(offer, run) * scratch.rewarded_units[r]
         worth += scratch.weights[i]
         units[0] += scratch.rewarded_units[r]
     if offer.mechanic == MECHANIC_GROUP_PRICE:
@@ -908,7 +939,7 @@ cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil:
 cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64_t worth,
                          uint32_t run_count) noexcept nogil:
     """S1 and S4: rounded once, never more than is left, cut by caps."""
-    cdef const candidate_t *candidate = &scratch.candidates[contender.candidate]
+    cdef candidate_t *candidate = &scratch.candidates[contender.candidate]
     cdef int64_t discount = round_quotient(worth, PARTS_PER_MINOR, candidate.offer.rounding)
     cdef int64_t left = 0
     cdef int64_t cut
@@ -920,6 +951,9 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
     discount = minimum(discount, left)
     cut = minimum(discount, minimum(candidate.money_left,
                                     or_unlimited(candidate.offer.discount_max_minor)))
+    if cut < discount and candidate.offer.flags & OFFER_FLAG_WHOLE:
+        candidate.flags |= CANDIDATE_WHOLE
+        return 0
     if cut < discount and candidate.flags & CANDIDATE_COMPETED:
         scratch.gap_minor += discount - cut
     return cut
@@ -955,8 +989,12 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     for i in range(run_count):
         scratch.rewarded_units[scratch.rewarded_runs[i]] = 0
     if discount == 0:
-        candidate.outcome = OUTCOME_NO_SAVING
+        candidate.outcome = OUTCOME_LIMIT_REACHED if candidate.flags & CANDIDATE_WHOLE else \
+            OUTCOME_NO_SAVING
         return
+    if candidate.offer.exclusive:
+        scratch.exclusive_out[scratch.exclusive_count] = candidate.offer.exclusive
+        scratch.exclusive_count += 1
     scratch.is_changed = True
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
@@ -1139,6 +1177,8 @@ cdef status_t compete_for_units(const program_t *program, const basket_t *basket
     cdef uint32_t i
     begin_contest(scratch, False)
     for i in range(first, last):
+        if scratch.candidates[scratch.order[i]].flags & CANDIDATE_BARRED:
+            continue
         if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_THRESHOLD:
             continue
         if not add_contender(program, basket, facts, scratch, scratch.order[i]):
@@ -1156,6 +1196,8 @@ cdef status_t choose_one(const program_t *program, const basket_t *basket, const
     cdef uint32_t best = NONE_32
     cdef uint32_t i
     for i in range(first, last):
+        if scratch.candidates[scratch.order[i]].flags & CANDIDATE_BARRED:
+            continue
         if not resolve_one(program, basket, facts, scratch, scratch.order[i], False):
             return STATUS_CANDIDATES_CEILING
         if scratch.contest.worth_parts > best_worth:
@@ -1201,6 +1243,57 @@ cdef uint32_t order_layer(scratch_t *scratch, uint32_t layer) noexcept nogil:
     return count
 
 
+cdef bint is_out(const scratch_t *scratch, const offer_t *offer) noexcept nogil:
+    """Whether another offer of its exclusive name has applied (Y5)."""
+    cdef uint32_t i
+    for i in range(scratch.exclusive_count):
+        if offer.exclusive == scratch.exclusive_out[i]:
+            return True
+    return False
+
+
+cdef bint bar_rivals(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     scratch_t *scratch, uint32_t first, uint32_t last) noexcept nogil:
+    """Y5: of the competing offers of one exclusive name the one worth most alone takes part. False
+    when one does not fit."""
+    cdef candidate_t *candidate
+    cdef candidate_t *rival
+    cdef uint32_t i, j
+    for i in range(first, last):
+        candidate = &scratch.candidates[scratch.order[i]]
+        candidate.flags &= ~<uint32_t>CANDIDATE_BARRED
+        if candidate.offer.exclusive == 0:
+            continue
+        if is_out(scratch, candidate.offer):
+            candidate.flags |= CANDIDATE_BARRED
+            continue
+        if not resolve_one(program, basket, facts, scratch, scratch.order[i], False):
+            return False
+        candidate.alone_parts = scratch.contest.worth_parts
+        for j in range(first, i):
+            rival = &scratch.candidates[scratch.order[j]]
+            if rival.offer.exclusive != candidate.offer.exclusive or \
+                    rival.flags & CANDIDATE_BARRED:
+                continue
+            if rival.alone_parts >= candidate.alone_parts:
+                candidate.flags |= CANDIDATE_BARRED
+            else:
+                rival.flags |= CANDIDATE_BARRED
+    return True
+
+
+cdef status_t run_stackable(const program_t *program, const basket_t *basket,
+                            const facts_t *facts, scratch_t *scratch, decision_t *decision,
+                            uint32_t candidate) noexcept nogil:
+    """Y3: a step of its own, on top of what others took."""
+    if scratch.candidates[candidate].offer.exclusive and \
+            is_out(scratch, scratch.candidates[candidate].offer):
+        return STATUS_OK
+    if not resolve_one(program, basket, facts, scratch, candidate, True):
+        return STATUS_CANDIDATES_CEILING
+    return finish_step(program, basket, facts, scratch, decision, False)
+
+
 cdef status_t run_layer(const program_t *program, const basket_t *basket, const facts_t *facts,
                         scratch_t *scratch, decision_t *decision, uint32_t layer) noexcept nogil:
     cdef uint32_t count = order_layer(scratch, layer)
@@ -1217,9 +1310,9 @@ cdef status_t run_layer(const program_t *program, const basket_t *basket, const 
         judge_layer(program, basket, facts, scratch, first, last if last > first else first + 1)
         if last == first:
             last = first + 1
-            if not resolve_one(program, basket, facts, scratch, scratch.order[first], True):
-                return STATUS_CANDIDATES_CEILING
-            status = finish_step(program, basket, facts, scratch, decision, False)
+            status = run_stackable(program, basket, facts, scratch, decision, scratch.order[first])
+        elif not bar_rivals(program, basket, facts, scratch, first, last):
+            return STATUS_CANDIDATES_CEILING
         elif layer == LAYER_ITEM:
             status = compete_for_units(program, basket, facts, scratch, decision, first, last)
         else:
@@ -1250,6 +1343,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     decision.component_count = 0
     decision.near_miss_count = 0
     decision.gross_minor = 0
+    scratch.exclusive_count = 0
     scratch.gap_parts = 0
     scratch.gap_minor = 0
     scratch.is_full = False
@@ -1406,6 +1500,8 @@ cdef bint miss_units(const program_t *program, const basket_t *basket, const fac
     missing.price_minor = cheapest_unit(scratch, candidate)
     missing.initial_minor = missing.price_minor
     missing.measure_milli = 0
+    missing.legal_min_minor = 0
+    missing.cost_milli = -1
     missing.origin = 0
     if missing.price_minor < 0:
         return False

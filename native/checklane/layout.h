@@ -216,6 +216,10 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_CHEAPEST_GET 512
 #define OFFER_FLAG_DIFFERENT 1024 /* GROUP_PRICE, BUY_GET of one slot: no two of one product */
 #define OFFER_FLAG_GIFT 2048      /* THRESHOLD: a reward that is not there is told as a near miss */
+#define OFFER_FLAG_COST_FLOOR 4096 /* no unit goes below its cost */
+#define OFFER_FLAG_MARGIN 8192     /* nor below the price of `margin_bp` */
+#define OFFER_FLAG_RESHARE 16384   /* what one unit cannot give the others do */
+#define OFFER_FLAG_WHOLE 32768     /* a discount that a money cap would cut is not given */
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {
@@ -267,7 +271,10 @@ typedef struct offer {
     uint8_t base_unit;         /* BASE_MEASURE: wire enum MeasureUnit */
     uint8_t per_unit;          /* the reward is for each of this wire enum MeasureUnit; 0 a unit */
     uint8_t reserved_8[3];
-    uint64_t reserved[2];
+    int64_t unit_discount_max_minor; /* most money off one unit; 0 no ceiling */
+    uint32_t exclusive;        /* of equal numbers above 0 one offer applies; 0 does not matter */
+    uint16_t margin_bp;        /* FLAG_MARGIN: least share of the price above the cost */
+    uint16_t reserved_16;
     uint32_t tender_rule_count;
     uint32_t reserved_32;
     uint32_t tender_kinds;     /* TENDER: kinds accepted, bit each; 0: all */

@@ -33,6 +33,8 @@
 #define CANDIDATE_APPLIED 2
 #define CANDIDATE_COMPETED 4
 #define CANDIDATE_GRANTED 8 /* held by what a progress granted only */
+#define CANDIDATE_WHOLE 16  /* a money cap would have cut what it gives only whole */
+#define CANDIDATE_BARRED 32 /* another offer of its exclusive name takes part */
 
 typedef struct touched {
     uint32_t epoch;
@@ -54,6 +56,7 @@ typedef struct candidate {
     int64_t third_party_bp;   /* for the rank */
     int64_t reward_value;     /* the offer's, or that of the step that was reached */
     int64_t goal;             /* threshold or first step */
+    int64_t alone_parts;      /* worth by itself, of an exclusive offer */
 } candidate_t;
 
 typedef struct coupon_pair {
@@ -76,6 +79,8 @@ typedef struct work_run {
     int64_t initial_minor;
     int64_t count;
     int64_t measure_milli;    /* of one unit */
+    int64_t legal_min_minor;  /* of its product; 0 none */
+    int64_t cost_milli;       /* -1 not known */
     uint32_t origin;
     uint32_t taken;
     uint32_t first_piece;
@@ -253,6 +258,10 @@ typedef struct search {
 } search_t;
 
 typedef struct scratch {
+    const struct catalogue *catalogue;
+    uint32_t exclusive_out[CANDIDATES_MAX]; /* names of which an offer has applied */
+    uint32_t exclusive_count;
+    uint32_t reserved_3;
     uint32_t epoch;
     uint32_t refused_count;
     uint32_t candidate_count;

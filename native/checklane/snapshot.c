@@ -509,6 +509,8 @@ static status_t check_amounts(const offer_t *offer)
     REQUIRE(in_range(offer->rewarded_max, 0, COUNT_MAX));
     REQUIRE(in_range(offer->product_units_max, 0, COUNT_MAX));
     REQUIRE(offer->base <= BASE_MEASURE);
+    REQUIRE(in_range(offer->unit_discount_max_minor, 0, LINE_AMOUNT_MAX));
+    REQUIRE(offer->margin_bp < 10000);
     REQUIRE(offer->control_bp <= 10000);
     REQUIRE(offer->valid_days <= DAYS_MAX);
     REQUIRE(in_range(offer->progress_from, 0, GOAL_MAX));

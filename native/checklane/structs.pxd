@@ -84,6 +84,10 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_CHEAPEST_GET
         OFFER_FLAG_DIFFERENT
         OFFER_FLAG_GIFT
+        OFFER_FLAG_COST_FLOOR
+        OFFER_FLAG_MARGIN
+        OFFER_FLAG_RESHARE
+        OFFER_FLAG_WHOLE
         SLOT_TAKE
         SLOT_BUY
         SLOT_GET
@@ -227,6 +231,9 @@ cdef extern from "checklane/layout.h" nogil:
         uint8_t base
         uint8_t base_unit
         uint8_t per_unit
+        int64_t unit_discount_max_minor
+        uint32_t exclusive
+        uint16_t margin_bp
         uint32_t tender_rule_count
         uint32_t tender_kinds
         uint32_t first_tender_rule
@@ -743,6 +750,8 @@ cdef extern from "checklane/scratch.h" nogil:
         CANDIDATE_APPLIED
         CANDIDATE_COMPETED
         CANDIDATE_GRANTED
+        CANDIDATE_WHOLE
+        CANDIDATE_BARRED
         CONTEND_UNITS
         CONTEND_APPLICATIONS
         CONTEND_CHEAPEST
@@ -780,6 +789,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t third_party_bp
         int64_t reward_value
         int64_t goal
+        int64_t alone_parts
     ctypedef struct coupon_pair_t:
         uint32_t offer
         uint32_t coupon
@@ -795,6 +805,8 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t initial_minor
         int64_t count
         int64_t measure_milli
+        int64_t legal_min_minor
+        int64_t cost_milli
         uint32_t origin
         uint32_t taken
         uint32_t first_piece
@@ -922,6 +934,9 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t has_held_out
         uint32_t is_counters_full
         uint32_t has_code_groups
+        const catalogue_t *catalogue
+        uint32_t exclusive_count
+        uint32_t *exclusive_out
         uint32_t *code_group
         uint32_t *code_slots
         uint32_t *group_mark

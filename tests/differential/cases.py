@@ -19,10 +19,17 @@ SAMPLE = Sample(
     catalogue={
         "products": [
             {"code": "101", "category": "FOOD/SOUP", "brand": "Alba", "vendor": "V1"},
-            {"code": "102", "category": "FOOD/SOUP", "brand": "Borg", "vendor": "V1"},
+            {"code": "102", "category": "FOOD/SOUP", "brand": "Borg", "vendor": "V1"}
+            | {"cost": "0.61"},
             {"code": "4006381333931", "category": "FOOD/BREAD", "brand": "Alba"},
             {"code": "sku:paper-4", "category": "HOME/PAPER", "brand": "Borg", "vendor": "V2"},
-            {"code": "104", "category": "FOOD", "brand": "Mill", "flags": "age_restricted"},
+            {
+                "code": "104",
+                "category": "FOOD",
+                "brand": "Mill",
+                "flags": "age_restricted",
+                "legal_min": "0.80",
+            },
             {"code": "105", "category": "SERVICE", "flags": "no_discount;no_earn"},
             {"code": "106", "category": "HOME", "department": "garden", "flags": "no_discount"},
         ],
@@ -249,6 +256,11 @@ class Cases:
         if name not in ("earn", "bonus", "multiply"):
             basket |= self.some((0.15, "money", money(self.pick(20, 100))))
         found: dict[str, Any] = {"per_basket": basket} if basket else {}
+        if name not in ("earn", "bonus", "multiply", "tender"):
+            found |= self.some(
+                (0.1, "per_unit", {"money": money(self.pick(30, 90))}),
+                (0.1, "whole", True),
+            )
         if members and self.random.random() < 0.3:
             window = self.some((0.7, "window", self.pick("day", "week", "month", "year")))
             measures: list[dict[str, Any]] = [{"uses": self.random.randint(1, 2)}]
@@ -293,6 +305,12 @@ class Cases:
                 (0.1, "base", "initial"),
                 (0.1, "funding", self.funding),
             )
+            if name != "tender":
+                offer |= self.some(
+                    (0.1, "exclusive", lambda: self.pick("x", "y")),
+                    (0.1, "floor", lambda: self.pick({"cost": True}, {"margin_percent": "20"})),
+                    (0.1, "reshare", True),
+                )
             if name not in ("group_price", "coverage"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}

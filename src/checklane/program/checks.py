@@ -403,6 +403,10 @@ def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if product is not None and not on_units:
         what = f"{offer.mechanic} is not limited by product"
         loaded.blame(number, ("limits", "per_product"), what, "remove it")
+    for key in ("exclusive", "reshare"):
+        if getattr(offer, key) and offer.layer_name not in ("item", "basket"):
+            mend = "remove it"
+            loaded.blame(number, (key,), f"{key} has no place in this layer", mend)
     if offer.discount is None or offer.discount.choose != "cheapest":
         return
     path: Path_ = ("discount", "choose")

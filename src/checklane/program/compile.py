@@ -152,6 +152,7 @@ class Builder:
         self.funding: list[tuple[int, ...]] = []
         self.tender_rules: list[tuple[int, ...]] = []
         self.steps: list[tuple[int, ...]] = []
+        self.exclusive: dict[str, int] = {}
         self.texts: list[tuple[bytes, int, int, int]] = []
         self.rows: list[npt.NDArray[Any]] = []
         self.coupons: list[tuple[str, int]] = []
@@ -186,6 +187,10 @@ class Builder:
         record["store_set"] = self.store_sets.add(store_set_of(offer.where, self.catalogue))
         record["audience"] = self.audiences.add(audience_of(offer, program))
         record["schedule"] = self.schedules.add(schedule_of(offer.when))
+        if offer.exclusive is not None:
+            record["exclusive"] = self.exclusive.setdefault(
+                offer.exclusive, len(self.exclusive) + 1
+            )
         record["id_text"], record["id_length"] = self.strings.add(offer.id)
         if offer.coupon is not None:
             self.coupons.extend((code, number) for code in offer.coupon.codes)

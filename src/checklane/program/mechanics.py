@@ -145,6 +145,9 @@ def offer_fields(offer: Offer, program: Program) -> Fields:
     }
     product = offer.limits.per_product
     fields["product_units_max"] = (product.units if product is not None else None) or 0
+    unit = offer.limits.per_unit
+    fields["unit_discount_max_minor"] = unit.money if unit is not None else 0
+    fields["margin_bp"] = offer.floor.margin_percent or 0
     fields.update(mechanic_fields(offer))
     fields.update(points_fields(offer, program))
     fields.update(progress_condition(offer, program))
@@ -168,6 +171,10 @@ def flags_of(offer: Offer) -> int:
         (offer.who.staff, _layout.OFFER_FLAG_STAFF),
         (chooses_cheapest(offer), _layout.OFFER_FLAG_CHEAPEST_GET),
         (offer.coverage is not None, _layout.OFFER_FLAG_DIFFERENT),
+        (offer.floor.cost, _layout.OFFER_FLAG_COST_FLOOR),
+        (offer.floor.margin_percent is not None, _layout.OFFER_FLAG_MARGIN),
+        (offer.reshare, _layout.OFFER_FLAG_RESHARE),
+        (offer.limits.whole, _layout.OFFER_FLAG_WHOLE),
         (
             offer.threshold is not None and offer.threshold.reward.gift is not None,
             _layout.OFFER_FLAG_GIFT,

@@ -850,6 +850,37 @@ class BasketLimit(Part):
     money: Money | None = Field(default=None, description="Money off.")
 
 
+class Floor(Part):
+    """Prices below which an offer takes no unit; beside them the legal minimum always holds."""
+
+    cost: Flag = Field(default=False, description="true: the cost of the product.")
+    margin_percent: Percent | None = Field(
+        default=None, description="The price of which the cost leaves so many percent."
+    )
+
+    @field_validator("margin_percent")
+    @classmethod
+    def check_margin(cls, value: int | None) -> int | None:
+        """Refuse a margin that no price has."""
+        if value == 10_000:
+            fail("no price has a margin of 100 percent", "write less than 100")
+        return value
+
+
+class UnitLimit(Part):
+    """What one unit may be reduced by."""
+
+    money: Money = Field(description="Money off one unit.")
+
+    @field_validator("money")
+    @classmethod
+    def check_money(cls, value: int) -> int:
+        """Refuse a limit that leaves nothing."""
+        if value == 0:
+            fail("nothing could be taken off", "give an amount above 0")
+        return value
+
+
 class ProductLimit(Part):
     """What one basket may take of an offer for one product."""
 
@@ -891,6 +922,10 @@ class Limits(Part):
     """How much of an offer may be taken."""
 
     per_basket: BasketLimit | None = Field(default=None, description="In one basket.")
+    whole: Flag = Field(
+        default=False, description="true: what a limit of money would cut is not given at all."
+    )
+    per_unit: UnitLimit | None = Field(default=None, description="Off one unit.")
     per_product: ProductLimit | None = Field(
         default=None, description="In one basket of one product; for discount and threshold."
     )
@@ -966,6 +1001,16 @@ class Offer(Part):
         "the price before any (initial).",
     )
     floor_price: Money = Field(default=0, description="No unit goes below this price.")
+    floor: Floor = Field(
+        default=Floor(), description="No unit goes below its cost or the price of a margin."
+    )
+    reshare: Flag = Field(
+        default=False,
+        description="true: what a unit cannot give, down to its floor, is taken off the others.",
+    )
+    exclusive: Id | None = Field(
+        default=None, description="Of the offers with one name here at most one applies."
+    )
     reduced_items: Literal["in", "out"] = Field(
         default="in",
         description="out: leaves units alone that are reduced at the shelf or the till.",
