@@ -40,11 +40,18 @@ def _sized(body: bytes) -> bytes:
 
 
 @contextmanager
-def answering(answer: Answer, place: str = "127.0.0.1:0") -> Iterator[Options]:
+def answering(
+    answer: Answer,
+    place: str = "127.0.0.1:0",
+    credentials: grpc.ServerCredentials | None = None,
+) -> Iterator[Options]:
     """Serve and yield the options of one lane that calls it."""
     server = grpc.server(ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
     server.add_generic_rpc_handlers((_Handlers(answer),))
-    port = server.add_insecure_port(place)
+    if credentials is None:
+        port = server.add_insecure_port(place)
+    else:
+        port = server.add_secure_port(place, credentials)
     server.start()
     host = place.removeprefix("unix:") if place.startswith("unix:") else "127.0.0.1"
     try:

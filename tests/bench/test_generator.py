@@ -1,5 +1,6 @@
 """The generator against a server of grpcio: what it sends, how it judges, how it misbehaves."""
 
+import subprocess
 import threading
 from dataclasses import replace
 
@@ -73,6 +74,31 @@ def test_right_answers_in_both_loops(is_stream):
 def test_a_unix_socket_is_as_good(tmp_path):
     with answering(lambda request, _: decided(), f"unix:{tmp_path}/lane") as options:
         assert run(options, [asking(decided())], arrivals_of(1)).counts() == {"right": len(TIMES)}
+
+
+def make_certificate(folder):
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"]
+    command += ["-subj", "/CN=till", "-addext", "subjectAltName=DNS:till.test"]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, certificate
+
+
+def test_tls_and_a_certificate_that_is_not_to_be_trusted(tmp_path):
+    key, certificate = make_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, stranger = make_certificate(tmp_path / "other")
+    pair = (key.read_bytes(), certificate.read_bytes())
+    right = {"ca_file": str(certificate).encode(), "server_name": b"till.test"}
+    with answering(
+        lambda request, _: decided(), credentials=grpc.ssl_server_credentials([pair])
+    ) as options:
+        done = run(options, [asking(decided())], arrivals_of(3), lanes=3, **right)
+        assert done.counts() == {"right": len(TIMES)}
+        for wrong in ({"ca_file": str(stranger).encode()}, {"server_name": b"elsewhere.test"}):
+            with pytest.raises(BenchError, match="certificate|verify"):
+                run(options, [asking(decided())], arrivals_of(1), **right | wrong)
 
 
 @pytest.mark.parametrize(
