@@ -97,7 +97,7 @@ def test_tls_and_a_certificate_that_is_not_to_be_trusted(tmp_path):
         done = run(options, [asking(decided())], arrivals_of(3), lanes=3, **right)
         assert done.counts() == {"right": len(TIMES)}
         for wrong in ({"ca_file": str(stranger).encode()}, {"server_name": b"elsewhere.test"}):
-            with pytest.raises(BenchError, match="certificate|verify"):
+            with pytest.raises(BenchError, match=r"certificate|verify"):
                 run(options, [asking(decided())], arrivals_of(1), **right | wrong)
 
 
