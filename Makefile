@@ -113,7 +113,7 @@ serve: $(VENV)/built ## Serve the data directory DATA (default: checklane-data)
 bench: $(VENV)/built ## Measure the evaluator, quotes and commits on this machine
 	$(BIN)/checklane bench $(BENCH_ARGS)
 
-bench-ledger: $(VENV)/built | system-peers ## Measure durable commits and starts, beside PostgreSQL and Redis
+bench-ledger: $(VENV)/built | system-peers ## Measure durable commits beside PostgreSQL and Redis; starts
 	$(BIN)/checklane bench ledger $(BENCH_ARGS)
 
 bench-load: $(VENV)/built ## Load a server with calls at fixed times (LOAD_ARGS="--mode mixed")

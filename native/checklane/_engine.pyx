@@ -231,6 +231,10 @@ cdef extern from "checklane/audit.h" nogil:
         const char *journal_directory
         const char *accounts_directory
         const char *scratch_directory
+        uint64_t begin_lsn "from.lsn"
+        uint64_t begin_position "from.position"
+        uint32_t begin_crc "from.crc"
+        uint64_t begin_salt "from.salt"
         uint32_t retention_days
     ctypedef struct audit_report_t:
         uint64_t program_key
@@ -770,7 +774,7 @@ cdef class LedgerAudit:
     cdef audit_t *audit
 
     def __cinit__(self, str journal not None, *, str accounts=None, str scratch=None,
-                  uint32_t retention_days=0):
+                  uint32_t retention_days=0, tuple begin=None):
         cdef audit_options_t options
         cdef fault_t fault
         cdef status_t status
@@ -782,6 +786,13 @@ cdef class LedgerAudit:
         options.accounts_directory = text_or_null(paths[1])
         options.scratch_directory = text_or_null(paths[2])
         options.retention_days = retention_days
+        if begin is not None:
+            if scratch is not None:
+                raise ValueError("a rebuilding begins where its accounts end")
+            options.begin_lsn = begin[0]
+            options.begin_position = begin[1]
+            options.begin_crc = begin[2]
+            options.begin_salt = begin[3]
         with nogil:
             status = audit_open(&options, &self.audit, &fault)
         if status != 0:

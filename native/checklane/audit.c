@@ -137,7 +137,9 @@ static status_t open_live(audit_t *audit, const audit_options_t *options, fault_
 
 static status_t open_journal(audit_t *audit, const audit_options_t *options, fault_t *fault)
 {
+    INVARIANT(options->from.lsn == 0 || options->scratch_directory == NULL);
     journal_options_t journal = {.directory = options->journal_directory,
+                                 .from = options->from,
                                  .segment_bytes = options->segment_bytes,
                                  .entry_bytes_max = options->entry_bytes_max,
                                  .group_bytes_max = options->group_bytes_max};

@@ -21,6 +21,8 @@ typedef struct audit_options {
     const char *accounts_directory; /* held against what the journal says; NULL: none */
     const char *scratch_directory;  /* exists; the accounts are rebuilt in it. NULL: no rebuilding.
                                      * What it holds already is where the rebuilding begins. */
+    covered_t from;                 /* the walk begins at this entry, which must be there as it was;
+                                     * lsn 0: at the first. Not with a scratch directory. */
     uint64_t segment_bytes;         /* 0: the default sizes */
     uint64_t entry_bytes_max;
     uint64_t group_bytes_max;
@@ -49,7 +51,8 @@ typedef struct audit_report {
     char difference[AUDIT_DIFFERENCE_BYTES]; /* the first, in words; empty: none */
 } audit_report_t;
 
-/* Walks the chain of the whole journal, then stands before the first entry to replay.
+/* Walks the chain of the whole journal, or from an entry that was walked to before, then stands
+ * before the first entry to replay.
  * STATUS_JOURNAL_DAMAGED names the place; STATUS_FORMAT_UNSUPPORTED, STATUS_IO_FAILED. A broken
  * environment of the accounts may end the process: call from one that can be spared. */
 status_t audit_open(const audit_options_t *options, audit_t **audit, fault_t *fault);

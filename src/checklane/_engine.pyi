@@ -231,6 +231,9 @@ class LedgerAudit:
         An existing directory. Accounts that lie in it already are where the rebuilding begins.
     retention_days : int, optional
         Of keys and receipts. Default: 0, that of limits.h.
+    begin : (int, int, int, int), optional
+        The `last_lsn`, `last_position`, `last_crc` and `salt` of an earlier report: the chain is
+        walked from that entry on, which must be there as it was. Not with `scratch`.
 
     Raises
     ------
@@ -246,6 +249,7 @@ class LedgerAudit:
         accounts: str | None = None,
         scratch: str | None = None,
         retention_days: int = 0,
+        begin: tuple[int, int, int, int] | None = None,
     ) -> None: ...
     def step(self, entries: int) -> dict[str, Any]:
         """Replay up to `entries` more; return the report. Needs a scratch directory."""

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from checklane.ledger.files import audit
 from tests.native.test_ledger import dump, run
 
 
@@ -78,16 +79,45 @@ def test_the_backup_of_another_history_is_refused(harness, data, tmp_path, cli):
     assert (copy / "backup.json").read_bytes() == before
 
 
-def test_a_damaged_journal_does_not_touch_the_backup(data, tmp_path, cli):
+def spoil(path, offset):
+    """Change one bit of a file."""
+    image = bytearray(path.read_bytes())
+    image[offset] ^= 4
+    path.write_bytes(image)
+
+
+def end_of(data):
+    """Return the number of the journal's last segment, and the offset of its end in there."""
+    with audit(data / "journal") as journal:
+        return divmod(int(journal.report()["end_position"]), 2**32)
+
+
+def test_damage_since_the_last_backup_does_not_touch_it(harness, data, tmp_path, cli):
     copy = tmp_path / "copy"
     assert cli("backup", "--data", data, copy)[0] == 0
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    path = data / "journal" / "00000002.seg"
-    image = bytearray(path.read_bytes())
-    image[500] ^= 4
-    path.write_bytes(image)
+    segment, end = end_of(data)
+    run(harness("plain"), "load", data, 2)
+    spoil(data / "journal" / f"{segment:08}.seg", end + 130)
     assert cli("backup", "--data", data, copy)[0] == 74
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_damage_before_the_last_backup_never_reaches_it(harness, data, tmp_path, cli):
+    copy = tmp_path / "copy"
+    assert cli("backup", "--data", data, copy)[0] == 0
+    segment, end = end_of(data)
+    assert end > 4_000
+    run(harness("plain"), "load", data, 2)
+    last = json.loads((copy / "backup.json").read_text())["last_lsn"]
+    # In a segment that is full, and in the part of the last one that was copied already.
+    spoil(data / "journal" / "00000001.seg", 500)
+    spoil(data / "journal" / f"{segment:08}.seg", 500)
+    assert cli("verify", "--data", data)[0] == 74
+    assert cli("backup", "--data", data, copy)[0] == 0
+    status, told = cli("restore", copy, "--data", tmp_path / "back")
+    assert status == 0, told
+    assert json.loads((copy / "backup.json").read_text())["last_lsn"] > last
 
 
 @pytest.mark.parametrize("how", ["gone", "short", "changed", "older list"])

@@ -7,8 +7,9 @@ A backup is a directory::
     base/             accounts that a pruned journal goes on from, if it was pruned
     snapshots/ keys/ live.json readers.json
 
-Segments that are full never change, so a second run copies only those that are new and the last
-one. What was pruned from the data directory since stays in the backup.
+Segments that are full never change, so a second run copies only those that are new and what the
+last one has more, and walks the chain from where the first one ended: it costs what came since.
+What was pruned from the data directory since stays in the backup.
 """
 
 import json
@@ -17,11 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from checklane import _layout
-from checklane._engine import LedgerAudit
-from checklane.errors import refuse
+from checklane.errors import DamageError, refuse
 from checklane.ledger.check import Advance, rebuild
 from checklane.ledger.files import (
     Segment,
@@ -36,8 +33,10 @@ from checklane.tables.files import sync_path
 
 __all__ = ["Backup", "backup", "restore"]
 
-BACKUP_FORMAT = 1
+BACKUP_FORMAT = 2
 MANIFEST = "backup.json"
+#: Of the report of a walk: where it ended, and in which journal.
+WALKED = ("last_lsn", "last_position", "last_crc", "salt")
 #: What belongs to a data directory beside its ledger, each a file or a folder of files.
 BESIDE = ("live.json", "readers.json", "checklane.json", "keys", "snapshots", "base")
 
@@ -80,7 +79,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         if found["format"] != BACKUP_FORMAT:
             what = f"a backup of format {found['format']}, and this is {BACKUP_FORMAT}"
             raise refuse("FORMAT_UNSUPPORTED", str(path), what)
-        return {name: found[name] for name in ("salt", "last_lsn", "last_crc", "files")}
+        return {name: found[name] for name in (*WALKED, "files")}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError):
@@ -88,18 +87,33 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise refuse("SNAPSHOT_DAMAGED", str(path), what) from None
 
 
-def _check_history(opened: LedgerAudit, report: dict[str, Any], before: dict[str, Any]) -> None:
-    """Refuse to add to the backup of another journal, or of one that went another way since."""
+def _walk(data: Path, before: dict[str, Any]) -> dict[str, Any]:
+    """Walk the chain from where the last backup ended, or from its begin; return the report.
+
+    Raises
+    ------
+    DamageError
+        The journal is damaged.
+    StateError
+        The backup is of another journal, or of one that went another way since.
+    """
+    journal = journal_directory(data)
     if not before:
-        return
-    is_same = before["salt"] == report["salt"] and before["last_lsn"] <= report["last_lsn"]
-    if is_same and before["last_lsn"] >= report["first_lsn"]:
-        entry = opened.read_entries(before["last_lsn"], 1, 1)[0]
-        header = np.frombuffer(entry, dtype=_layout.ENTRY_HEADER, count=1)[0]
-        is_same = int(header["crc"]) == before["last_crc"]
-    if not is_same:
+        with audit(journal) as opened:
+            return opened.report()
+    last_lsn, last_position, last_crc, salt = (int(before[name]) for name in WALKED)
+    try:
+        with audit(journal, begin=(last_lsn, last_position, last_crc, salt)) as opened:
+            return opened.report()
+    except DamageError:
+        # The entry at which it ended is pruned, or another one, or what follows is damaged: a walk
+        # from the begin tells which.
+        with audit(journal) as opened:
+            report = opened.report()
+    if before["salt"] != report["salt"] or last_lsn >= report["first_lsn"]:
         what = "the backup is of another history (take a new one into an empty directory)"
         raise refuse("JOURNAL_MISMATCH", "backup.json", what)
+    return report
 
 
 def _beside(data: Path) -> Iterator[Path]:
@@ -136,6 +150,16 @@ def _is_there(name: str, size: int, target: Path, before: dict[str, int]) -> boo
     return before.get(name) == size and target.exists() and target.stat().st_size == size
 
 
+def _kept_bytes(name: str, size: int, target: Path, before: dict[str, int]) -> int:
+    """Return how much of a segment the backup has: that was walked then, and is not walked again.
+
+    So what a disk does to the source's old entries later never reaches the backup.
+    """
+    kept = before.get(name, 0)
+    is_kept = name.startswith("journal/") and kept < size and target.exists()
+    return kept if is_kept and target.stat().st_size >= kept else 0
+
+
 def _sync_tail(segments: list[Segment]) -> None:
     """Sync what the walk saw: nothing is copied that the source's own disk might not hold."""
     for segment in segments[-2:]:
@@ -156,9 +180,7 @@ def backup(data: Path, target: Path, copied: Copied) -> Backup:
         `target` holds the backup of another journal.
     """
     before = read_manifest(target)
-    with audit(journal_directory(data)) as opened:
-        report = opened.report()
-        _check_history(opened, report, before)
+    report = _walk(data, before)
     _sync_tail(list_segments(journal_directory(data)))
     files = dict(before.get("files", {}))
     plan = _plan(data, report)
@@ -169,13 +191,14 @@ def backup(data: Path, target: Path, copied: Copied) -> Backup:
         place = target / name
         if not _is_there(name, size, place, files):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            copy_synced(source, place, size)
+            kept = _kept_bytes(name, size, place, files)
+            copy_synced(source, place, size, kept)
             copied_count += 1
-            copied_bytes += size
+            copied_bytes += size - kept
         files[name] = size
         done += size
     sync_path(target)
-    manifest = {name: report[name] for name in ("salt", "last_lsn", "last_crc", "program_key")}
+    manifest = {name: report[name] for name in (*WALKED, "program_key")}
     manifest |= {"format": BACKUP_FORMAT, "files": files}
     write_json(target / MANIFEST, manifest)
     copied(total, total, MANIFEST)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -93,7 +93,10 @@ def list_segments(directory: Path) -> list[Segment]:
 
 @contextmanager
 def audit(
-    journal: Path, accounts: Path | None = None, scratch: Path | None = None
+    journal: Path,
+    accounts: Path | None = None,
+    scratch: Path | None = None,
+    begin: tuple[int, int, int, int] | None = None,
 ) -> Iterator[LedgerAudit]:
     """Open a `LedgerAudit`; what the engine refuses in here is told as errors of ours.
 
@@ -107,6 +110,7 @@ def audit(
             str(journal),
             accounts=None if accounts is None else str(accounts),
             scratch=None if scratch is None else str(scratch),
+            begin=begin,
         )
         try:
             yield opened
@@ -116,7 +120,9 @@ def audit(
         raise from_status(failure.status, failure.place or str(journal)) from None
 
 
-def copy_synced(source: Path, target: Path, size_bytes: int | None = None) -> None:
+def copy_synced(
+    source: Path, target: Path, size_bytes: int | None = None, kept_bytes: int = 0
+) -> None:
     """Copy a file, or its first bytes, under another name; whole and on the disk on return.
 
     Parameters
@@ -124,21 +130,33 @@ def copy_synced(source: Path, target: Path, size_bytes: int | None = None) -> No
     source, target : Path
     size_bytes : int, optional
         Default: all of it.
+    kept_bytes : int, optional
+        So many at the begin are taken from what is at `target` already. Default: none.
     """
     temporary = target.with_name(f"{target.name}.part")
-    left = source.stat().st_size if size_bytes is None else size_bytes
-    with source.open("rb") as read, temporary.open("wb") as written:
+    size = source.stat().st_size if size_bytes is None else size_bytes
+    with temporary.open("wb") as written:
         os.fchmod(written.fileno(), 0o600)
-        while left > 0:
-            chunk = read.read(min(left, COPY_BYTES))
-            if not chunk:
-                raise refuse("IO_FAILED", str(source), "the file became shorter while it was read")
-            written.write(chunk)
-            left -= len(chunk)
+        for path, begin, end in ((target, 0, kept_bytes), (source, kept_bytes, size)):
+            if begin < end:
+                _copy_range(path, written, begin, end)
         written.flush()
         os.fsync(written.fileno())
     temporary.rename(target)
     sync_path(target.parent)
+
+
+def _copy_range(path: Path, written: BinaryIO, begin: int, end: int) -> None:
+    """Append a part of a file to one that is being written."""
+    with path.open("rb") as read:
+        read.seek(begin)
+        left = end - begin
+        while left > 0:
+            chunk = read.read(min(left, COPY_BYTES))
+            if not chunk:
+                raise refuse("IO_FAILED", str(path), "the file became shorter while it was read")
+            written.write(chunk)
+            left -= len(chunk)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
