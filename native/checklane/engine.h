@@ -1,7 +1,7 @@
 /* The one entry of the engine: call(method, request) -> status, response. Bytes in, bytes out.
  *
  * Threads. Any number of threads may call at once; each call takes one of `session_count` sessions
- * (scratch memory allocated at start, 7 MiB or so) and waits for a free one when there is none.
+ * (scratch memory allocated at start, 11 MiB or so) and waits for a free one when there is none.
  * Activation swaps the live set under readers: a session publishes the set that it works with
  * (`pinned`), activation waits until no session publishes the old one, then closes it. The ledger
  * has its own argument for its own state (ledger.c). */

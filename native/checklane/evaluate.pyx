@@ -1170,22 +1170,71 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
     scratch.flow.steps = flow_steps
 
 
-cdef status_t compete_for_units(const program_t *program, const basket_t *basket,
-                                const facts_t *facts, scratch_t *scratch, decision_t *decision,
-                                uint32_t first, uint32_t last) noexcept nogil:
-    """D1 for one class of the item layer."""
-    cdef uint32_t i
+cdef int64_t price_of_units(const scratch_t *scratch) noexcept nogil:
+    """What the units that nobody took cost now, in parts."""
+    cdef int64_t price = 0
+    cdef uint32_t r
+    for r in range(scratch.run_count):
+        if not scratch.runs[r].taken:
+            price += scratch.runs[r].count * scratch.runs[r].price_minor
+    return PARTS_PER_MINOR * price
+
+
+cdef uint32_t fill_contest(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch, uint32_t first,
+                           uint32_t last) noexcept nogil:
+    """Add contenders while they fit; returns the first that does not."""
+    cdef contest_t *contest = &scratch.contest
+    cdef uint32_t contenders, places, entries, groups, i
     begin_contest(scratch, False)
     for i in range(first, last):
         if scratch.candidates[scratch.order[i]].flags & CANDIDATE_BARRED:
             continue
         if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_THRESHOLD:
             continue
-        if not add_contender(program, basket, facts, scratch, scratch.order[i]):
+        contenders = contest.contender_count
+        places = contest.place_count
+        entries = contest.entry_count
+        groups = contest.group_count
+        if add_contender(program, basket, facts, scratch, scratch.order[i]):
+            continue
+        contest.contender_count = contenders
+        contest.place_count = places
+        contest.entry_count = entries
+        contest.group_count = groups
+        return i
+    return last
+
+
+cdef status_t compete_for_units(const program_t *program, const basket_t *basket,
+                                const facts_t *facts, scratch_t *scratch, decision_t *decision,
+                                uint32_t first, uint32_t last) noexcept nogil:
+    """D1 for one class of the item layer. What does not fit into one contest competes afterwards
+    for what is left; then no deal is worth more than all units cost, and that is the bound."""
+    cdef contest_t *contest = &scratch.contest
+    cdef int64_t most = price_of_units(scratch)
+    cdef uint32_t next = fill_contest(program, basket, facts, scratch, first, last)
+    cdef bint is_split = next < last
+    cdef status_t status
+    cdef uint32_t i
+    while True:
+        resolve_contest(scratch)
+        decision.component_count += contest.component_count
+        for i in range(contest.contender_count):
+            # A group whose price is an amount off may be worth more than its units cost.
+            most = minimum(LP_UNBOUNDED, most + capped_product(
+                contest.contenders[i].cap, maximum(0, -contest.contenders[i].price_parts)))
+        most -= contest.bound_parts
+        status = finish_step(program, basket, facts, scratch, decision, True)
+        if status != STATUS_OK or next == last:
+            break
+        first = next
+        next = fill_contest(program, basket, facts, scratch, first, last)
+        if next == first:
             return STATUS_CANDIDATES_CEILING
-    resolve_contest(scratch)
-    decision.component_count += scratch.contest.component_count
-    return finish_step(program, basket, facts, scratch, decision, True)
+    if is_split:
+        scratch.gap_parts += maximum(0, most)
+    return status
 
 
 cdef status_t choose_one(const program_t *program, const basket_t *basket, const facts_t *facts,

@@ -59,8 +59,9 @@
 #define GROUP_ENTRIES_MAX 512
 /* Changes that may wait for the writer before the next is refused as overload. */
 #define QUEUE_CHANGES_MAX 4096
-/* Sessions (scratch memory for one call each) that an engine owns. About 7 MiB each, most of it
- * the search's tableau, which a call touches only where offers compete: 256 are 1.8 GiB. */
+/* Sessions (scratch memory for one call each) that an engine owns. About 11 MiB each, most of
+ * it what competes and the search's tableau, which a call touches only where offers compete: 256
+ * are 2.8 GiB of address space. */
 #define SESSIONS_MAX 256
 /* Arena of one memtable. Two exist at most: active and frozen. */
 #define MEMTABLE_BYTES (256 * 1024 * 1024)
@@ -98,6 +99,9 @@
 #define SEGMENTS_MAX 128
 /* Steps that one decision may take when the program sets none. */
 #define STEP_BUDGET_DEFAULT 400000
+/* Steps that a decision may take beyond its budget: every offer takes what is left in one walk. 256
+ * offers * 512 runs are 131,072 entries, eight of which a walk without sorting passes in a step. */
+#define STEPS_BEYOND (16 * 1024)
 
 /* ---- the lane port ---- */
 

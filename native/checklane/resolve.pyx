@@ -65,6 +65,8 @@ cdef void sort_entries(scratch_t *scratch, const place_t *place, uint32_t *order
     cdef uint32_t i, j, entry
     for i in range(place.entry_count):
         order[i] = i
+    if scratch.is_hasty:
+        return
     while gap < place.entry_count // 3:
         gap = 3 * gap + 1
     while gap > 0:
@@ -96,6 +98,8 @@ cdef int64_t alone_units(scratch_t *scratch, uint32_t number, bint is_final) noe
             scratch.group_left[entry.group] = contest.group_caps[entry.group]
     for i in range(place.entry_count):
         entry = &contest.entries[place.first_entry + scratch.sorted[i]]
+        if entry.worth < 0:
+            continue
         units = minimum(left, scratch.run_left[entry.run])
         if entry.group != NONE_32:
             units = minimum(units, scratch.group_left[entry.group])
@@ -307,6 +311,7 @@ cdef int64_t alone_applications(scratch_t *scratch, uint32_t number,
             INVARIANT(part != -LP_UNBOUNDED)
         times += bulk
         worth += bulk * gain
+        scratch.steps += contender.place_count
     if is_final:
         contender.times = times
         for i in range(first, contest.allocation_count):
@@ -314,9 +319,68 @@ cdef int64_t alone_applications(scratch_t *scratch, uint32_t number,
     return worth
 
 
+cdef uint64_t entries_of(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    cdef const contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef uint64_t count = 0
+    cdef uint32_t p
+    for p in range(contender.place_count):
+        count += contest.places[contender.first_place + p].entry_count
+    return count
+
+
+cdef bint may_judge(const scratch_t *scratch, uint32_t number, uint64_t budget) noexcept nogil:
+    """Whether a budget has the steps to put a contender's units in order and to walk them."""
+    return steps_taken(scratch) + JUDGE_STEPS * entries_of(scratch, number) < budget
+
+
+cdef int64_t loose_bound(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """No less than a contender can be worth, by its best units alone: for where no steps are left
+    to put them in order."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place
+    cdef int64_t whole = -contender.price_parts
+    cdef int64_t best, part
+    cdef uint32_t p, i
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        best = 0
+        for i in range(place.entry_count):
+            best = maximum(best, contest.entries[place.first_entry + i].worth)
+        part = place.count
+        if contender.kind == CONTEND_UNITS:
+            part = 1
+        elif contender.kind == CONTEND_CHEAPEST:
+            part = contender.get
+        whole = minimum(LP_UNBOUNDED, whole + capped_product(best, part))
+    return capped_product(contender.cap, maximum(0, whole))
+
+
+cdef int64_t take_hastily(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """What a contender takes beyond the budget: units in canonical order, one walk and no sorting.
+    Nothing where STEPS_BEYOND is used up too."""
+    cdef uint64_t steps = 1 + entries_of(scratch, number) // 8
+    cdef uint64_t before = scratch.steps
+    cdef int64_t worth
+    if steps_taken(scratch) + steps > scratch.step_budget + STEPS_BEYOND:
+        return 0
+    scratch.is_hasty = True
+    worth = alone_by_kind(scratch, number, True)
+    scratch.is_hasty = False
+    scratch.steps = before + steps
+    return worth
+
+
 cdef int64_t alone(scratch_t *scratch, uint32_t number, bint is_final) noexcept nogil:
     """Best worth of a contender with what run_left holds to itself. When final, its units are
-    allocated and taken from run_left."""
+    allocated and taken from run_left; beyond the budget it is no longer the best."""
+    if is_final and not may_judge(scratch, number, scratch.step_budget):
+        return take_hastily(scratch, number)
+    return alone_by_kind(scratch, number, is_final)
+
+
+cdef int64_t alone_by_kind(scratch_t *scratch, uint32_t number, bint is_final) noexcept nogil:
     cdef uint32_t kind = scratch.contest.contenders[number].kind
     if kind == CONTEND_UNITS:
         return alone_units(scratch, number, is_final)
@@ -367,6 +431,17 @@ cdef void join(search_t *search, uint32_t a, uint32_t b) noexcept nogil:
         search.part[a] = b
 
 
+cdef void judge_contender(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """What a contender is worth alone; only a bound of it where half of the budget is spent. The
+    other half is for those judged, which are asked for their units again, and for the search."""
+    cdef contender_t *contender = &scratch.contest.contenders[number]
+    if may_judge(scratch, number, scratch.step_budget // 2):
+        contender.alone_parts = alone(scratch, number, False)
+        return
+    contender.alone_parts = loose_bound(scratch, number)
+    contender.is_tangled |= TANGLED_LOOSE
+
+
 cdef void count_demand(scratch_t *scratch, uint32_t component) noexcept nogil:
     """Judge each contender of a component (NONE_32: all) alone and add up what they want."""
     cdef contest_t *contest = &scratch.contest
@@ -388,9 +463,9 @@ cdef void count_demand(scratch_t *scratch, uint32_t component) noexcept nogil:
             contender.is_tangled = TANGLED_BASE
         elif contender.kind == CONTEND_APPLICATIONS and has_groups(scratch, c):
             contender.is_tangled = TANGLED_PLACES
-        contender.alone_parts = alone(scratch, c, False)
+        judge_contender(scratch, c)
         if alone_bound(scratch, c) <= 0 and contender.kind != CONTEND_UNITS and \
-                not contender.is_tangled & TANGLED_TIES:
+                not contender.is_tangled & (TANGLED_TIES | TANGLED_LOOSE):
             contender.cap = 0
             continue
         for p in range(contender.place_count):
@@ -458,7 +533,8 @@ cdef bint own_units(scratch_t *scratch, uint32_t number) noexcept nogil:
         entry = &contest.entries[place.first_entry + i]
         units += scratch.run_left[entry.run]
         is_free &= entry.group == NONE_32
-    if not is_free or contender.cap < units:
+    if not is_free or contender.cap < units or \
+            steps_taken(scratch) + place.entry_count > scratch.step_budget:
         return False
     scratch.search.is_owner[number] = True
     scratch.steps += place.entry_count
@@ -481,6 +557,8 @@ cdef void drop_entries(scratch_t *scratch, uint32_t number, uint32_t place_numbe
     cdef int64_t above
     cdef uint32_t i, owner
     cdef uint32_t kept = 0
+    if steps_taken(scratch) + place.entry_count > scratch.step_budget:
+        return
     for i in range(place.entry_count):
         entry = &contest.entries[place.first_entry + i]
         owner = scratch.base_owner[entry.run]
@@ -629,7 +707,7 @@ cdef int64_t resolve_in_turn(scratch_t *scratch, int64_t *bound) noexcept nogil:
                 best = c
         if search.turn_parts[best] <= 0:
             return worth
-        if search.turn[best] != taken_count and steps_taken(scratch) < scratch.step_budget:
+        if search.turn[best] != taken_count and may_judge(scratch, best, scratch.step_budget):
             search.turn[best] = taken_count
             search.turn_parts[best] = alone(scratch, best, False)
             continue
@@ -758,8 +836,12 @@ cdef void add_group_rows(scratch_t *scratch, const contender_t *contender, const
     cdef uint32_t i, j, group
     cdef bint is_first
     for i in range(place.entry_count):
+        if is_spent(scratch):
+            scratch.lp.is_full = True
+            return
         group = contest.entries[place.first_entry + i].group
         is_first = group != NONE_32
+        scratch.steps += i // 8
         for j in range(i):
             is_first &= contest.entries[place.first_entry + j].group != group
         if not is_first:
@@ -1090,7 +1172,7 @@ cdef void add_run_row(scratch_t *scratch, uint32_t run) noexcept nogil:
 
 
 cdef bint build_program(scratch_t *scratch) noexcept nogil:
-    """False when the part is too large for a tableau."""
+    """False when the part is too large for a tableau, or for the steps that are left."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef uint32_t c, r, each
@@ -1113,9 +1195,13 @@ cdef bint build_program(scratch_t *scratch) noexcept nogil:
             return False
         add_columns(scratch, c)
     for c in range(contest.contender_count):
+        if is_spent(scratch):
+            return False
         if is_in(scratch, c):
             add_rows(scratch, c)
     for r in range(scratch.run_count):
+        if is_spent(scratch):
+            return False
         if scratch.run_column[r] != NONE_32:
             add_run_row(scratch, r)
     scratch.search.grain = maximum(1, scratch.search.grain)
@@ -1568,6 +1654,15 @@ cdef uint64_t steps_taken(const scratch_t *scratch) noexcept nogil:
     return scratch.steps + scratch.lp.steps + scratch.flow.steps
 
 
+cdef bint is_spent(const scratch_t *scratch) noexcept nogil:
+    return steps_taken(scratch) >= scratch.step_budget
+
+
+cdef uint64_t bound_steps(const scratch_t *scratch) noexcept nogil:
+    """What it costs to prove the bound of a node, or to look at its vertex."""
+    return scratch.lp.nonzero_count + scratch.lp.column_count
+
+
 cdef bint is_whole(const column_t *column) noexcept nogil:
     return column.kind == COLUMN_TIMES or column.kind == COLUMN_BLOCKS
 
@@ -1733,7 +1828,8 @@ cdef bint is_closed_by_bound(scratch_t *scratch, uint32_t status) noexcept nogil
         if search.node_bound <= search.incumbent_parts:
             keep_box(scratch)
             return True
-        if status != LP_INFEASIBLE or tries == 3:
+        if status != LP_INFEASIBLE or tries == 3 or \
+                steps_taken(scratch) + bound_steps(scratch) > scratch.step_budget:
             return False
         tries += 1
         scratch.lp.ray *= 1024.0
@@ -1755,8 +1851,9 @@ cdef bint relax_node(scratch_t *scratch) noexcept nogil:
     cdef uint64_t limit
     cdef uint32_t rounds = CUT_ROUNDS if search.frame_count == 0 else 0
     while True:
-        limit = scratch.step_budget - minimum(<int64_t>scratch.step_budget,
-                                              <int64_t>(scratch.steps + scratch.flow.steps))
+        limit = scratch.step_budget - minimum(
+            <int64_t>scratch.step_budget,
+            <int64_t>(scratch.steps + scratch.flow.steps + bound_steps(scratch)))
         cutoff = <double>(search.incumbent_parts + search.grain) / PARTS_PER_MINOR - 1e-6
         status = lp_solve(lp, cutoff, limit)
         if status == LP_CUT:
@@ -1776,6 +1873,13 @@ cdef bint relax_node(scratch_t *scratch) noexcept nogil:
         return False
 
 
+cdef uint64_t node_steps(const scratch_t *scratch) noexcept nogil:
+    """What a node takes besides pivots and flows: vertex, bound, narrowing; tableaux set aside and
+    brought back, and at the root one that drops columns."""
+    cdef uint64_t cells = <uint64_t>scratch.lp.row_count * scratch.lp.width
+    return 2 * bound_steps(scratch) + (2 * cells if scratch.search.frame_count == 0 else cells // 2)
+
+
 cdef bint solve_node(scratch_t *scratch) noexcept nogil:
     """True when the node must be split at split_column; False when it is closed."""
     cdef search_t *search = &scratch.search
@@ -1784,6 +1888,9 @@ cdef bint solve_node(scratch_t *scratch) noexcept nogil:
     if not relax_node(scratch):
         return False
     search.node_count += 1
+    if steps_taken(scratch) + node_steps(scratch) > scratch.step_budget:
+        leave_open(search, search.node_bound)
+        return False
     were_whole = round_trial(scratch)
     if were_whole:
         if not take_vertex(scratch):
@@ -2078,6 +2185,7 @@ cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t last = NONE_32
     keep_turn(scratch, first, resolve_in_turn(scratch, &unused))
+    search.is_vertex = 0
     for i in range(scratch.run_count):
         scratch.run_demand[i] = 0
     for i in range(scratch.lp.column_count):
@@ -2087,6 +2195,9 @@ cdef void try_in_turn(scratch_t *scratch) noexcept nogil:
         if column.kind != COLUMN_BLOCKS:
             continue
         if column.contender != last:
+            if is_spent(scratch):
+                contest.allocation_count = first
+                return
             last = column.contender
             at = 0
             count_taken(scratch, first, last)
@@ -2155,32 +2266,46 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
     return search.incumbent_parts
 
 
+cdef uint32_t size_of_part(const scratch_t *scratch, uint32_t component,
+                           uint32_t part) noexcept nogil:
+    cdef const contender_t *contender
+    cdef uint32_t size = 0
+    cdef uint32_t c
+    for c in range(part, scratch.contest.contender_count):
+        contender = &scratch.contest.contenders[c]
+        size += contender.component == component and scratch.search.part[c] == part and \
+            contender.cap > 0
+    return size
+
+
 cdef int64_t resolve_component(scratch_t *scratch, uint32_t component,
                                int64_t *bound) noexcept nogil:
-    """Reduce a component, then answer each part that is left of it."""
+    """Reduce a component, then answer each part that is left of it. What has a closed form comes
+    first: a search may take all steps."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef int64_t base = reduce(scratch, component)
     cdef int64_t worth = base
     cdef int64_t part_bound = 0
-    cdef uint32_t c, other, size
+    cdef uint32_t c, searches
+    cdef bint is_closed
     bound[0] = base
     find_parts(scratch, component)
-    for c in range(contest.contender_count):
-        contender = &contest.contenders[c]
-        if contender.component != component or contender.cap == 0 or \
-                scratch.search.part[c] != c:
-            continue
-        size = 0
-        for other in range(c, contest.contender_count):
-            size += contest.contenders[other].component == component and \
-                scratch.search.part[other] == c and contest.contenders[other].cap > 0
-        if size == 1 and not contender.is_tangled:
+    for searches in range(2):
+        for c in range(contest.contender_count):
+            contender = &contest.contenders[c]
+            if contender.component != component or contender.cap == 0 or \
+                    scratch.search.part[c] != c:
+                continue
+            is_closed = not contender.is_tangled and size_of_part(scratch, component, c) == 1
+            if is_closed == searches:
+                continue
             part_bound = contender.alone_parts
-            worth += alone(scratch, c, True)
-        else:
-            worth += search_part(scratch, c, &part_bound)
-        bound[0] += part_bound
+            if is_closed:
+                worth += alone(scratch, c, True)
+            else:
+                worth += search_part(scratch, c, &part_bound)
+            bound[0] += part_bound
     give_to_owners(scratch, component)
     return worth
 
@@ -2210,23 +2335,54 @@ cdef void begin_resolve(scratch_t *scratch) noexcept nogil:
         contest.contenders[c].component = scratch.search.part[c]
 
 
+cdef int64_t most_worth(const scratch_t *scratch) noexcept nogil:
+    """No deal is worth more than its units cost and what groups take off."""
+    cdef const contender_t *contender
+    cdef int64_t most = 0
+    cdef uint32_t i
+    for i in range(scratch.run_count):
+        most += PARTS_PER_MINOR * scratch.runs[i].price_minor * scratch.runs[i].count
+    for i in range(scratch.contest.contender_count):
+        contender = &scratch.contest.contenders[i]
+        most = minimum(LP_UNBOUNDED, most + capped_product(
+            contender.cap, maximum(0, -contender.price_parts)))
+    return most
+
+
+cdef uint32_t size_of_component(const scratch_t *scratch, uint32_t component) noexcept nogil:
+    cdef const contender_t *contender
+    cdef uint32_t size = 0
+    cdef uint32_t c
+    for c in range(component, scratch.contest.contender_count):
+        contender = &scratch.contest.contenders[c]
+        size += contender.component == component and contender.cap > 0
+    return size
+
+
 cdef void resolve_contest(scratch_t *scratch) noexcept nogil:
+    """What has a closed form comes first: a search may take all steps."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
     cdef int64_t bound = 0
-    cdef uint32_t c, other, size
+    cdef uint32_t c, size, searches
+    cdef bint is_closed
     begin_resolve(scratch)
-    for c in range(contest.contender_count):
-        contender = &contest.contenders[c]
-        if contender.cap == 0 or contender.component != c:
-            continue
-        size = 0
-        for other in range(c, contest.contender_count):
-            size += contest.contenders[other].component == c and contest.contenders[other].cap > 0
-        if size == 1 and not contender.is_tangled:
-            bound = contender.alone_parts
-            contest.worth_parts += alone(scratch, c, True)
-        else:
-            contest.component_count += size > 1
-            contest.worth_parts += resolve_component(scratch, c, &bound)
-        contest.bound_parts += bound
+    for searches in range(2):
+        for c in range(contest.contender_count):
+            contender = &contest.contenders[c]
+            if contender.cap == 0 or contender.component != c:
+                continue
+            size = size_of_component(scratch, c)
+            is_closed = size == 1 and not contender.is_tangled
+            if is_closed == searches:
+                continue
+            if is_closed:
+                bound = contender.alone_parts
+                contest.worth_parts += alone(scratch, c, True)
+            else:
+                contest.component_count += size > 1
+                contest.worth_parts += resolve_component(scratch, c, &bound)
+            contest.bound_parts = minimum(LP_UNBOUNDED, contest.bound_parts + bound)
+    if contest.bound_parts > contest.worth_parts:
+        contest.bound_parts = maximum(contest.worth_parts,
+                                      minimum(contest.bound_parts, most_worth(scratch)))

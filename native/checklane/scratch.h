@@ -23,8 +23,10 @@
 /* Runs and pieces while prices change: a step splits a piece in at most three. */
 #define WORK_RUNS_MAX (4 * 1024)
 #define WORK_PIECES_MAX (8 * 1024)
-/* (place, run) pairs of one contest: 512 lines * 128 competing places, 16 B each: 1 MiB. */
-#define ENTRIES_MAX (64 * 1024)
+/* (place, run) pairs of one contest. 256 offers * 512 runs are 131,072; twice that is for lines
+ * that make two runs, or for offers of two places. 262,144 * (16 B + two arcs of 4 B) = 6 MiB,
+ * touched where it is used. What does not fit competes afterwards, for what is left. */
+#define ENTRIES_MAX (256 * 1024)
 #define PLACES_MAX (256 * 8)
 /* Ceilings of several entries together in one contest. */
 #define GROUPS_MAX 2048
@@ -94,6 +96,10 @@ typedef struct work_run {
 #define TANGLED_PLACES 1       /* its own places want the same units */
 #define TANGLED_BASE 2         /* what it buys has another use */
 #define TANGLED_TIES 4         /* an application is worth no more than another use of its units */
+#define TANGLED_LOOSE 8        /* no steps were left to judge it: only a bound is known */
+
+/* Steps to judge a contender, for each of its entries: shell sort of 512 and the walk. */
+#define JUDGE_STEPS 8
 
 #define GROUPS_FIXED 0        /* at most `group_caps` units of a group */
 #define GROUPS_A_TIME 1       /* at most so many an application */
@@ -274,7 +280,7 @@ typedef struct scratch {
     uint32_t is_counters_full; /* facts.read_shared has no room for another counter */
     uint32_t has_code_groups; /* code_group is made for this basket */
     uint32_t explained_count;
-    uint32_t reserved_32;
+    uint32_t is_hasty;        /* the budget is spent: units are taken in canonical order */
     uint64_t steps;
     uint64_t step_budget;
     int64_t gap_parts;

@@ -295,14 +295,15 @@ static inline uint32_t lp_candidates(lp_t *lp, uint32_t row, int32_t sign)
 }
 
 /* The ratio test with flips: a column whose whole range does not cure the violation goes to its
- * other bound, and the next is asked. Returns the entering column, or the width. */
+ * other bound, and the next is asked. Returns the entering column, or the width: there is none, or
+ * the steps ran out. */
 static inline uint32_t lp_entering(lp_t *lp, uint32_t row, int32_t sign, double violation,
-                                   uint32_t *flip_count)
+                                   uint64_t step_limit, uint32_t *flip_count)
 {
     const double *cells = &lp->cells[(uint64_t)row * lp->width];
     uint32_t count = lp_candidates(lp, row, sign);
     *flip_count = 0;
-    while (count > 0) {
+    while (count > 0 && lp->steps <= step_limit) {
         uint32_t best = 0;
         double best_size = 0.0;
         for (uint32_t m = 0; m < count; m++) {
@@ -432,7 +433,9 @@ static inline uint32_t lp_solve(lp_t *lp, double cutoff_minor, uint64_t step_lim
         if (lp->steps + pivot_steps > step_limit) return LP_TROUBLE;
         if (pivots > 8 * LP_VARIABLES_MAX) return LP_TROUBLE;
         uint32_t flip_count;
-        uint32_t k = lp_entering(lp, row, sign, violation, &flip_count);
+        uint32_t k = lp_entering(lp, row, sign, violation, step_limit, &flip_count);
+        pivot_steps += (uint64_t)flip_count * lp->row_count;
+        if (lp->steps + pivot_steps > step_limit) return LP_TROUBLE;
         if (k == lp->width) {
             double size = lp->objective < 0.0 ? -lp->objective : lp->objective;
             lp->ray_row = row;

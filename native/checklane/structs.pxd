@@ -33,6 +33,7 @@ cdef extern from "checklane/limits.h" nogil:
         FACTS_BYTES_MAX
         SWEPT_MAX
         STEP_BUDGET_DEFAULT
+        STEPS_BEYOND
 
 cdef extern from "checklane/layout.h" nogil:
     const uint32_t NONE_32
@@ -762,6 +763,8 @@ cdef extern from "checklane/scratch.h" nogil:
         TANGLED_PLACES
         TANGLED_BASE
         TANGLED_TIES
+        TANGLED_LOOSE
+        JUDGE_STEPS
         COLUMN_BLOCKS
         COLUMN_BOUGHT
         COLUMN_FREE
@@ -945,6 +948,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t mark_epoch
         uint64_t progress_bits[PROGRESS_MAX][RUN_WORDS_MAX]
         uint32_t explained_count
+        uint32_t is_hasty
         uint64_t steps
         uint64_t step_budget
         int64_t gap_parts
