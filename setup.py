@@ -124,7 +124,7 @@ def extension(pyx: Path) -> Extension:
         f"checklane.{pyx.stem}",
         sources=[str(path) for path in (pyx, *c_sources)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        libraries=["lmdb", "nghttp2", "pthread"] if is_door else [],
+        libraries=["lmdb", "nghttp2", "ssl", "crypto", "z", "pthread"] if is_door else [],
         extra_compile_args=C_ARGS + machine_args() + sanitizer_args(),
         extra_link_args=sanitizer_args(),
         depends=[str(path) for path in depends],

@@ -296,6 +296,9 @@ cdef extern from "checklane/lane.h" nogil:
         engine_t *engine
         const lane_listener_t *listeners
         uint32_t listener_count
+        const char *tls_certificate
+        const char *tls_key
+        const char *tls_client_ca
         const lane_method_t *methods
         uint32_t method_count
         const lane_words_t *words
@@ -310,6 +313,9 @@ cdef extern from "checklane/lane.h" nogil:
         uint32_t idle_ms
         uint32_t receive_ms
         uint32_t stall_ms
+        uint32_t public_us
+        uint32_t shelf_us
+        uint32_t refuse_us
         uint32_t keepalive_ms
     ctypedef struct lane_metrics_t:
         uint64_t connections
@@ -322,12 +328,14 @@ cdef extern from "checklane/lane.h" nogil:
         uint64_t read_bytes
         uint64_t written_bytes
         uint64_t paused
+        uint64_t steps[4]
         uint64_t ends[32]
         uint64_t answers[32][128]
         uint64_t buckets[32][24]
         uint64_t answer_us[32]
     const char *lane_end_name(uint32_t end)
     status_t lane_open(const lane_options_t *options, lane_t **lane, fault_t *fault)
+    status_t lane_reload_certificates(lane_t *lane, fault_t *fault)
     void lane_set_serving(lane_t *lane, bint is_serving)
     void lane_drain(lane_t *lane, uint32_t grace_ms)
     void lane_close(lane_t *lane)
@@ -648,6 +656,9 @@ cdef void fill_lane_numbers(lane_options_t *options, dict numbers) except *:
     options.idle_ms = numbers["idle_ms"]
     options.receive_ms = numbers["receive_ms"]
     options.stall_ms = numbers["stall_ms"]
+    options.public_us = numbers["public_us"]
+    options.shelf_us = numbers["shelf_us"]
+    options.refuse_us = numbers["refuse_us"]
     options.keepalive_ms = numbers["keepalive_ms"]
 
 
@@ -659,7 +670,8 @@ cdef class LanePort:
     cdef list names
 
     def __cinit__(self, Engine engine not None, list sockets not None, list methods not None,
-                  list words not None, list services not None, dict numbers not None):
+                  list words not None, list services not None, dict numbers not None,
+                  tuple tls=None):
         cdef lane_options_t options
         cdef lane_listener_t listeners[16]
         cdef lane_method_t rows[32]
@@ -700,6 +712,11 @@ cdef class LanePort:
         options.services = names
         options.service_count = len(services)
         fill_lane_numbers(&options, numbers)
+        if tls is not None:
+            options.tls_certificate = kept_text(kept, tls[0])
+            options.tls_key = kept_text(kept, tls[1])
+            if tls[2]:
+                options.tls_client_ca = kept_text(kept, tls[2])
         self.names = [path.removeprefix("/").rpartition("/") for path, *_ in methods]
         self.names = [f"{service.rpartition('.')[2]}.{name}" for service, _, name in self.names]
         options.engine = engine.hold()
@@ -718,6 +735,16 @@ cdef class LanePort:
         """Tell health checks whether baskets are decided."""
         if self.lane != NULL:
             lane_set_serving(self.lane, is_serving)
+
+    def reload_certificates(self):
+        """Serve the certificate that its files hold now, to connections to come."""
+        cdef fault_t fault
+        cdef status_t status
+        if self.lane == NULL:
+            raise EngineError(3, "lane port")
+        status = lane_reload_certificates(self.lane, &fault)
+        if status != 0:
+            raise_fault(status, &fault)
 
     def drain(self, uint32_t grace_ms):
         """Take no new connection, answer what is open, cut off what takes longer."""
@@ -762,6 +789,7 @@ cdef class LanePort:
             "read_bytes": metrics.read_bytes,
             "written_bytes": metrics.written_bytes,
             "paused": metrics.paused,
+            "steps": [metrics.steps[step] for step in range(4)],
             "ends": {lane_end_name(end).decode(): metrics.ends[end] for end in range(LANE_ENDS)},
             "answers": answers,
             "times": times,

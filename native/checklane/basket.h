@@ -164,6 +164,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 /* Why an offer was or was not applied. Numbers of the wire enum OfferOutcome (decision.proto),
  * which stand in order of precedence: the first that holds is told. */
 #define OUTCOME_APPLIED 1
+#define OUTCOME_DEGRADED 3
 #define OUTCOME_STOPPED 4
 #define OUTCOME_NOT_YET 5
 #define OUTCOME_ENDED 6

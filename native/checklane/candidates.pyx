@@ -367,6 +367,14 @@ cdef bint is_in_wallet(const facts_t *facts, candidate_t *candidate) noexcept no
     return True
 
 
+cdef bint is_for_some(const program_t *program, const offer_t *offer) noexcept nogil:
+    """Whether it matters who the customer is: who is not looked up may be one or the other."""
+    if offer.audience != NONE_32 and \
+            program.audiences[offer.audience].flags & AUDIENCE_FLAG_NON_MEMBERS:
+        return True
+    return asks_for_member(program, offer)
+
+
 cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
                     scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
@@ -386,6 +394,8 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         outcome = judge_audience(program, facts, offer)
         if outcome != 0:
             return outcome
+    elif facts.degraded_level != 0 and is_for_some(program, offer):
+        return OUTCOME_DEGRADED
     elif asks_for_member(program, offer):
         return OUTCOME_NOT_A_MEMBER
     if offer.flags & OFFER_FLAG_WALLET and not is_in_wallet(facts, candidate):
@@ -675,6 +685,8 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
         for run in range(scratch.run_words):
             scratch.progress_bits[i][run] = 0
     find_coupons(program, basket, scratch)
+    if facts.degraded_level >= 2:
+        return STATUS_OK
     for run in range(basket.run_count):
         product = basket.runs[run].product
         if product == NONE_32 or product >= program.header.product_count:

@@ -173,6 +173,35 @@ static status_t end_call(session_t *session, status_t status)
     return status;
 }
 
+static bool is_other(bytes_t allowed, bytes_t named)
+{
+    if (allowed.size == 0) return false;
+    return named.size != allowed.size || memcmp(named.at, allowed.at, named.size) != 0;
+}
+
+/* A lane with a certificate of its own speaks for the store and till in it, and says so; and its
+ * work is that store's, whatever its context says. */
+static status_t check_allowed(session_t *session, const call_order_t *order)
+{
+    const wire_t *wire = &session->wire;
+    bytes_t store_id = order->store_id;
+    const char *place = "basket.store_id";
+    if (is_other(order->store_id, wire->store_id)) {
+        return fault_at(session->fault, STATUS_SENDER_NOT_ALLOWED, "context.store_id");
+    }
+    if (is_other(order->till_id, wire->till_id)) {
+        return fault_at(session->fault, STATUS_SENDER_NOT_ALLOWED, "context.till_id");
+    }
+    if (order->method == METHOD_QUOTE_BASKET) store_id = wire->quote.basket.store_id;
+    if (order->method == METHOD_COMMIT_TRANSACTION) store_id = wire->commit.basket.store_id;
+    if (order->method == METHOD_RETURN_ITEMS) {
+        store_id = wire->give_back.receipt.store_id;
+        place = "receipt.store_id";
+    }
+    if (!is_other(order->store_id, store_id)) return STATUS_OK;
+    return fault_at(session->fault, STATUS_SENDER_NOT_ALLOWED, "%s", place);
+}
+
 status_t session_call(session_t *session, const call_order_t *order, reply_t *reply,
                       fault_t *fault)
 {
@@ -183,11 +212,13 @@ status_t session_call(session_t *session, const call_order_t *order, reply_t *re
     session->reply = reply;
     session->fault = fault;
     session->deadline_monotonic_ns = order->deadline_monotonic_ns;
+    session->degraded_level = order->degraded_level;
     session->done = order->done;
     session->done_context = order->context;
     session->is_seen_late = false;
     pin_live(session);
     status_t status = read_request(session, order->method, order->request, order->request_size);
+    if (status == STATUS_OK) status = check_allowed(session, order);
     if (status == STATUS_OK) status = run_method(session, order->method);
     /* Pending: session, reply and fault are the writer's now. */
     return status == STATUS_PENDING ? status : end_call(session, status);

@@ -105,6 +105,11 @@ typedef struct call_order {
     const uint8_t *request; /* while the call is pending too */
     size_t request_size;
     int64_t deadline_monotonic_ns; /* a change is not begun after it; 0: none */
+    uint32_t degraded_level; /* of a quote: 0 full, 1 offers for everybody, 2 no offer */
+    /* For whom the sender may speak; empty: for all. A request that can be read and names another
+     * is refused with SENDER_NOT_ALLOWED. */
+    bytes_t store_id;
+    bytes_t till_id;
     /* Changes only; NULL: session_call waits. Called on the writer's thread once the answer may be
      * fetched with session_finish; must not wait. */
     void (*done)(void *context);

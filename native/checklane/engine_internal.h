@@ -55,6 +55,7 @@ struct session {
     bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
     int64_t deadline_monotonic_ns; /* of changes; 0: none */
+    uint32_t degraded_level;       /* of a quote */
     /* Set: changes are posted instead of waited for (call_order_t.done). */
     void (*done)(void *context);
     void *done_context;

@@ -172,9 +172,11 @@ static void *thread_main(void *argument)
     struct epoll_event events[EVENTS_MAX];
     while (!is_finished(thread)) {
         int wait_ms = atomic_load(&thread->connection_count) > 0 ? SWEEP_MS : -1;
+        int64_t asked_ns = lane_now_ns();
         int count = epoll_wait(thread->epoll, events, EVENTS_MAX, wait_ms);
         INVARIANT(count >= 0 || errno == EINTR);
         thread->now_ns = lane_now_ns();
+        lane_ladder_begin(thread, asked_ns);
         for (int i = 0; i < count; i++) step(thread, &events[i]);
         if (thread->now_ns - thread->swept_ns >= SWEEP_NS) {
             thread->swept_ns = thread->now_ns;
@@ -342,6 +344,12 @@ static bool copy_options(lane_t *lane, const lane_options_t *options)
         lane->words[i] = options->words[i];
         is_whole &= copy_text(&lane->words[i].what);
     }
+    lane->tls_certificate = options->tls_certificate;
+    lane->tls_key = options->tls_key;
+    lane->tls_client_ca = options->tls_client_ca;
+    is_whole &= copy_text(&lane->tls_certificate);
+    is_whole &= copy_text(&lane->tls_key);
+    is_whole &= copy_text(&lane->tls_client_ca);
     lane->services = calloc(options->service_count + 1, sizeof *lane->services);
     if (lane->services == NULL) return false;
     for (uint32_t i = 0; i < options->service_count; i++) {
@@ -371,6 +379,11 @@ static bool start_threads(lane_t *lane)
     return is_started;
 }
 
+status_t lane_reload_certificates(lane_t *lane, fault_t *fault)
+{
+    return lane_tls_load(lane, fault);
+}
+
 static bool in_range(uint32_t value, uint32_t least, uint32_t most)
 {
     return value >= least && value <= most;
@@ -398,7 +411,13 @@ status_t lane_open(const lane_options_t *options, lane_t **out, fault_t *fault)
         lane->threads[i].bell = -1;
     }
     lane->acceptor_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&lane->tls_mutex, NULL);
     bool is_made = copy_options(lane, options) && lane->acceptor_bell >= 0 && lane_http_make(lane);
+    status_t status = is_made ? lane_tls_load(lane, fault) : STATUS_OUT_OF_MEMORY;
+    if (status == STATUS_FIELD_OUT_OF_RANGE) {
+        lane_close(lane);
+        return status;
+    }
     for (uint32_t i = 0; i < options->thread_count && is_made; i++) {
         is_made = make_thread(lane, &lane->threads[i]);
     }
@@ -459,6 +478,7 @@ static void free_thread(lane_thread_t *thread)
     if (thread->session != NULL) engine_return_session(thread->session);
     lane_call_free_all(thread);
     lane_buffer_free(&thread->write);
+    lane_buffer_free(&thread->packed);
     free(thread->changes);
     free(thread->connections);
     free(thread->generations);
@@ -482,6 +502,9 @@ static void free_options(lane_t *lane)
         free(lane->services[i]);
     }
     free(lane->services);
+    free((char *)lane->tls_certificate);
+    free((char *)lane->tls_key);
+    free((char *)lane->tls_client_ca);
 }
 
 void lane_close(lane_t *lane)
@@ -495,6 +518,8 @@ void lane_close(lane_t *lane)
     }
     for (uint32_t i = 0; i < lane->options.thread_count; i++) free_thread(&lane->threads[i]);
     free_options(lane);
+    lane_tls_free(lane);
+    pthread_mutex_destroy(&lane->tls_mutex);
     nghttp2_session_callbacks_del(lane->callbacks);
     nghttp2_option_del(lane->http_options);
     if (lane->acceptor_bell >= 0) close(lane->acceptor_bell);

@@ -49,6 +49,9 @@ typedef struct lane_options {
     engine_t *engine;
     const lane_listener_t *listeners;
     uint32_t listener_count;      /* 1 .. LANE_LISTENERS_MAX */
+    const char *tls_certificate;  /* PEM files; NULL where no listener speaks TLS */
+    const char *tls_key;
+    const char *tls_client_ca;    /* NULL: lanes need no certificate */
     const lane_method_t *methods; /* those called most come first */
     uint32_t method_count;
     const lane_words_t *words;    /* LANE_STATUSES of them */
@@ -63,6 +66,10 @@ typedef struct lane_options {
     uint32_t idle_ms;             /* a connection without calls is asked to go after it */
     uint32_t receive_ms;          /* a request that began must be whole after it */
     uint32_t stall_ms;            /* who does not take answers for so long is cut off */
+    /* A call that may have waited so long is decided at that step of the ladder; 0: never. */
+    uint32_t public_us;
+    uint32_t shelf_us;
+    uint32_t refuse_us;
     uint32_t keepalive_ms;        /* silence after which a ping asks whether anybody is there */
 } lane_options_t;
 
@@ -75,6 +82,7 @@ typedef struct lane_options {
     END(SLOW_REQUEST, "slow_request", "a request, or the greeting, was not whole in time")  \
     END(NOT_READING, "not_reading", "answers were not taken")                               \
     END(PROTOCOL, "protocol", "no HTTP/2, or not by its rules")                             \
+    END(TLS, "tls", "the handshake failed, or its outcome is not ours")                      \
     END(CALLS, "calls", "more calls at once than agreed")                                   \
     END(BUFFERED, "buffered_bytes", "requests that do not end filled the memory")           \
     END(HEADER_BYTES, "header_bytes", "a header block above its ceiling")                   \
@@ -105,6 +113,15 @@ static inline const char *lane_end_name(uint32_t end)
     }
 }
 
+/* How much of a quote is decided; above FULL the levels of DegradedLevel. */
+typedef enum lane_step {
+    LANE_STEP_FULL,
+    LANE_STEP_PUBLIC, /* offers for everybody */
+    LANE_STEP_SHELF,  /* the lane's own prices */
+    LANE_STEP_REFUSE, /* LANES_BUSY */
+    LANE_STEPS
+} lane_step_t;
+
 /* Times of answers fall in buckets: n counts those below 2^n microseconds, the last the rest. */
 #define LANE_BUCKETS 24
 #define LANE_METHODS_MAX 32
@@ -120,6 +137,7 @@ typedef struct lane_metrics {
     uint64_t read_bytes;
     uint64_t written_bytes;
     uint64_t paused;           /* times that a connection was not read because it did not read */
+    uint64_t steps[LANE_STEPS]; /* quotes by what was decided; reads that were refused */
     uint64_t ends[LANE_ENDS];
     uint64_t answers[LANE_METHODS_MAX][LANE_STATUSES]; /* by index of the method, and status */
     uint64_t buckets[LANE_METHODS_MAX][LANE_BUCKETS];
@@ -133,6 +151,10 @@ status_t lane_open(const lane_options_t *options, lane_t **lane, fault_t *fault)
 
 /* Tells health checks whether baskets are decided. Any thread. */
 void lane_set_serving(lane_t *lane, bool is_serving);
+
+/* Reads the certificate, its key and the authority anew, for connections to come. When they are
+ * wrong nothing changes: STATUS_FIELD_OUT_OF_RANGE at the file. Any thread. */
+status_t lane_reload_certificates(lane_t *lane, fault_t *fault);
 
 /* Accepts no more, asks every connection to go, answers what is open, and cuts off what is left
  * after `grace_ms`. Returns when no connection is left. */

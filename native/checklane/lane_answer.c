@@ -322,9 +322,10 @@ void lane_answer_begin(lane_call_t *call)
 {
     nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_out};
     const nghttp2_nv headers[] = {static_header(":status", "200"),
-                                  static_header("content-type", "application/grpc")};
+                                  static_header("content-type", "application/grpc"),
+                                  static_header("grpc-encoding", "gzip")};
     check_submitted(call, nghttp2_submit_response(call->connection->http, call->stream_id, headers,
-                                                  2, &provider));
+                                                  call->was_gzip ? 3 : 2, &provider));
 }
 
 /* ------------------------------------------------------------------ the engine's ---- */
@@ -334,7 +335,8 @@ void lane_answer_count(lane_thread_t *thread, const lane_method_t *method, statu
 {
     lane_metrics_t *metrics = thread->metrics;
     size_t index = (size_t)(method - thread->lane->methods);
-    uint64_t took_us = (uint64_t)(lane_now_ns() - arrived_ns) / 1000;
+    thread->clock_ns = lane_now_ns();
+    uint64_t took_us = (uint64_t)(thread->clock_ns - arrived_ns) / 1000;
     uint32_t bucket = 0;
     while (bucket < LANE_BUCKETS - 1 && took_us >= 1ull << bucket) bucket++;
     lane_count(&metrics->answers[index][status % LANE_STATUSES], 1);
@@ -357,7 +359,7 @@ static bool make_room(lane_call_t *call, uint32_t size)
 bool lane_answer_put_both(lane_call_t *call, bytes_t head, bytes_t body)
 {
     uint32_t size = head.size + body.size;
-    const uint8_t prefix[LANE_PREFIX_BYTES] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
+    const uint8_t prefix[LANE_PREFIX_BYTES] = {call->was_gzip, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
                                                (uint8_t)(size >> 8), (uint8_t)size};
     if (!make_room(call, LANE_PREFIX_BYTES + size)) {
         lane_connection_end(call->connection, LANE_END_MEMORY);
@@ -385,7 +387,13 @@ void lane_answer_status(lane_call_t *call, status_t status, const reply_t *reply
         lane_refuse(call, status, place, NULL);
         return;
     }
+    lane_buffer_t *packed = &call->connection->thread->packed;
+    bytes_t message = {reply->at, reply->size};
     lane_call_drop_request(call);
     call->is_answered = true;
-    if (lane_answer_put(call, reply->at, reply->size)) lane_answer_begin(call);
+    /* Only who sends compressed is answered so: everybody says that he could read it. */
+    call->was_gzip = call->was_gzip && call->takes_gzip && lane_gzip(message, packed);
+    if (call->was_gzip) message = (bytes_t){packed->at, packed->size};
+    if (lane_answer_put(call, message.at, message.size)) lane_answer_begin(call);
+    lane_buffer_reset(packed);
 }

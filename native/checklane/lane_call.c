@@ -202,7 +202,15 @@ void lane_call_header(lane_call_t *call, bytes_t name, bytes_t value)
         }
         break;
     case 13:
-        if (IS_TEXT(name, "grpc-encoding")) call->is_encoded = !IS_TEXT(value, "identity");
+        if (IS_TEXT(name, "grpc-encoding")) {
+            call->is_gzip = IS_TEXT(value, "gzip");
+            call->is_encoded = !call->is_gzip && !IS_TEXT(value, "identity");
+        }
+        break;
+    case 20:
+        if (IS_TEXT(name, "grpc-accept-encoding")) {
+            call->takes_gzip = memmem(value.at, value.size, "gzip", 4) != NULL;
+        }
         break;
     default: break;
     }
@@ -304,12 +312,11 @@ lane_change_t *lane_change_take(lane_call_t *call)
 
 bool lane_change_begin(lane_change_t *change, bytes_t request, int64_t deadline_ns)
 {
-    call_order_t order = {.method = change->method->number,
-                          .request = request.at,
-                          .request_size = request.size,
-                          .deadline_monotonic_ns = deadline_ns,
-                          .done = change_is_done,
-                          .context = change};
+    const lane_connection_t *connection = change->thread->connections[change->connection];
+    call_order_t order = lane_order(connection, change->method, request);
+    order.deadline_monotonic_ns = deadline_ns;
+    order.done = change_is_done;
+    order.context = change;
     status_t status = session_call(change->session, &order, &change->reply, &change->fault);
     if (status == STATUS_PENDING) {
         lane_count(&change->thread->metrics->changes, 1);
@@ -349,10 +356,8 @@ static void run_read(lane_call_t *call)
 {
     lane_thread_t *thread = call->connection->thread;
     fault_t fault;
-    call_order_t order = {.method = call->method->number,
-                          .request = call->in.at,
-                          .request_size = call->in.size};
-    status_t status = session_call(thread->session, &order, &thread->reply, &fault);
+    status_t status = lane_ladder_call(call->connection, call->method,
+                                       (bytes_t){call->in.at, call->in.size}, &fault);
     lane_answer_count(thread, call->method, status, call->arrived_ns);
     lane_answer_status(call, status, &thread->reply, fault.place);
 }
@@ -406,15 +411,18 @@ static void begin_message(lane_call_t *call)
     call->message_bytes = (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16
                           | (uint32_t)prefix[3] << 8 | prefix[4];
     if (call->stream != NULL) {
-        if (prefix[0] != 0) lane_stream_stop(call, STATUS_REQUEST_MALFORMED);
+        bool is_plain = prefix[0] == 0 || (prefix[0] == 1 && call->is_gzip);
+        if (!is_plain) lane_stream_stop(call, STATUS_REQUEST_MALFORMED);
         else if (call->message_bytes > LANE_STREAM_MESSAGE_BYTES_MAX) {
             lane_stream_stop(call, STATUS_REQUEST_TOO_LARGE);
         }
     } else if (call->has_message) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");
+    } else if (prefix[0] > 1) {
+        lane_fail(call, GRPC_INTERNAL, "a message begins with 0 or 1");
     } else if (prefix[0] != 0 && call->is_encoded) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "this grpc-encoding is not served");
-    } else if (prefix[0] != 0) {
+    } else if (prefix[0] != 0 && !call->is_gzip) {
         lane_fail(call, GRPC_INTERNAL, "a message is marked as compressed, and no encoding named");
     } else if (call->message_bytes > REQUEST_BYTES_MAX) {
         refuse_too_large(call);
@@ -465,6 +473,23 @@ size_t lane_call_take(lane_call_t *call, const uint8_t *bytes, size_t size)
     return (size_t)(bytes - begin);
 }
 
+status_t lane_call_unpack(lane_call_t *call, uint32_t bytes_max)
+{
+    lane_connection_t *connection = call->connection;
+    lane_buffer_t *packed = &connection->thread->packed;
+    if (call->prefix[0] == 0) return STATUS_OK;
+    status_t status = lane_gunzip((bytes_t){call->in.at, call->in.size}, bytes_max, packed);
+    call->prefix[0] = 0;
+    connection->buffered_bytes += packed->size;
+    connection->buffered_bytes -= call->in.size;
+    lane_buffer_t was = call->in;
+    call->in = *packed;
+    call->message_bytes = call->in.size;
+    *packed = was;
+    lane_buffer_reset(packed);
+    return status;
+}
+
 void lane_call_receive(lane_call_t *call, const uint8_t *bytes, size_t size)
 {
     while (size > 0 && !call->is_answered && !call->connection->is_ended) {
@@ -475,8 +500,15 @@ void lane_call_receive(lane_call_t *call, const uint8_t *bytes, size_t size)
     }
 }
 
+static status_t unpack_unary(lane_call_t *call)
+{
+    call->was_gzip = call->prefix[0] == 1 && call->method->kind == LANE_KIND_UNARY;
+    return lane_call_unpack(call, REQUEST_BYTES_MAX);
+}
+
 void lane_call_half_close(lane_call_t *call)
 {
+    status_t status;
     call->is_half_closed = true;
     call->arrived_ns = call->connection->thread->now_ns;
     if (call->is_answered || call->connection->is_ended) return;
@@ -486,6 +518,8 @@ void lane_call_half_close(lane_call_t *call)
         lane_fail(call, GRPC_INTERNAL, "the request ends inside a message");
     } else if (!call->has_message) {
         lane_fail(call, GRPC_UNIMPLEMENTED, "the method takes exactly one request message");
+    } else if ((status = unpack_unary(call)) != STATUS_OK) {
+        refuse_counted(call, status);
     } else if (call->method->kind == LANE_KIND_CHECK) {
         lane_health_check(call);
     } else if (call->method->kind == LANE_KIND_WATCH) {

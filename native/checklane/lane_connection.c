@@ -227,7 +227,8 @@ void lane_connection_begin(lane_thread_t *thread, lane_connection_t *connection)
     connection->progress_ns = thread->now_ns;
     connection->busy_ns = thread->now_ns;
     lane_count(&thread->metrics->connections, 1);
-    if (!greet(connection)) lane_connection_end(connection, LANE_END_MEMORY);
+    bool is_begun = !connection->is_tls || lane_tls_begin(connection);
+    if (!greet(connection) || !is_begun) lane_connection_end(connection, LANE_END_MEMORY);
     if (thread->is_draining) lane_connection_leave(connection);
     lane_connection_flush(connection);
 }
@@ -244,9 +245,11 @@ void lane_connection_end(lane_connection_t *connection, lane_end_t end)
 static void say_why(lane_connection_t *connection)
 {
     static const uint8_t goaway[17] = {0, 0, 8, 7, [16] = NGHTTP2_ENHANCE_YOUR_CALM};
-    bool is_quiet = connection->end <= LANE_END_LOST || connection->end == LANE_END_PROTOCOL;
-    if (is_quiet || connection->is_tls || connection->pending.size > 0) return;
-    (void)send(connection->socket, goaway, sizeof goaway, MSG_DONTWAIT | MSG_NOSIGNAL);
+    bool is_quiet = connection->end <= LANE_END_LOST || connection->end == LANE_END_PROTOCOL
+                    || connection->end == LANE_END_TLS;
+    if (is_quiet || connection->is_shaking || connection->pending.size > 0) return;
+    if (connection->is_tls) (void)lane_tls_write(connection, goaway, sizeof goaway);
+    else (void)send(connection->socket, goaway, sizeof goaway, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void lane_connection_close(lane_connection_t *connection)
@@ -258,6 +261,7 @@ void lane_connection_close(lane_connection_t *connection)
     say_why(connection);
     while (connection->calls != NULL) lane_call_end(connection->calls);
     nghttp2_session_del(connection->http);
+    lane_tls_end(connection);
     close(connection->socket);
     lane_buffer_free(&connection->pending);
     thread->connections[connection->index] = NULL;
@@ -294,18 +298,23 @@ void lane_connection_leave(lane_connection_t *connection)
 
 /* ------------------------------------------------------------------ writing ---- */
 
+static size_t write_plain(lane_connection_t *connection, const uint8_t *bytes, size_t size)
+{
+    ssize_t written = send(connection->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (written >= 0) return (size_t)written;
+    if (errno != EAGAIN && errno != EINTR) lane_connection_end(connection, LANE_END_PEER);
+    return 0;
+}
+
 /* Returns how much the socket took. Ends the connection when it fails. */
 static size_t write_some(lane_connection_t *connection, const uint8_t *bytes, size_t size)
 {
     lane_thread_t *thread = connection->thread;
-    ssize_t written = send(connection->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (written < 0) {
-        if (errno != EAGAIN && errno != EINTR) lane_connection_end(connection, LANE_END_PEER);
-        return 0;
-    }
+    size_t written = connection->tls != NULL ? lane_tls_write(connection, bytes, size)
+                                             : write_plain(connection, bytes, size);
     if (written > 0) connection->progress_ns = thread->now_ns;
-    lane_count(&thread->metrics->written_bytes, (uint64_t)written);
-    return (size_t)written;
+    lane_count(&thread->metrics->written_bytes, written);
+    return written;
 }
 
 /* Writes what was left over; true when nothing is any more. */
@@ -382,52 +391,84 @@ static bool take_backlogs(lane_connection_t *connection)
 void lane_connection_flush(lane_connection_t *connection)
 {
     do {
-        if (!connection->is_ended) write_frames(connection);
+        if (!connection->is_ended && !connection->is_shaking) write_frames(connection);
     } while (take_backlogs(connection));
     if (!connection->is_ended && connection->pending.size == 0 && is_over(connection)) {
         lane_connection_end(connection, connection->is_leaving ? LANE_END_DRAINED : LANE_END_PEER);
     }
     if (!connection->is_ended) {
-        wait_for(connection, connection->pending.size > 0 ? EPOLLOUT : EPOLLIN);
+        bool is_writing = connection->is_shaking ? connection->wants_write
+                                                 : connection->pending.size > 0;
+        wait_for(connection, is_writing ? EPOLLOUT : EPOLLIN);
     }
     if (connection->is_ended) lane_connection_close(connection);
 }
 
 /* ------------------------------------------------------------------ reading ---- */
 
-static void read_some(lane_connection_t *connection)
+static size_t read_plain(lane_connection_t *connection, uint8_t *bytes, size_t room)
+{
+    ssize_t size = recv(connection->socket, bytes, room, MSG_DONTWAIT);
+    if (size > 0) return (size_t)size;
+    if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+        lane_connection_end(connection, LANE_END_PEER);
+    }
+    return 0;
+}
+
+static void take_bytes(lane_connection_t *connection, size_t size)
 {
     lane_thread_t *thread = connection->thread;
     lane_watch_t *watch = &connection->watch;
     lane_end_t end;
-    ssize_t size = recv(connection->socket, thread->read_bytes, LANE_READ_BYTES, MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (size <= 0) {
-        lane_connection_end(connection, LANE_END_PEER);
-        return;
-    }
     connection->read_ns = thread->now_ns;
-    lane_count(&thread->metrics->read_bytes, (uint64_t)size);
-    if (!lane_watch_see(watch, thread->read_bytes, (size_t)size, thread->now_ns, &end)) {
+    lane_count(&thread->metrics->read_bytes, size);
+    if (!lane_watch_see(watch, thread->read_bytes, size, thread->now_ns, &end)) {
         lane_connection_end(connection, end);
         return;
     }
     bool is_whole = watch->payload_left == 0 && watch->head_bytes == 0 && !watch->is_in_headers
                     && watch->greeting_left == 0;
     if (is_whole) connection->frame_ns = thread->now_ns;
-    ssize_t taken = nghttp2_session_mem_recv(connection->http, thread->read_bytes, (size_t)size);
+    ssize_t taken = nghttp2_session_mem_recv(connection->http, thread->read_bytes, size);
     if (taken < 0) {
         bool is_memory = taken == NGHTTP2_ERR_NOMEM;
         lane_connection_end(connection, is_memory ? LANE_END_MEMORY : LANE_END_PROTOCOL);
     }
 }
 
+/* Reads once. True: there may be more inside the TLS library, of which epoll knows nothing. */
+static bool read_some(lane_connection_t *connection)
+{
+    uint8_t *bytes = connection->thread->read_bytes;
+    size_t size;
+    if (connection->tls == NULL) {
+        size = read_plain(connection, bytes, LANE_READ_BYTES);
+    } else {
+        if (connection->is_shaking && !lane_tls_shake(connection)) return false;
+        size = lane_tls_read(connection, bytes, LANE_READ_BYTES);
+    }
+    bool was_ended = connection->is_ended;
+    /* What came before the end counts: a change may be among it. */
+    if (size > 0) {
+        connection->is_ended = false;
+        take_bytes(connection, size);
+        connection->is_ended |= was_ended;
+    }
+    return connection->tls != NULL && size == LANE_READ_BYTES && !connection->is_ended;
+}
+
 void lane_connection_step(lane_connection_t *connection, uint32_t events)
 {
-    if (connection->pending.size == 0) {
-        read_some(connection);
-    } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-        lane_connection_end(connection, LANE_END_PEER);
+    bool has_more = true;
+    if (connection->pending.size > 0 && !write_pending(connection)) {
+        if ((events & (EPOLLERR | EPOLLHUP)) != 0) lane_connection_end(connection, LANE_END_PEER);
+        has_more = false;
+    }
+    while (has_more && !connection->is_ended) {
+        has_more = read_some(connection);
+        if (has_more) write_frames(connection);
+        if (connection->pending.size > 0) has_more = false;
     }
     lane_connection_flush(connection);
 }

@@ -81,7 +81,10 @@ struct lane_call {
     bool is_post;
     bool is_grpc;
     bool is_timeout_wrong;
-    bool is_encoded;         /* grpc-encoding names something else than identity */
+    bool is_encoded;         /* grpc-encoding names what we do not know */
+    bool is_gzip;            /* grpc-encoding names gzip */
+    bool takes_gzip;         /* grpc-accept-encoding has it */
+    bool was_gzip;           /* the request came so, and so goes its answer */
     bool has_message;        /* a whole one */
     bool is_half_closed;     /* the lane has sent everything */
     bool is_answered;        /* the answer is decided; nothing more is read */
@@ -125,7 +128,14 @@ struct lane_connection {
     lane_thread_t *thread;
     nghttp2_session *http;
     int socket;
+    struct ssl_st *tls;            /* NULL: plain */
     bool is_tls;
+    bool is_shaking;               /* the handshake is not over; nothing else is said */
+    bool wants_write;              /* the handshake waits for room in the socket */
+    char store_id[ID_BYTES_MAX];   /* who the lane is by its certificate; empty: not said */
+    char till_id[ID_BYTES_MAX];
+    uint32_t store_id_bytes;
+    uint32_t till_id_bytes;
     uint32_t index;                /* in the thread's table */
     uint32_t generation;
     uint32_t events;               /* that epoll waits for */
@@ -163,6 +173,9 @@ struct lane_thread {
     atomic_uint connection_count;
     /* The thread's own. */
     int64_t now_ns;                /* when it woke */
+    int64_t clock_ns;              /* the last look at the clock in this round */
+    int64_t round_ns;              /* when the round began */
+    int64_t since_ns;              /* what this round brought came no earlier */
     int64_t swept_ns;
     bool is_draining;
     bool was_serving;
@@ -183,6 +196,7 @@ struct lane_thread {
     reply_t reply;
     uint8_t *read_bytes;
     lane_buffer_t write;
+    lane_buffer_t packed;          /* a message on its way through gzip */
     lane_metrics_t *metrics;       /* written by the thread, read by anybody: lane_count */
 };
 
@@ -195,6 +209,11 @@ struct lane {
     char **services;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *http_options;
+    const char *tls_certificate;   /* NULL: no TLS */
+    const char *tls_key;
+    const char *tls_client_ca;     /* NULL: lanes need no certificate */
+    pthread_mutex_t tls_mutex;     /* of tls_context */
+    struct ssl_ctx_st *tls_context;
     pthread_t acceptor;
     bool has_acceptor;
     int acceptor_bell;
@@ -211,6 +230,18 @@ struct lane {
 static inline void lane_count(uint64_t *figure, uint64_t more)
 {
     __atomic_store_n(figure, __atomic_load_n(figure, __ATOMIC_RELAXED) + more, __ATOMIC_RELAXED);
+}
+
+/* An order of a connection's lane, with its identity. */
+static inline call_order_t lane_order(const lane_connection_t *connection,
+                                      const lane_method_t *method, bytes_t request)
+{
+    return (call_order_t){
+        .method = method->number,
+        .request = request.at,
+        .request_size = request.size,
+        .store_id = {(const uint8_t *)connection->store_id, connection->store_id_bytes},
+        .till_id = {(const uint8_t *)connection->till_id, connection->till_id_bytes}};
 }
 
 int64_t lane_now_ns(void);
@@ -240,6 +271,36 @@ void lane_connection_end(lane_connection_t *connection, lane_end_t end);
 /* Closes and frees. Not inside a call-back of the library. */
 void lane_connection_close(lane_connection_t *connection);
 
+/* ---- lane_tls.c ---- */
+
+/* Reads certificate, key and authority anew; what was served before goes on being served when they
+ * are wrong. Any thread. */
+status_t lane_tls_load(lane_t *lane, fault_t *fault);
+void lane_tls_free(lane_t *lane);
+bool lane_tls_begin(lane_connection_t *connection);
+void lane_tls_end(lane_connection_t *connection);
+/* Goes on with the handshake; true when it is over and well. */
+bool lane_tls_shake(lane_connection_t *connection);
+/* Reads until the room is full or nothing is there; may end the connection. */
+size_t lane_tls_read(lane_connection_t *connection, uint8_t *bytes, size_t room);
+size_t lane_tls_write(lane_connection_t *connection, const uint8_t *bytes, size_t size);
+
+/* ---- lane_gzip.c ---- */
+
+/* STATUS_REQUEST_MALFORMED: no gzip; STATUS_REQUEST_TOO_LARGE; STATUS_OUT_OF_MEMORY. */
+status_t lane_gunzip(bytes_t packed, uint32_t bytes_max, lane_buffer_t *out);
+bool lane_gzip(bytes_t plain, lane_buffer_t *out);
+
+/* ---- lane_ladder.c ---- */
+
+/* A round of events begins; epoll_wait was asked at this time. */
+void lane_ladder_begin(lane_thread_t *thread, int64_t asked_ns);
+/* How much is to be decided now. */
+lane_step_t lane_ladder_step(const lane_thread_t *thread);
+/* A read, through the thread's own session and reply, at the step that holds now. */
+status_t lane_ladder_call(lane_connection_t *connection, const lane_method_t *method,
+                          bytes_t request, fault_t *fault);
+
 /* ---- lane_call.c ---- */
 
 /* Frees the memory of all calls; none is open. */
@@ -260,6 +321,8 @@ void lane_call_end(lane_call_t *call);
 /* Takes bytes into the message under way, up to its end; returns how many. call->has_message: it is
  * whole, and lies in call->in until the caller has set prefix_bytes and in.size to 0. */
 size_t lane_call_take(lane_call_t *call, const uint8_t *bytes, size_t size);
+/* Unpacks the whole message in call->in where it came compressed. */
+status_t lane_call_unpack(lane_call_t *call, uint32_t bytes_max);
 /* Puts a call behind the others that wait for a place for their change. False: too many do. */
 bool lane_call_park(lane_call_t *call);
 /* A place for a change of this call; NULL: none is free, or others wait for one. */

@@ -238,10 +238,7 @@ static void run_read(lane_call_t *call, const envelope_t *envelope)
 {
     lane_thread_t *thread = call->connection->thread;
     fault_t fault;
-    call_order_t order = {.method = envelope->method->number,
-                          .request = envelope->body.at,
-                          .request_size = envelope->body.size};
-    status_t status = session_call(thread->session, &order, &thread->reply, &fault);
+    status_t status = lane_ladder_call(call->connection, envelope->method, envelope->body, &fault);
     lane_answer_count(thread, envelope->method, status, call->arrived_ns);
     open_request(call, envelope->request_id);
     put_result(call, envelope->request_id, envelope->method, status, &thread->reply, fault.place);
@@ -275,7 +272,11 @@ static bool run_message(lane_call_t *call)
     envelope_t envelope;
     const char *place = "";
     uint64_t shown_id = 0;
-    status_t status = read_envelope(call, (bytes_t){call->in.at, call->in.size}, &envelope);
+    envelope.request_id = 0;
+    status_t status = lane_call_unpack(call, LANE_STREAM_MESSAGE_BYTES_MAX);
+    if (status == STATUS_OK) {
+        status = read_envelope(call, (bytes_t){call->in.at, call->in.size}, &envelope);
+    }
     if (status == STATUS_OK) {
         if (envelope.request_id <= INT64_MAX) shown_id = envelope.request_id;
         status = check_envelope(&envelope, &place);

@@ -109,6 +109,21 @@ static void gather(session_t *session, const accounts_view_t *view, const sent_b
     session->facts.shared_context = session;
 }
 
+/* A degraded quote looks nobody up. */
+static void identify_nobody(session_t *session, const accounts_view_t *view,
+                            const sent_basket_t *sent)
+{
+    identify_all(session, view, session->wire.identifiers, 0);
+    session->found_count = sent->identifiers.count;
+    memset(session->found, 0, session->found_count * sizeof session->found[0]);
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        session->found[i].role = (uint8_t)session->wire.identifiers[i].role;
+        if (session->found[i].role == 0) session->found[i].role = 1;
+        session->found[i].result = FOUND_SKIPPED;
+    }
+    fill_member_facts(session, view, session->facts.business_day);
+}
+
 status_t decide(session_t *session)
 {
     status_t status = session->engine->options.decide(
@@ -138,7 +153,9 @@ status_t call_quote(session_t *session)
     if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
-    gather(session, view, &request->basket);
+    session->facts.degraded_level = session->degraded_level;
+    if (session->degraded_level == 0) gather(session, view, &request->basket);
+    else identify_nobody(session, view, &request->basket);
     status = decide(session);
     if (status == STATUS_OK) {
         decision_answer_t answer = decision_answer(session, request->locale);

@@ -5,14 +5,15 @@
 #define CHECKLANE_STATUS_H
 
 /* gRPC codes: 0 OK, 2 UNKNOWN, 3 INVALID_ARGUMENT, 4 DEADLINE_EXCEEDED, 5 NOT_FOUND,
- * 6 ALREADY_EXISTS, 8 RESOURCE_EXHAUSTED, 9 FAILED_PRECONDITION, 10 ABORTED, 12 UNIMPLEMENTED,
- * 13 INTERNAL, 14 UNAVAILABLE, 15 DATA_LOSS. */
+ * 6 ALREADY_EXISTS, 7 PERMISSION_DENIED, 8 RESOURCE_EXHAUSTED, 9 FAILED_PRECONDITION,
+ * 10 ABORTED, 12 UNIMPLEMENTED, 13 INTERNAL, 14 UNAVAILABLE, 15 DATA_LOSS. */
 #define STATUS_LIST(STATUS)                                                                       \
     STATUS(OK, 0, 0, "done")                                                                      \
     STATUS(METHOD_UNKNOWN, 1, 12, "call a method of the published contract")                      \
     STATUS(METHOD_NOT_BUILT, 2, 12, "this method is part of the contract but not served yet")     \
     STATUS(ENGINE_CLOSED, 3, 14, "the service is draining; retry with the same key")              \
     STATUS(PROGRAM_MISSING, 4, 9, "build and activate a program: checklane snapshot --help")      \
+    STATUS(SENDER_NOT_ALLOWED, 9, 7, "name the store and till of the lane's own certificate")     \
     STATUS(REQUEST_TOO_LARGE, 10, 3, "send at most 262144 bytes")                                 \
     STATUS(REQUEST_MALFORMED, 11, 3, "send a protobuf message of the published contract")         \
     STATUS(TEXT_NOT_UTF8, 12, 3, "send text fields as valid UTF-8")                               \
@@ -67,6 +68,7 @@
     STATUS(DISK_FULL, 61, 8, "free disk space; quotes go on meanwhile")                           \
     STATUS(MEMTABLE_FULL, 62, 8, "the checkpoint lags: retry with the same key")                  \
     STATUS(DEADLINE_PASSED, 63, 4, "retry with the same key")                                     \
+    STATUS(LANES_BUSY, 64, 8, "the service is overloaded: go on at the shelf price, retry later")  \
     STATUS(JOURNAL_DAMAGED, 70, 15, "restore from backup: see docs/operating.md")                 \
     STATUS(SNAPSHOT_DAMAGED, 71, 15, "build the snapshot again from its feeds")                   \
     STATUS(FORMAT_UNSUPPORTED, 72, 9, "open it with the version that wrote it, then upgrade")     \

@@ -356,6 +356,7 @@ cdef extern from "checklane/basket.h" nogil:
         LINE_FLAG_OPAQUE
         LINE_FLAG_REDUCED
         OUTCOME_APPLIED
+        OUTCOME_DEGRADED
         OUTCOME_STOPPED
         OUTCOME_NOT_YET
         OUTCOME_ENDED

@@ -179,7 +179,10 @@ class LanePort:
         What health checks may ask for.
     numbers : dict of str to int
         threads, changes, connections, calls, stream_window, refusal_field, idle_ms, receive_ms,
-        stall_ms, keepalive_ms; see ``native/checklane/lane.h``.
+        stall_ms, keepalive_ms, public_us, shelf_us, refuse_us; see ``native/checklane/lane.h``.
+    tls : tuple of str, optional
+        PEM files: certificate chain, key, and the authority that lanes' certificates come from, or
+        an empty text where lanes need none.
 
     Raises
     ------
@@ -195,7 +198,17 @@ class LanePort:
         words: list[tuple[int, str, bool]],
         services: list[str],
         numbers: dict[str, int],
+        tls: tuple[str, str, str] | None = None,
     ) -> None: ...
+    def reload_certificates(self) -> None:
+        """Serve the certificate that its files hold now, to connections to come.
+
+        Raises
+        ------
+        EngineError
+            FIELD_OUT_OF_RANGE at the file; what was served before goes on being served.
+        """
+
     def set_serving(self, is_serving: bool) -> None:
         """Tell health checks whether baskets are decided."""
 
@@ -208,9 +221,10 @@ class LanePort:
     def stats(self) -> dict[str, Any]:
         """Return figures by name.
 
-        Numbers, and ``ends`` (connections by the reason of their end), ``answers`` (by method and
-        status number) and ``times`` (by method: counts below 1, 2, 4 ... microseconds, and the sum
-        in microseconds).
+        Numbers, and ``steps`` (quotes by what was decided: all, public offers, shelf price; and
+        reads that were refused), ``ends`` (connections by the reason of their end), ``answers``
+        (by method and status number) and ``times`` (by method: counts below 1, 2, 4 ...
+        microseconds, and the sum in microseconds).
         """
 
 class LedgerAudit:

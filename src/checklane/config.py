@@ -42,6 +42,16 @@ class Settings(BaseModel):
         "127.0.0.1:7072",
         description="host:port and unix:path of the lane port, commas between; or empty: none.",
     )
+    lane_tls_listen: str = Field(
+        "", description="The same, where lanes speak TLS 1.3; or empty: nowhere."
+    )
+    lane_tls_certificate: str = Field(
+        "", description="PEM file of the lane port's certificate and its chain; read on SIGHUP too."
+    )
+    lane_tls_key: str = Field("", description="PEM file of its key.")
+    lane_tls_client_ca: str = Field(
+        "", description="PEM file of the authority whose certificates lanes must show; or empty."
+    )
     lane_threads: int = Field(
         2, ge=1, le=16, description="Threads that serve lanes; one core each is what they use."
     )
@@ -65,6 +75,24 @@ class Settings(BaseModel):
     )
     lane_keepalive_seconds: int = Field(
         60, ge=1, le=3600, description="Silence after which a ping asks whether the lane is there."
+    )
+    lane_public_offers_us: int = Field(
+        20_000,
+        ge=0,
+        le=10_000_000,
+        description="Waited so long, a quote is decided with offers for everyone only; 0: never.",
+    )
+    lane_shelf_price_us: int = Field(
+        50_000,
+        ge=0,
+        le=10_000_000,
+        description="Waited so long, a quote is answered at the lane's own prices; 0: never.",
+    )
+    lane_refuse_us: int = Field(
+        200_000,
+        ge=0,
+        le=10_000_000,
+        description="Waited so long, a quote is refused with LANES_BUSY; 0: never.",
     )
     workers: int = Field(
         16, ge=1, le=64, description="Calls that are worked on at once; commits wait for the disk."
@@ -104,11 +132,17 @@ class Settings(BaseModel):
         address_of(value)
         return value
 
-    @field_validator("lane_listen")
+    @field_validator("lane_listen", "lane_tls_listen")
     @classmethod
     def _check_lane_listen(cls, value: str) -> str:
         lane_addresses(value)
         return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if self.lane_tls_listen and not (self.lane_tls_certificate and self.lane_tls_key):
+            raise ValueError("lane_tls_listen needs lane_tls_certificate and lane_tls_key")
+        return self
 
     @model_validator(mode="after")
     def _check_sessions(self) -> Self:
@@ -120,9 +154,14 @@ class Settings(BaseModel):
         return self
 
     @property
+    def has_lanes(self) -> bool:
+        """Whether there is a lane port."""
+        return bool(self.lane_listen or self.lane_tls_listen)
+
+    @property
     def sessions(self) -> int:
         """How many sessions the engine needs: one a worker, one more, and the lane threads'."""
-        lanes = self.lane_threads * (self.lane_changes + 1) if self.lane_listen else 0
+        lanes = self.lane_threads * (self.lane_changes + 1) if self.has_lanes else 0
         return self.workers + 1 + lanes
 
     @field_validator("metrics_listen")

@@ -17,6 +17,7 @@ class. The tree, with gRPC code and exit code::
     ├── DeadlineError                  DEADLINE_EXCEEDED     75
     ├── UnavailableError               UNAVAILABLE           69
     ├── NotServedError                 UNIMPLEMENTED         69
+    ├── NotAllowedError                PERMISSION_DENIED     77
     ├── DamageError                    DATA_LOSS             74
     ├── InternalError                  INTERNAL, UNKNOWN     70
     └── ConfigError                    never on the wire     78
@@ -51,6 +52,7 @@ __all__ = [
     "DeadlineError",
     "DecisionChangedError",
     "InternalError",
+    "NotAllowedError",
     "NotFoundError",
     "NotServedError",
     "ProgramMissingError",
@@ -186,6 +188,12 @@ class DamageError(ChecklaneError):
     exit_code = 74
 
 
+class NotAllowedError(ChecklaneError):
+    """The sender may not speak for whom it names."""
+
+    exit_code = 77
+
+
 class InternalError(ChecklaneError):
     """The service failed in a way that is no fault of the caller."""
 
@@ -230,6 +238,7 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "METHOD_NOT_BUILT": (NotServedError, "not served yet"),
     "ENGINE_CLOSED": (UnavailableError, "the service is closing"),
     "PROGRAM_MISSING": (ProgramMissingError, "no program is live"),
+    "SENDER_NOT_ALLOWED": (NotAllowedError, "the certificate is another store's or till's"),
     "REQUEST_TOO_LARGE": (RequestError, "the request is too large"),
     "REQUEST_MALFORMED": (RequestError, "the bytes are no message of this method"),
     "TEXT_NOT_UTF8": (RequestError, "a text is not UTF-8"),
@@ -284,6 +293,7 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "DISK_FULL": (CeilingError, "the disk is full"),
     "MEMTABLE_FULL": (BusyError, "too many changes wait for the checkpoint"),
     "DEADLINE_PASSED": (DeadlineError, "the deadline had passed before the work began"),
+    "LANES_BUSY": (BusyError, "too many calls wait"),
     "JOURNAL_DAMAGED": (DamageError, "the journal is damaged"),
     "SNAPSHOT_DAMAGED": (DamageError, "the snapshot is damaged"),
     "FORMAT_UNSUPPORTED": (StateError, "this format is not supported"),
@@ -315,6 +325,7 @@ _CLASS_OF_CODE: dict[int, type[ChecklaneError]] = {
     4: DeadlineError,
     5: NotFoundError,
     6: ConflictError,
+    7: NotAllowedError,
     8: BusyError,
     9: StateError,
     12: NotServedError,

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.fuzz.targets import TARGETS, build, write_inputs, write_tables
+from tests.fuzz.targets import TARGETS, build, lane_environment, write_inputs, write_tables
 
 STATED = re.compile(
     r"^(Done .*|stat::(number_of_executed_units|average_exec_per_sec):.*)$", re.MULTILINE
@@ -40,6 +40,8 @@ def fuzz(seconds: int, only: tuple[str, ...], crashes: Path) -> None:
         if not only or "snapshot" in only:
             tables = write_tables(crashes / "tables", folder / "data")
             environment["CHECKLANE_TABLES"] = str(tables)
+        if not only or "lane" in only:
+            environment |= lane_environment(folder / "lane-data")
         broken = [
             name for name in only or TARGETS if not run(name, seconds, folder, crashes, environment)
         ]

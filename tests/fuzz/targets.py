@@ -1,5 +1,8 @@
 """Fuzz targets for bytes from outside: what they are built of, and their first inputs."""
 
+import gzip
+import platform
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -7,12 +10,22 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import hpack
 import numpy as np
+from hyperframe.frame import (
+    DataFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from checklane import _layout
 from checklane.tables.files import KINDS, read_snapshot
 from tests.house.tree import NATIVE
 from tests.native.wire_support import REQUESTS, Contract, encode, full_commit, full_return
+from tests.server.hostile_requests import BASES
 from tests.server.serving import build_example
 
 HERE = Path(__file__).parent
@@ -24,6 +37,13 @@ WIRE_INPUTS_WHOLE = 40
 SNAPSHOT_INPUTS = 200
 CHANGE = struct.Struct("<BBxxII")
 TABLE = struct.Struct("<32sQQ")
+#: Fields of the bodies of a lane stream's request.
+LANE_FIELDS = {
+    "IdentifyMember": 3,
+    "CommitTransaction": 6,
+    "VoidTransaction": 7,
+    "ReturnItems": 8,
+}
 EXTREMES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -32,11 +52,17 @@ class Target(NamedTuple):
 
     name: str
     rooms: Sequence[Path]
+    libraries: Sequence[str] = ()
 
 
 TARGETS = {
     "wire": Target("wire", [*sorted(NATIVE.glob("wire_*.c")), NATIVE / "basket.c"]),
     "snapshot": Target("snapshot", [NATIVE / "snapshot.c"]),
+    "lane": Target(
+        "lane",
+        sorted(NATIVE.glob("*.c")),
+        ("-llmdb", "-lnghttp2", "-lssl", "-lcrypto", "-lz", "-lpthread"),
+    ),
 }
 
 
@@ -48,7 +74,9 @@ def build(target: Target, binary: Path, *, with_libfuzzer: bool) -> Path:
     else:
         compiler = ["cc"]
         sources.append(HERE / "driver.c")
-    command = [*compiler, *FLAGS, *SANITIZERS, f"-I{NATIVE.parent}", *map(str, sources)]
+    machine = ["-march=x86-64-v2"] if platform.machine() == "x86_64" else ["-march=armv8-a+crc"]
+    command = [*compiler, *FLAGS, *machine, *SANITIZERS, f"-I{NATIVE.parent}"]
+    command += [*map(str, sources), *target.libraries]
     subprocess.run([*command, "-o", str(binary)], check=True)
     return binary
 
@@ -86,13 +114,82 @@ def snapshot_inputs() -> Iterable[bytes]:
 def write_inputs(target: Target, folder: Path) -> list[Path]:
     """Write the first inputs of a target into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = wire_inputs(Contract(folder.parent)) if target.name == "wire" else snapshot_inputs()
+    if target.name == "wire":
+        contents = wire_inputs(Contract(folder.parent))
+    else:
+        contents = lane_inputs() if target.name == "lane" else snapshot_inputs()
     paths = []
     for number, content in enumerate(contents):
         path = folder / f"{number:04}"
         path.write_bytes(content)
         paths.append(path)
     return paths
+
+
+def lane_inputs() -> Iterable[bytes]:
+    """Yield connections: each good request by itself, on a stream, and several at once."""
+    greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize()
+    single, envelopes = [], []
+    for number, (method, build_request) in enumerate(BASES.values()):
+        body = build_request().SerializeToString()
+        single.append(lane_call(1, f"/checklane.v1.{method}", lane_message(body)))
+        field = LANE_FIELDS.get(method.rpartition("/")[2])
+        if field:
+            head = bytes([0x08, number + 1, field << 3 | 2]) + varint(len(body))
+            envelopes.append(lane_message(head + body))
+    single.append(lane_call(1, "/grpc.health.v1.Health/Check", lane_message(b"")))
+    single.append(lane_call(1, "/grpc.health.v1.Health/Watch", lane_message(b"")))
+    single.append(lane_call(1, "/a.B/C", lane_message(b"")))
+    single.append(lane_call(1, "/checklane.v1.CheckoutService/StreamLane", b"".join(envelopes)))
+    for frames in single:
+        yield greeting + frames
+    packed = gzip.compress(BASES["identify"][1]().SerializeToString(), mtime=0)
+    path = "/checklane.v1.CheckoutService/IdentifyMember"
+    yield greeting + lane_call(1, path, b"\x01" + lane_message(packed)[1:])
+    flood = PingFrame(0, b"12345678").serialize() + RstStreamFrame(1, error_code=8).serialize()
+    yield greeting + single[-1] + flood
+    yield greeting + WindowUpdateFrame(0, window_increment=65536).serialize() + single[0]
+
+
+def lane_message(body: bytes) -> bytes:
+    """Return a message of gRPC with its prefix."""
+    return struct.pack(">BI", 0, len(body)) + body
+
+
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def lane_call(stream: int, path: str, body: bytes) -> bytes:
+    """Return the frames of one call."""
+    fields = [
+        (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a"),
+        ("content-type", "application/grpc"), ("grpc-timeout", "9S"), ("te", "trailers"),
+        ("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip"),
+    ]  # fmt: skip
+    head = HeadersFrame(stream, hpack.Encoder().encode(fields, huffman=False))
+    head.flags.add("END_HEADERS")
+    data = DataFrame(stream, body)
+    data.flags.add("END_STREAM")
+    return bytes(head.serialize() + data.serialize())
+
+
+def lane_environment(folder: Path) -> dict[str, str]:
+    """Make a data directory for the lane target; return what tells the target where it is."""
+    build_example(folder)
+    found = {"CHECKLANE_DATA": str(folder)}
+    for kind in KINDS:
+        [snapshot] = (folder / "snapshots").glob(f"{kind}-*.lmdb")
+        found[f"CHECKLANE_{kind.upper()}"] = str(snapshot)
+    # The stand-in of the target decides under keys of its own.
+    shutil.rmtree(folder / "journal", ignore_errors=True)
+    shutil.rmtree(folder / "accounts", ignore_errors=True)
+    return found
 
 
 def write_tables(path: Path, folder: Path) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.targets import TARGETS, build, write_inputs, write_tables
+from tests.fuzz.targets import TARGETS, build, lane_environment, write_inputs, write_tables
 
-CASES = {"wire": 40000, "snapshot": 20000}
+CASES = {"wire": 40000, "snapshot": 20000, "lane": 4000}
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,15 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tables(folder / "tables", folder / "data")
 
 
+@pytest.fixture(scope="module")
+def lane_data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return lane_environment(tmp_path_factory.mktemp("lane") / "data")
+
+
 @pytest.mark.parametrize("name", TARGETS)
-def test_changed_inputs_break_nothing(name: str, tables: Path, tmp_path: Path) -> None:
+def test_changed_inputs_break_nothing(
+    name: str, tables: Path, lane_data: dict[str, str], tmp_path: Path
+) -> None:
     driver = build(TARGETS[name], tmp_path / name, with_libfuzzer=False)
     inputs = write_inputs(TARGETS[name], tmp_path / "inputs")
     done = subprocess.run(
@@ -26,7 +33,7 @@ def test_changed_inputs_break_nothing(name: str, tables: Path, tmp_path: Path) -
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "CHECKLANE_TABLES": str(tables)},
+        env={**os.environ, "CHECKLANE_TABLES": str(tables), **lane_data},
     )
     said = done.stderr[-4000:]
     assert done.returncode == 0, said

@@ -125,13 +125,18 @@ def _shown(listener: socket.socket) -> str:
     return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
+def _bad_certificate(path: str) -> ConfigError:
+    words = "this is no PEM file of a certificate, or of the key that belongs to it"
+    return ConfigError(f"{words}, at {path}: mend lane_tls_certificate, _key or _client_ca", path)
+
+
 class Lanes:
     """The open lane port of one service.
 
     Parameters
     ----------
     settings : Settings
-        With at least one address in `lane_listen`.
+        With at least one address in `lane_listen` or `lane_tls_listen`.
     engine : Engine
     numbers : Mapping of str to int
         The engine's methods by "Service.Method".
@@ -149,23 +154,23 @@ class Lanes:
 
     def __init__(self, settings: Settings, engine: Engine, numbers: Mapping[str, int]) -> None:
         self._sockets: list[socket.socket] = []
-        for address, shown in zip(
-            lane_addresses(settings.lane_listen), settings.lane_listen.split(","), strict=False
-        ):
-            try:
-                self._sockets.append(_listen(address))
-            except OSError as failure:
-                self._close_sockets()
-                raise ConfigError(
-                    f"lanes can not be served: {failure.strerror}: stop what listens there or"
-                    " choose another address",
-                    shown.strip(),
-                ) from None
+        self._open_sockets(settings.lane_listen)
+        plain_count = len(self._sockets)
+        self._open_sockets(settings.lane_tls_listen)
         self.addresses = [_shown(listener) for listener in self._sockets]
+        has_tls = len(self._sockets) > plain_count
+        files = (
+            settings.lane_tls_certificate,
+            settings.lane_tls_key,
+            settings.lane_tls_client_ca,
+        )
         try:
             self._port = LanePort(
                 engine,
-                [(listener.fileno(), False) for listener in self._sockets],
+                [
+                    (listener.fileno(), index >= plain_count)
+                    for index, listener in enumerate(self._sockets)
+                ],
                 lane_methods(numbers),
                 lane_words(),
                 [f"{PACKAGE}.{name}" for name in LANE_SERVICES],
@@ -179,12 +184,44 @@ class Lanes:
                     "idle_ms": settings.lane_idle_seconds * 1000,
                     "receive_ms": settings.lane_receive_seconds * 1000,
                     "stall_ms": settings.lane_stall_seconds * 1000,
+                    "public_us": settings.lane_public_offers_us,
+                    "shelf_us": settings.lane_shelf_price_us,
+                    "refuse_us": settings.lane_refuse_us,
                     "keepalive_ms": settings.lane_keepalive_seconds * 1000,
                 },
+                files if has_tls else None,
             )
         except EngineError as failure:
             self._close_sockets()
+            if failure.place in files:
+                raise _bad_certificate(failure.place) from None
             raise from_status(failure.status, failure.place) from None
+
+    def _open_sockets(self, addresses: str) -> None:
+        for address in lane_addresses(addresses):
+            try:
+                self._sockets.append(_listen(address))
+            except OSError as failure:
+                self._close_sockets()
+                shown = address if isinstance(address, str) else ":".join(map(str, address))
+                raise ConfigError(
+                    f"lanes can not be served at {shown}: {failure.strerror}: stop what listens"
+                    " there or choose another address",
+                    shown,
+                ) from None
+
+    def reload_certificates(self) -> None:
+        """Serve what the certificate's files hold now, to connections to come.
+
+        Raises
+        ------
+        ConfigError
+            They are wrong; what was served before goes on being served.
+        """
+        try:
+            self._port.reload_certificates()
+        except EngineError as failure:
+            raise _bad_certificate(failure.place) from None
 
     def set_serving(self, is_serving: bool) -> None:
         """Tell health checks whether baskets are decided."""
@@ -238,6 +275,8 @@ class LaneCollector(Collector):
         "parked": "Changes that wait for a place.",
     }
 
+    STEPS = ("full", "public_offers", "shelf_price", "refused")
+
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
 
@@ -254,6 +293,14 @@ class LaneCollector(Collector):
         for reason, count in stats["ends"].items():
             ends.add_metric([reason], count)
         yield ends
+        steps = CounterMetricFamily(
+            "checklane_lane_steps",
+            "Quotes by how much was decided, and reads that were refused under load.",
+            labels=["step"],
+        )
+        for step, count in zip(self.STEPS, stats["steps"], strict=True):
+            steps.add_metric([step], count)
+        yield steps
         answers = CounterMetricFamily(
             "checklane_lane_answers",
             "Answers by method and outcome: OK or the name of the refusal.",

@@ -19,7 +19,7 @@ from checklane import __version__
 from checklane._engine import METHODS, Engine, EngineError
 from checklane.clock import SYSTEM_CLOCK, Clock
 from checklane.config import Settings, address_of
-from checklane.errors import ConfigError, from_status
+from checklane.errors import ChecklaneError, ConfigError, from_status
 from checklane.server.calls import Calls, EngineLike
 from checklane.server.compiling import Compiler
 from checklane.server.lane_stream import LaneStreams, StreamSlots
@@ -138,6 +138,17 @@ class Service:
         took_ms = (self._clock.monotonic_s() - began_s) * 1000
         log.info("checkpointed", took_ms=round(took_ms, 1))
 
+    def reload_certificates(self) -> None:
+        """Serve what the lane port's certificate files hold now; when they are wrong, as before."""
+        if self._lanes is None:
+            return
+        try:
+            self._lanes.reload_certificates()
+        except ChecklaneError as failure:
+            log.error("certificates not reloaded", reason=str(failure))
+        else:
+            log.info("certificates reloaded")
+
     def describe(self) -> dict[str, Any]:
         """Return what is live, for the line that is logged at the start."""
         now = self._live.now
@@ -181,7 +192,7 @@ class Service:
         self._lane_pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="lane")
         lanes = LaneStreams(calls, self._lane_pool, slots, settings.stream_window, clock)
         self._port = Port(settings, calls, lanes, LedgerStreams(engine, slots))
-        if settings.lane_listen:
+        if settings.has_lanes:
             self._open_lanes()
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)
         self._programs = ProgramMethods(self._live, Compiler())
@@ -255,6 +266,8 @@ def run(settings: Settings) -> int:
         checkpoints.submit(service.checkpoint)
 
     signal.signal(signal.SIGUSR1, on_demand)
+
+    signal.signal(signal.SIGHUP, lambda number, frame: service.reload_certificates())
     log.info("serving", **service.describe())
     if not service.is_program_live():
         log.warning(
