@@ -359,7 +359,8 @@ static bool make_room(lane_call_t *call, uint32_t size)
 bool lane_answer_put_both(lane_call_t *call, bytes_t head, bytes_t body)
 {
     uint32_t size = head.size + body.size;
-    const uint8_t prefix[LANE_PREFIX_BYTES] = {call->was_gzip, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
+    const uint8_t prefix[LANE_PREFIX_BYTES] = {call->was_gzip, (uint8_t)(size >> 24),
+                                               (uint8_t)(size >> 16),
                                                (uint8_t)(size >> 8), (uint8_t)size};
     if (!make_room(call, LANE_PREFIX_BYTES + size)) {
         lane_connection_end(call->connection, LANE_END_MEMORY);

@@ -1,11 +1,12 @@
 /* What a lane thread does when it cannot keep up. A quote that waited is decided with less: first
- * for everybody alike, then not at all, at the lane's own prices; then reads are refused at once, so
- * that those that are answered still come in time. A change is never decided with less and never
- * refused here: only the writer's queue bounds it.
+ * for everybody alike, then not at all, at the lane's own prices; then reads are refused at once,
+ * so that those that are answered still come in time. A change is never decided with less and
+ * never refused here: only the writer's queue bounds it.
  *
  * How long a call has waited in the socket cannot be seen; what can is the round. When epoll_wait
- * had to wait, everything that it brought has just come. When it had not, it came at some time since
- * the round before began, so that is the bound; what stands earlier in this round is added. */
+ * had to wait, everything that it brought has just come. When it had not, it came at some time
+ * since the round before began, so that is the bound; what stands earlier in this round is
+ * added. */
 #include "lane_internal.h"
 
 #define US_NS 1000

@@ -381,7 +381,7 @@ void lane_stream_go_on(lane_call_t *call)
 {
     lane_stream_t *stream = call->stream;
     if (call->connection->is_ended) return;
-    if (call->has_message) take(call, NULL, 0);
+    if (call->has_message) take(call, call->prefix, 0);
     if (stream->backlog.size > 0) {
         stream->backlog_at += (uint32_t)take(call, stream->backlog.at + stream->backlog_at,
                                              stream->backlog.size - stream->backlog_at);
