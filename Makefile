@@ -7,7 +7,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-BUF := .cache/npm/node_modules/.bin/buf
+NPM := .cache/npm
+BUF := $(NPM)/node_modules/.bin/buf
 
 # Arguments for one run: make demo DEMO_ARGS="--baskets all", make test TEST_ARGS="-k journal".
 DEMO_ARGS ?=
@@ -32,8 +33,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 
-.PHONY: help build demo test drill sanitize fuzz serve lint bench bench-load bench-peers bench-evaluator soak \
-	bench-ledger wheel clean system-build system-lint system-peers \
+.PHONY: help build demo test drill sanitize fuzz soak serve lint bench bench-load bench-peers \
+	bench-evaluator bench-ledger wheel clean system-build system-npm system-peers \
 	lint-python lint-c lint-proto
 
 help: ## Show this list
@@ -56,8 +57,8 @@ system-build:
 system-peers:
 	@.ci/system peers
 
-system-lint:
-	@.ci/system lint
+system-npm:
+	@.ci/system npm
 
 # The tools that build; the project is then built with them, not in a second environment.
 $(VENV)/tools: | system-build
@@ -86,7 +87,7 @@ demo: $(VENV)/built ## Replay real baskets through a server and reconcile money 
 	$(BIN)/checklane demo $(DEMO_ARGS)
 
 # One file's tests stay with one worker: many of them share a server or a compiled harness.
-test: $(VENV)/built ## Run all tests
+test: $(VENV)/built $(NPM)/installed ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
 
 drill: $(VENV)/built ## Long simulation and drills: kill -9, full disk, clock (DRILL_SEEDS, DRILL_ROUNDS)
@@ -143,12 +144,16 @@ lint-c: | system-build
 		$(CC) $(C_STRICT) -c -o /dev/null "$$source"; \
 	done
 
-lint-proto: $(BUF)
+lint-proto: $(NPM)/installed
 	$(BUF) lint proto
 	.ci/buf-breaking $(BUF)
 
-$(BUF): | system-lint
-	npm install --silent --no-audit --no-fund --prefix .cache/npm @bufbuild/buf@1
+# buf, and the clients that the tests of the lane port run.
+$(NPM)/installed: tests/conformance/node/package.json | system-npm
+	mkdir -p $(NPM)
+	cp $< $(NPM)/
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(NPM)
+	@touch $@
 
 wheel: $(VENV)/built ## Build a wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -78,6 +78,13 @@ class Server:
         assert isinstance(lanes, list)
         return str(lanes[0])
 
+    @property
+    def lane_tls_address(self) -> str:
+        """Where it serves lanes over TLS, where it does: the last address."""
+        lanes = self.started["lanes"]
+        assert isinstance(lanes, list)
+        return str(lanes[-1])
+
     def start(self) -> None:
         """Start it and wait for the line that says that it serves."""
         self.log.touch()
