@@ -257,6 +257,9 @@ void lane_fail(lane_call_t *call, uint32_t code, const char *words)
     ending_t ending;
     begin_ending(&ending, true);
     add_ending(&ending, call, code, words, NULL);
+    if (call->is_encoded) {
+        ending.headers[ending.count++] = static_header("grpc-accept-encoding", "identity,gzip");
+    }
     submit_alone(call, ending.headers, ending.count);
 }
 

@@ -43,6 +43,7 @@ CLIENTS = ("grpcio", "grpcio_aio", "grpclib", "grpc_js", "connect_node", "buf_cu
 NOT_OFFERED = {
     "grpclib": {"compressed": "knows no message encodings"},
     "buf_curl": {
+        "compressed": "does not let its user choose an encoding",
         "metadata": "prints JSON or metadata, and a commit may be sent only once",
         "large": "takes its request from the command line",
         "unknown": "calls only what its schema holds",

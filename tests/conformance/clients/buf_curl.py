@@ -51,10 +51,6 @@ def details() -> None:
     assert plan.text("refused_details_first") in {detail["value"] for detail in told["details"]}
 
 
-def compressed() -> None:
-    quote("--header", "grpc-accept-encoding: gzip")
-
-
 def tls() -> None:
     quote("--cacert", plan.text("authority"), address="tls_address")
 
@@ -71,9 +67,4 @@ def mutual_tls() -> None:
     assert status != 0, "was served without a certificate"
 
 
-run(
-    {
-        function.__name__: function
-        for function in (unary, empty, details, compressed, tls, mutual_tls)
-    }
-)
+run({function.__name__: function for function in (unary, empty, details, tls, mutual_tls)})
