@@ -60,9 +60,13 @@ def check(harness: Harness, solver: Solver, deals: list[Deal], together: int) ->
     for first in range(0, len(deals), together):
         group = deals[first : first + together]
         optima = solver.optima(group)
-        for deal, optimum, answer in zip(group, optima, answers[first:], strict=False):
+        for deal, best, answer in zip(group, optima, answers[first:], strict=False):
+            optimum = best
             status, decision, _ = answer
             assert status == 0, deal
+            if fault_of(decision, optimum) != "":
+                # Beside others HiGHS may end a hair below the best of a deal of thousands of units.
+                [optimum] = solver.optima([deal])
             assert fault_of(decision, optimum) == "", deal
             is_exact = decision["optimality"] == EXACT
             found["exact" if is_exact else "bounded"] += 1
