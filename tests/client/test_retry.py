@@ -17,6 +17,7 @@ RETRYABLE = {
     "QUEUE_FULL",
     "MEMTABLE_FULL",
     "DEADLINE_PASSED",
+    "LANES_BUSY",
 }
 POLICY = Policy(first_wait_ms=1, longest_wait_ms=4, change_budget_ms=20_000)
 
