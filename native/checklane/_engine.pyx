@@ -1057,8 +1057,9 @@ cdef class LedgerDrive:
         plan.duration_ns = <int64_t>(seconds * 1e9)
         times = np.zeros(int((seconds + 1) * 1_000_000), dtype=np.uint32)
         times_view = times
+        cdef uint32_t *first = &times_view[0]
         with nogil:
-            drive_run(self.drive, &plan, &times_view[0], times_view.shape[0], &result)
+            drive_run(self.drive, &plan, first, times_view.shape[0], &result)
         refused = (result.first_status, result.refused) if result.refused else None
         return times[:result.count].copy(), result.elapsed_ns / 1e9, refused
 

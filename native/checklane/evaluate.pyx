@@ -1215,7 +1215,7 @@ cdef status_t compete_for_units(const program_t *program, const basket_t *basket
     cdef int64_t most = price_of_units(scratch)
     cdef uint32_t next = fill_contest(program, basket, facts, scratch, first, last)
     cdef bint is_split = next < last
-    cdef status_t status
+    cdef status_t status = STATUS_OK
     cdef uint32_t i
     while True:
         resolve_contest(scratch)
