@@ -130,6 +130,9 @@
  * round trip send one each. */
 #define LANE_SETTINGS_A_SECOND_MAX 32
 #define LANE_PINGS_A_SECOND_MAX 2000
+/* Acknowledgements that wait to be sent. Nothing is read while they do, so one read's at most: a
+ * second's pings and settings, for which the read that goes beyond them is not handed on. */
+#define LANE_ACKS_MAX (LANE_PINGS_A_SECOND_MAX + LANE_SETTINGS_A_SECOND_MAX + 1)
 #define LANE_RESETS_A_SECOND_MAX 512
 #define LANE_EMPTY_FRAMES_A_SECOND_MAX 2000
 /* Window updates: at most two a call, and 100,000 calls a second on one connection. */
