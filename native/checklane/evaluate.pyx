@@ -20,7 +20,9 @@ cdef int32_t compare_runs(const work_piece_t *a, const work_piece_t *b) noexcept
         return -1 if a.price_minor > b.price_minor else 1
     if a.origin != b.origin:
         return -1 if a.origin < b.origin else 1
-    return <int32_t>a.taken - <int32_t>b.taken
+    if a.taken != b.taken:
+        return <int32_t>a.taken - <int32_t>b.taken
+    return <int32_t>a.marks - <int32_t>b.marks
 
 
 cdef bint stands_before(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
@@ -82,6 +84,7 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             read_product(scratch.catalogue, basket.runs[piece.origin].product, run)
             run.origin = piece.origin
             run.taken = piece.taken
+            run.marks = piece.marks
             run.count = 0
             run.first_piece = kept
             run.piece_count = 0
@@ -114,6 +117,7 @@ cdef bint begin_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             piece.line_id = basket.lines[source.line].line_id
             piece.origin = r
             piece.taken = 0
+            piece.marks = 0
             scratch.piece_count += 1
     return make_runs(basket, scratch)
 
@@ -166,6 +170,9 @@ cdef int64_t reward_worth(const offer_t *offer, uint32_t reward, int64_t value,
         worth = price * value
     elif reward == REWARD_AMOUNT or reward == REWARD_EACH:
         worth = money
+        if offer.flags & OFFER_FLAG_FACE_VALUE and \
+                worth > PARTS_PER_MINOR * can_give(offer, run):
+            return 0
     elif reward == REWARD_PRICE:
         worth = PARTS_PER_MINOR * price - money
     if not offer.flags & OFFER_FLAG_RESHARE:
@@ -281,9 +288,7 @@ cdef bint add_place(const program_t *program, const basket_t *basket, const fact
     if has_product_ceilings(candidate.offer):
         begin_marks(basket, scratch)
     for r in range(scratch.run_count):
-        if scratch.runs[r].taken and not contest.sees_taken:
-            continue
-        if not run_fits(scratch, contender.candidate, slot, scratch.runs[r].origin):
+        if not is_usable(scratch, contender.candidate, slot, r):
             continue
         worth = unit_worth(program, basket, facts, candidate, slot, &scratch.runs[r])
         if contender.kind == CONTEND_UNITS and worth == 0:
@@ -497,12 +502,21 @@ cdef void begin_contest(scratch_t *scratch, bint sees_taken) noexcept nogil:
     contest.sees_taken = sees_taken
 
 
+cdef uint32_t mark_of(const offer_t *offer) noexcept nogil:
+    """K2: the kind of coupon that opens an offer, as it is left on the units."""
+    if offer.flags & OFFER_FLAG_MANUFACTURER:
+        return MARK_MANUFACTURER
+    return MARK_STORE if offer.flags & OFFER_FLAG_STORE_COUPON else 0
+
+
 # ------------------------------------------------------------------ thresholds (M6) -----------
 
 
 cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
                     uint32_t run) noexcept nogil:
     if scratch.runs[run].taken and not scratch.contest.sees_taken:
+        return False
+    if scratch.runs[run].marks & mark_of(scratch.candidates[candidate].offer):
         return False
     return run_fits(scratch, candidate, slot, scratch.runs[run].origin)
 
@@ -625,6 +639,7 @@ cdef void resolve_threshold(const program_t *program, const basket_t *basket,
     """Answer a contest of one threshold offer."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender = &contest.contenders[0]
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef int64_t worth = 0
     cdef int64_t left = 0
     cdef int64_t together = 0
@@ -637,9 +652,12 @@ cdef void resolve_threshold(const program_t *program, const basket_t *basket,
     contender.is_qualified = contender.times > 0
     if contender.times > 0:
         worth = reward_units(basket, scratch, candidate, &left, &together)
+        if offer.flags & OFFER_FLAG_FACE_VALUE and offer.reward == REWARD_AMOUNT:
+            contender.times = minimum(
+                contender.times, left // maximum(1, scratch.candidates[candidate].reward_value))
         worth = threshold_worth(&scratch.candidates[candidate], worth, left, together,
                                 contender.times)
-        if scratch.candidates[candidate].offer.flags & OFFER_FLAG_GIFT:
+        if offer.flags & OFFER_FLAG_GIFT:
             contender.is_qualified = has_units(scratch, candidate, 1)
         for r in range(scratch.run_count):
             if is_usable(scratch, candidate, 0, r):
@@ -830,7 +848,7 @@ cdef void sort_numbers(uint32_t *numbers, uint32_t count) noexcept nogil:
 
 
 cdef void put_piece(scratch_t *scratch, const work_piece_t *source, int64_t price, int64_t count,
-                    uint32_t taken) noexcept nogil:
+                    uint32_t taken, uint32_t marks) noexcept nogil:
     cdef work_piece_t *piece
     if count == 0:
         return
@@ -843,10 +861,11 @@ cdef void put_piece(scratch_t *scratch, const work_piece_t *source, int64_t pric
     piece.price_minor = price
     piece.count = count
     piece.taken = taken
+    piece.marks = marks
 
 
 cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_t minor,
-                    bint is_competing) noexcept nogil:
+                    bint is_competing, uint32_t mark) noexcept nogil:
     """S3 and Y4: spread a run's part over its lines, and make the units' new prices."""
     cdef const work_run_t *run = &scratch.runs[r]
     cdef work_piece_t *piece
@@ -854,7 +873,7 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
     cdef int64_t wanted = scratch.rewarded_units[r]
     cdef int64_t amount
     cdef uint32_t count = 0
-    cdef uint32_t i, p, taken
+    cdef uint32_t i, p, taken, marks
     for p in range(run.first_piece, run.first_piece + run.piece_count):
         amount = minimum(wanted, scratch.pieces[p].count - scratch.piece_used[p])
         if amount <= 0:
@@ -871,11 +890,12 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
     for i in range(count):
         piece = &scratch.pieces[scratch.line_piece[i]]
         taken = 1 if is_competing else piece.taken
+        marks = piece.marks | mark
         amount = scratch.line_ceilings[i] - scratch.line_minor[i]
         put_piece(scratch, piece, amount // scratch.line_units[i] + 1,
-                  amount % scratch.line_units[i], taken)
+                  amount % scratch.line_units[i], taken, marks)
         put_piece(scratch, piece, amount // scratch.line_units[i],
-                  scratch.line_units[i] - amount % scratch.line_units[i], taken)
+                  scratch.line_units[i] - amount % scratch.line_units[i], taken, marks)
         decision.line_discount_minor[piece.line] += scratch.line_minor[i]
         if decision.share_count == LINE_SHARES_MAX:
             scratch.is_full = True
@@ -888,28 +908,36 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
         share.discount_minor = scratch.line_minor[i]
 
 
-cdef void note_others(scratch_t *scratch, uint32_t number, bint with_rewarded) noexcept nogil:
-    """Units that a competing offer took without a reward: lines serve them after all that is
-    rewarded (S3)."""
+cdef void take_served(scratch_t *scratch, uint32_t number, bint is_competing) noexcept nogil:
+    """S3: units that an offer took without a reward keep their price; lines serve them after all
+    that is rewarded, contender by contender."""
+    cdef const contender_t *contender = &scratch.contest.contenders[number]
     cdef const allocation_t *allocation
     cdef uint32_t i
+    if contender.serves == SERVES_NOTHING:
+        return
     for i in range(scratch.contest.allocation_count):
         allocation = &scratch.contest.allocations[i]
-        if allocation.contender == number and (with_rewarded or not allocation.is_rewarded):
-            scratch.other_units[allocation.run] += allocation.units
+        if allocation.contender == number and (
+                contender.serves == SERVES_ALL or not allocation.is_rewarded):
+            take_pieces(scratch, allocation, contender.mark, is_competing)
 
 
-cdef void take_others(scratch_t *scratch, uint32_t r) noexcept nogil:
-    """Units that a competing offer took without a reward keep their price and are gone."""
-    cdef const work_run_t *run = &scratch.runs[r]
-    cdef int64_t wanted = scratch.other_units[r]
+cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32_t mark,
+                      bint is_competing) noexcept nogil:
+    cdef const work_run_t *run = &scratch.runs[allocation.run]
+    cdef const work_piece_t *piece
+    cdef int64_t wanted = allocation.units
     cdef int64_t amount
     cdef uint32_t p
     for p in range(run.first_piece, run.first_piece + run.piece_count):
-        amount = minimum(wanted, scratch.pieces[p].count - scratch.piece_used[p])
-        put_piece(scratch, &scratch.pieces[p], run.price_minor, amount, 1)
+        piece = &scratch.pieces[p]
+        amount = minimum(wanted, piece.count - scratch.piece_used[p])
+        put_piece(scratch, piece, run.price_minor, amount, 1 if is_competing else piece.taken,
+                  piece.marks | mark)
         scratch.piece_used[p] += amount
         wanted -= amount
+    scratch.is_changed = True
     INVARIANT(wanted == 0)
 
 
@@ -981,11 +1009,14 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
                       scratch.rests)
         for i in range(run_count):
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
-                      is_competing)
+                      is_competing, mark_of(candidate.offer))
         merge_shares(decision, first_share)
     # Without worth an offer is left out; rounded to nothing, its units stay used.
-    if worth > 0 and is_competing:
-        note_others(scratch, number, discount == 0)
+    contender.mark = 0
+    if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
+        contender.mark = mark_of(candidate.offer)
+    if worth > 0 and (is_competing or contender.mark):
+        contender.serves = SERVES_BOUGHT if discount > 0 else SERVES_ALL
     for i in range(run_count):
         scratch.rewarded_units[scratch.rewarded_runs[i]] = 0
     if discount == 0:
@@ -1094,23 +1125,22 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
         scratch.piece_used[p] = 0
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
+        contender.serves = SERVES_NOTHING
         if contender.times > 0:
             for other in range(contest.contender_count):
                 if other != c and contest.contenders[other].component == contender.component:
                     scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
             give(program, basket, facts, scratch, decision, c, is_competing)
-    for p in range(scratch.run_count):
-        if scratch.other_units[p] > 0:
-            take_others(scratch, p)
-            scratch.is_changed = True
-        scratch.other_units[p] = 0
+    for c in range(contest.contender_count):
+        take_served(scratch, c, is_competing)
     if scratch.is_full:
         return STATUS_CANDIDATES_CEILING
     if not scratch.is_changed:
         return STATUS_OK
     for p in range(scratch.piece_count):
         put_piece(scratch, &scratch.pieces[p], scratch.pieces[p].price_minor,
-                  scratch.pieces[p].count - scratch.piece_used[p], scratch.pieces[p].taken)
+                  scratch.pieces[p].count - scratch.piece_used[p], scratch.pieces[p].taken,
+                  scratch.pieces[p].marks)
     for p in range(scratch.next_count):
         scratch.pieces[p] = scratch.next_pieces[p]
     scratch.piece_count = scratch.next_count

@@ -220,6 +220,10 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_MARGIN 8192     /* nor below the price of `margin_bp` */
 #define OFFER_FLAG_RESHARE 16384   /* what one unit cannot give the others do */
 #define OFFER_FLAG_WHOLE 32768     /* a discount that a money cap would cut is not given */
+/* Whose coupon opens it: no unit serves two coupons of one kind (K2). */
+#define OFFER_FLAG_MANUFACTURER 16777216
+#define OFFER_FLAG_STORE_COUPON 33554432
+#define OFFER_FLAG_FACE_VALUE 67108864 /* an amount above the price is refused, not reduced (K4) */
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {

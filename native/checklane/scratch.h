@@ -74,6 +74,8 @@ typedef struct work_piece {
     uint32_t line_id;
     uint32_t origin;          /* run of the basket */
     uint32_t taken;           /* 1: served by a competing offer in this layer */
+    uint32_t marks;           /* MARK_: kinds of coupons that it served (K2) */
+    uint32_t reserved;
 } work_piece_t;
 
 typedef struct work_run {
@@ -87,7 +89,12 @@ typedef struct work_run {
     uint32_t taken;
     uint32_t first_piece;
     uint32_t piece_count;
+    uint32_t marks;           /* MARK_ */
+    uint32_t reserved;
 } work_run_t;
+
+#define MARK_MANUFACTURER 1
+#define MARK_STORE 2
 
 #define CONTEND_UNITS 1        /* single units, at most `cap` */
 #define CONTEND_APPLICATIONS 2 /* `count` units of each place an application */
@@ -134,7 +141,13 @@ typedef struct contender {
     uint32_t is_tangled;      /* TANGLED_: it has no closed form */
     uint32_t is_qualified;    /* answer: there are units for an application */
     uint32_t group_rule;      /* GROUPS_: what the groups of its entries mean */
+    uint32_t serves;          /* SERVES_: its units that leave the step at the price they had */
+    uint32_t mark;            /* MARK_ that it leaves on its units */
 } contender_t;
+
+#define SERVES_NOTHING 0
+#define SERVES_BOUGHT 1 /* units without a reward */
+#define SERVES_ALL 2    /* the rewarded ones too: the reward was rounded to nothing */
 
 /* Answer of a contest: units of a run in a place. */
 typedef struct allocation {
@@ -314,7 +327,6 @@ typedef struct scratch {
     int128_t rests[WORK_RUNS_MAX];
     int64_t piece_used[WORK_PIECES_MAX];
     int64_t rewarded_units[WORK_RUNS_MAX]; /* all zero between offers */
-    int64_t other_units[WORK_RUNS_MAX];    /* all zero between steps */
     uint32_t rewarded_runs[WORK_RUNS_MAX];
     uint32_t code_group[BASKET_RUNS_MAX];  /* first run of the basket with the same product code */
     uint32_t code_slots[CODE_SLOTS];

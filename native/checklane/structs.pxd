@@ -89,6 +89,9 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_MARGIN
         OFFER_FLAG_RESHARE
         OFFER_FLAG_WHOLE
+        OFFER_FLAG_MANUFACTURER
+        OFFER_FLAG_STORE_COUPON
+        OFFER_FLAG_FACE_VALUE
         SLOT_TAKE
         SLOT_BUY
         SLOT_GET
@@ -754,6 +757,11 @@ cdef extern from "checklane/scratch.h" nogil:
         CANDIDATE_GRANTED
         CANDIDATE_WHOLE
         CANDIDATE_BARRED
+        MARK_MANUFACTURER
+        MARK_STORE
+        SERVES_NOTHING
+        SERVES_BOUGHT
+        SERVES_ALL
         CONTEND_UNITS
         CONTEND_APPLICATIONS
         CONTEND_CHEAPEST
@@ -804,6 +812,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t line_id
         uint32_t origin
         uint32_t taken
+        uint32_t marks
     ctypedef struct work_run_t:
         int64_t price_minor
         int64_t initial_minor
@@ -813,6 +822,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t cost_milli
         uint32_t origin
         uint32_t taken
+        uint32_t marks
         uint32_t first_piece
         uint32_t piece_count
     ctypedef struct fitting_t:
@@ -838,6 +848,8 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t is_tangled
         uint32_t is_qualified
         uint32_t group_rule
+        uint32_t serves
+        uint32_t mark
     ctypedef struct allocation_t:
         uint32_t contender
         uint32_t place
@@ -982,7 +994,6 @@ cdef extern from "checklane/scratch.h" nogil:
         int128_t rests[WORK_RUNS_MAX]
         int64_t piece_used[WORK_PIECES_MAX]
         int64_t rewarded_units[WORK_RUNS_MAX]
-        int64_t other_units[WORK_RUNS_MAX]
         uint32_t rewarded_runs[WORK_RUNS_MAX]
         int64_t line_units[BASKET_LINES_MAX]
         int64_t line_ceilings[BASKET_LINES_MAX]

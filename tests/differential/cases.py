@@ -298,6 +298,7 @@ class Cases:
             (0.05, "chosen", True),
             (0.1, "requires", self.needs),
             (0.15, "coupon", {"codes": [f"C{number}"], **self.some((0.3, "serial", True))}),
+            (0.1, "coupon", lambda: self.coupon(name, number)),
         )
         if not is_earn:
             offer |= self.some(
@@ -327,6 +328,15 @@ class Cases:
         maker = {"funder": "maker", "percent": share, "settlement": "third_party"}
         shop = {"funder": "shop", "percent": 100 - share}
         return [maker] if share == 100 else [maker, shop]
+
+    def coupon(self, name: str, number: int) -> dict[str, Any]:
+        """Return a coupon of a manufacturer or the store (K2), perhaps one of a face value (K4)."""
+        coupon: dict[str, Any] = {"codes": [f"C{number}"]}
+        if name in ("discount", "buy_get", "nth_item", "threshold"):
+            coupon |= self.some((0.4, "above_price", "refuse"))
+        if name not in ("tender", "earn", "bonus", "multiply"):
+            coupon["kind"] = self.pick("manufacturer", "manufacturer", "store")
+        return coupon
 
     def program(self) -> dict[str, Any]:
         """Return the offers, files and policies of one program, and the coupons that it knows."""

@@ -43,6 +43,8 @@ class Unit:
     ----------
     takers : list of str
         The offers of this layer that it serves (Y2).
+    marks : tuple of str
+        The kinds of coupons that it served (K2).
     """
 
     line: int
@@ -58,6 +60,7 @@ class Unit:
     kind: str = "sale"
     left: int = 0
     takers: list[str] = field(default_factory=list)
+    marks: tuple[str, ...] = ()
 
     @property
     def taken(self) -> bool:
@@ -75,7 +78,8 @@ class Unit:
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]
         kind = KINDS.index(self.kind)
-        return (-self.left, -self.initial, self.code, number, source, flags, self.measure, kind)
+        what = (-self.left, -self.initial, self.code, number, source, flags, self.measure, kind)
+        return (*what, "store" in self.marks, "manufacturer" in self.marks)
 
 
 def canonical(units: list[Unit]) -> list[Unit]:

@@ -49,6 +49,8 @@ def fits(offer: Offer, slot: int, unit: Unit) -> bool:
         return False
     if offer.per_measure and unit.measure[1] != offer.per_measure:
         return False
+    if offer.kind and offer.kind in unit.marks:
+        return False
     return offer.slots[slot].selector.fits(unit)
 
 
@@ -78,6 +80,9 @@ def worth(offer: Offer, unit: Unit, zone: str) -> int:
         parts = PARTS * (price - row[0]) if row is not None else 0
     else:
         parts = PARTS * (price - offer.value)
+    is_amount = offer.reward in ("amount", "each")
+    if offer.face_value and is_amount and parts > PARTS * give(offer, unit):
+        return 0
     if not offer.reshare:
         parts = min(parts, PARTS * give(offer, unit))
     elif offer.unit_money is not None:

@@ -422,6 +422,8 @@ class Layers:
             most = PARTS * sum(give(offer, unit) for unit in touched)
             times = self.times_of(offer, counting)
             if offer.reward == "amount":
+                if offer.face_value:
+                    times = min(times, most // PARTS // offer.value)
                 parts = min(PARTS * times * offer.value, most)
             else:
                 together = sum(unit.left for unit in touched) - offer.value
@@ -436,6 +438,13 @@ class Layers:
         times = min(offer.times or 1, base_of(reach, counting, offer) // reach.least)
         most = capacity(offer, self.scene).times
         return times if most is None else min(times, most)
+
+    def mark(self, use: Use) -> None:
+        """Mark the units that a coupon served; of a threshold those rewarded (K2)."""
+        kind = use.offer.kind
+        bought = [] if use.offer.mechanic == "threshold" else use.bought
+        for unit in use.rewarded + bought if kind else ():
+            unit.marks = (*unit.marks, kind)
 
     def explain(self, offer: Offer, alone: int) -> None:
         """Keep why an eligible offer was not applied."""
@@ -495,6 +504,7 @@ class Layers:
         for unit in use.bought:
             applied.qualifying[unit.line] = applied.qualifying.get(unit.line, 0) + 1
         self.share_out(use, discount, applied)
+        self.mark(use)
         self.fund(offer, applied)
         needed = applied.times
         if by_units and offer.units is not None:

@@ -151,6 +151,8 @@ class Offer:
     sources: list[str] = field(default_factory=list)
     coupons: list[str] = field(default_factory=list)
     serial: bool = False
+    kind: str = ""
+    face_value: bool = False
     slots: list[Slot] = field(default_factory=list)
     same: bool = False
     buy: int = 0
@@ -254,6 +256,8 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     coupon = written.get("coupon") or {}
     offer.coupons = [str(code) for code in listed(coupon.get("codes"))]
     offer.serial = is_true(coupon.get("serial"))
+    offer.kind = str(coupon.get("kind", ""))
+    offer.face_value = coupon.get("above_price") == "refuse"
     for share in listed(written.get("funding")):
         how = share.get("settlement", "price_reduction")
         offer.funding.append((str(share["funder"]), scaled(share["percent"], 2), how))

@@ -40,6 +40,7 @@ ALLOWED_LAYERS = {
 }
 BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
 BY_UNITS = ("discount", "row_prices")
+WITH_FACE_VALUE = ("discount", "buy_get", "nth_item", "threshold")
 
 
 @dataclass
@@ -342,6 +343,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
             path = ("limits", "per_basket", "money")
             loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
     check_choice(loaded, number, offer)
+    check_coupon(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -387,6 +389,19 @@ def check_benefits(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         what = "the offer asks for no kind of tender, so a benefit card may meet it"
         mend = "add kinds, such as credit_card and debit_card"
         loaded.warn(number, ("tender", "with"), what, mend)
+
+
+def check_coupon(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse what a coupon asks for where the mechanic has no units or no amount."""
+    coupon = offer.coupon
+    if coupon is None:
+        return
+    if coupon.kind is not None and offer.layer_name not in ("item", "basket"):
+        what = "an offer that takes nothing off units has no kind of coupon"
+        loaded.blame(number, ("coupon", "kind"), what, "remove it")
+    if coupon.above_price == "refuse" and offer.mechanic not in WITH_FACE_VALUE:
+        what = f"{offer.mechanic} has no face value to compare with a price"
+        loaded.blame(number, ("coupon", "above_price"), what, "remove it")
 
 
 def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:

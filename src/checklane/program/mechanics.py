@@ -12,6 +12,7 @@ from checklane.program.fields import exact_number
 from checklane.program.model import (
     ALL,
     MEASURE_UNITS,
+    Coupon,
     Coverage,
     Discount,
     Get,
@@ -162,8 +163,7 @@ def flags_of(offer: Offer) -> int:
     flags = (
         (offer.chosen, OFFER_FLAG_CHOSEN),
         (offer.wallet, OFFER_FLAG_WALLET),
-        (offer.coupon is not None, OFFER_FLAG_COUPON),
-        (offer.coupon is not None and offer.coupon.serial, _layout.OFFER_FLAG_SERIAL),
+        *coupon_flags(offer.coupon),
         (offer.stackable, _layout.OFFER_FLAG_STACKABLE),
         (offer.base == "initial", _layout.OFFER_FLAG_INITIAL_BASE),
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
@@ -181,6 +181,19 @@ def flags_of(offer: Offer) -> int:
         ),
     )
     return sum(flag for holds, flag in flags if holds)
+
+
+def coupon_flags(coupon: Coupon | None) -> tuple[tuple[bool, int], ...]:
+    """Return the flags that a coupon makes."""
+    if coupon is None:
+        return ()
+    return (
+        (True, OFFER_FLAG_COUPON),
+        (coupon.serial, _layout.OFFER_FLAG_SERIAL),
+        (coupon.kind == "manufacturer", _layout.OFFER_FLAG_MANUFACTURER),
+        (coupon.kind == "store", _layout.OFFER_FLAG_STORE_COUPON),
+        (coupon.above_price == "refuse", _layout.OFFER_FLAG_FACE_VALUE),
+    )
 
 
 def chooses_cheapest(offer: Offer) -> bool:

@@ -717,6 +717,14 @@ class Coupon(Part):
     serial: Flag = Field(
         default=False, description="true: each has a serial number and is used once."
     )
+    kind: Literal["manufacturer", "store"] | None = Field(
+        default=None,
+        description="Whose coupon it is: a unit serves one of a manufacturer and one of the store.",
+    )
+    above_price: Literal["reduce", "refuse"] = Field(
+        default="reduce",
+        description="An amount above the price: reduce takes the price off, refuse nothing.",
+    )
 
 
 class Hours(Part):
