@@ -28,17 +28,9 @@ cdef uint32_t order_offers(scratch_t *scratch) noexcept nogil:
 cdef int32_t expiry_of(const purse_t *purse, uint32_t valid_days,
                        int32_t business_day) noexcept nogil:
     """P5: the last day, or DAY_NEVER."""
-    cdef civil_t date
     if valid_days > 0:
         return business_day + <int32_t>valid_days
-    if purse.expiry == EXPIRY_DAYS or purse.expiry == EXPIRY_ROLLING:
-        return business_day + purse.expiry_n
-    if purse.expiry == EXPIRY_FIXED:
-        return purse.expiry_n
-    if purse.expiry == EXPIRY_MONTH_END:
-        date = civil_of_day(business_day)
-        return day_of_civil(date.year, <int64_t>date.month + purse.expiry_n + 1, 1) - 1
-    return DAY_NEVER
+    return purse_expiry_day(purse, business_day)
 
 
 cdef void award(const program_t *program, const basket_t *basket, const facts_t *facts,

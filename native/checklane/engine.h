@@ -32,7 +32,8 @@
     METHOD(UPDATE_MEMBER, 8, "MemberService.UpdateMember")             \
     METHOD(LINK_IDENTIFIER, 9, "MemberService.LinkIdentifier")         \
     METHOD(ACTIVATE_OFFER, 10, "MemberService.ActivateOffer")          \
-    METHOD(STOP_OFFER, 11, "ProgramService.StopOffer")
+    METHOD(STOP_OFFER, 11, "ProgramService.StopOffer")                 \
+    METHOD(ADJUST_ACCOUNT, 12, "MemberService.AdjustAccount")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -40,7 +41,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 12
+#define METHOD_NUMBERS 13
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

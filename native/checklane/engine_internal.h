@@ -255,6 +255,7 @@ status_t call_update_member(session_t *session);
 status_t call_link(session_t *session);
 status_t call_activate_offer(session_t *session);
 status_t call_stop_offer(session_t *session);
+status_t call_adjust_account(session_t *session);
 
 /* ---- engine.c, for the rooms above ---- */
 

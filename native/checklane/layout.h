@@ -689,6 +689,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_STOP_OFFER 8
 #define ENTRY_LIVE 9        /* which snapshots are live from here on */
 #define ENTRY_RECOVERED 10  /* first entry of a generation */
+#define ENTRY_ADJUST 11
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2

@@ -89,6 +89,10 @@
  * Eight limits of a day are 8 * (62 + 2) = 512 cells, half of RECORD_CELLS_MAX. */
 #define LOT_KEPT_DAYS 31
 #define COUNTER_KEPT_DAYS 62
+/* Points that an adjustment by hand may leave in one purse, in smallest units, and as many owed.
+ * 9 * 10^15 is exact in a binary double, which callers in other languages keep numbers in; 1,000
+ * such lots are 9 * 10^18, inside 63 bits (9.2 * 10^18). */
+#define PURSE_POINTS_MAX 9000000000000000
 /* Stores in one program: a bit set of 4,096 stores is 512 B. */
 #define STORES_MAX 4096
 /* Counts towards goals in one program: 64 * 128 B of bit set = 8 KiB a session. */

@@ -1,6 +1,6 @@
-/* Members between two snapshots: enrolment, links, wallet, tier and segments as overlay rows, and
- * offers stopped by hand. Each is one entry; it holds at once and until a members snapshot whose
- * feed covers it says otherwise. */
+/* Members between two snapshots: enrolment, links, wallet, tier and segments as overlay rows;
+ * points given and taken by hand; and offers stopped by hand. Each is one entry; it holds at once
+ * and until a members snapshot whose feed covers it says otherwise. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "engine_internal.h"
 #include "invariant.h"
 #include "progress.h"
+#include "rounding.h"
 
 #define CONSENT_NAME "marketing"
 
@@ -616,6 +617,130 @@ static status_t prepare_stop(void *context, const accounts_view_t *view, entry_b
     return status;
 }
 
+/* ------------------------------------------------------------------ points by hand ---- */
+
+/* One movement of the group's points, laid over the copy that the answer shows too. */
+static status_t move_points(session_t *session, entry_builder_t *entry, const subject_t *subject,
+                            cell_t cell)
+{
+    record_key_t group = key_of(session, FAMILY_GROUP, subject->place.account_group, 0);
+    add_cell(session, cell);
+    return entry_builder_move(entry, group, cell, MOVEMENT_ADD, REASON_ADJUST);
+}
+
+static status_t give_points(session_t *session, entry_builder_t *entry, const subject_t *subject,
+                            uint32_t purse, int32_t today)
+{
+    const adjust_request_t *request = &session->wire.adjust;
+    int32_t active_day = today;
+    int32_t expiry_day = purse_expiry_day(&session->live->program->purses[purse - 1], today);
+    if (request->active_date != 0) active_day = day_from_date(request->active_date);
+    if (request->expire_date != 0) expiry_day = day_from_date(request->expire_date);
+    if (expiry_day < today || expiry_day < active_day) {
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "expire_date");
+    }
+    cell_t lot = {.kind = CELL_LOT,
+                  .sub = (uint8_t)purse,
+                  .day = expiry_day,
+                  .key = (uint64_t)((int64_t)active_day + ((int64_t)1 << 31)),
+                  .value = request->points};
+    return move_points(session, entry, subject, lot);
+}
+
+/* Takes from what can be spent today, the earliest expiry first (the order of cells); the rest is
+ * owed. */
+static status_t take_points(session_t *session, entry_builder_t *entry, const subject_t *subject,
+                            uint32_t purse, int32_t today)
+{
+    int64_t left = -session->wire.adjust.points;
+    uint32_t count = session->cell_count;
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < count && left > 0 && status == STATUS_OK; i++) {
+        cell_t lot = session->cells[i];
+        int64_t active_day = (int64_t)lot.key - ((int64_t)1 << 31);
+        if (lot.kind != CELL_LOT || lot.sub != purse) continue;
+        if (lot.day < today || active_day > today) continue;
+        int64_t taken = lot.value < left ? lot.value : left;
+        lot.value = -taken;
+        lot.other = 0;
+        left -= taken;
+        status = move_points(session, entry, subject, lot);
+    }
+    if (status != STATUS_OK || left == 0) return status;
+    cell_t debt = {.kind = CELL_DEBT, .sub = (uint8_t)purse, .value = left};
+    return move_points(session, entry, subject, debt);
+}
+
+/* Cells without anything left are no part of a record. */
+static void drop_empty_cells(session_t *session)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < session->cell_count; i++) {
+        const cell_t *cell = &session->cells[i];
+        if (cell->value != 0 || cell->other != 0) session->cells[kept++] = *cell;
+    }
+    session->cell_count = kept;
+}
+
+static balance_t balance_in(session_t *session, uint32_t purse, int32_t today)
+{
+    balance_t none = {.purse = purse};
+    uint32_t count = balances_of(session->cells, session->cell_count, session->live->program,
+                                 today, session->balances);
+    for (uint32_t i = 0; i < count; i++) {
+        if (session->balances[i].purse == purse) return session->balances[i];
+    }
+    return none;
+}
+
+/* Judges what is there before and what is left after, so that no sum leaves its range. */
+static status_t check_adjusted(session_t *session, uint32_t purse, int32_t today)
+{
+    const adjust_request_t *request = &session->wire.adjust;
+    balance_t before = balance_in(session, purse, today);
+    bool is_short = request->points < 0 && before.available < -request->points;
+    int64_t after = before.available + before.pending + before.held + request->points;
+    if (after > PURSE_POINTS_MAX || after < -PURSE_POINTS_MAX) {
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "points");
+    }
+    if (is_short && !request->allow_debt) {
+        return fault_at(session->fault, STATUS_POINTS_SHORT, "points");
+    }
+    return STATUS_OK;
+}
+
+static status_t prepare_adjust(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const adjust_request_t *request = &session->wire.adjust;
+    const program_t *program = session->live->program;
+    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
+    subject_t subject;
+    status_t status = find_subject(session, view, &request->member, &subject);
+    if (status != STATUS_OK) return status;
+    uint32_t purse = find_name(program, name_key_of("purse", request->purse_id));
+    if (purse == NONE_32) return fault_at(session->fault, STATUS_PURSE_UNKNOWN, "purse_id");
+    record_t group = accounts_read(view, key_of(session, FAMILY_GROUP,
+                                                subject.place.account_group, 0));
+    copy_cells(session, group.cells, group.head->cell_count);
+    status = check_adjusted(session, purse, today);
+    if (status == STATUS_OK) {
+        status = request->points > 0 ? give_points(session, entry, &subject, purse, today)
+                                     : take_points(session, entry, &subject, purse, today);
+    }
+    if (status != STATUS_OK) return status;
+    drop_empty_cells(session);
+    uint32_t count = balances_of(session->cells, session->cell_count, program, today,
+                                 session->balances);
+    posting_t posting = posting_of(entry);
+    status = wire_write_adjust(session->reply, program, session->balances, count, &posting);
+    seal(session, entry, ENTRY_ADJUST, &subject);
+    entry->business_date = posting.business_date;
+    return status;
+}
+
+/* ------------------------------------------------------------------ calls ---- */
+
 /* Every change here: the first answer if there was one, else what was `judged`, else the
  * writer's. */
 static status_t change_member(session_t *session, uint32_t kind, status_t judged,
@@ -689,6 +814,11 @@ status_t call_activate_offer(session_t *session)
         judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "expire_date");
     }
     return change_member(session, REQUEST_ACTIVATE_OFFER, judged, prepare_activate);
+}
+
+status_t call_adjust_account(session_t *session)
+{
+    return change_member(session, REQUEST_ADJUST_ACCOUNT, STATUS_OK, prepare_adjust);
 }
 
 /* The new list is made first: once the stop is journalled nothing may fail. */

@@ -146,6 +146,17 @@ static inline int32_t day_of_civil(int64_t year, int64_t month, int64_t day)
     return (int32_t)(era * 146097 + day_of_era - 719468);
 }
 
+/* The last day of points that come into a purse on a day, by the purse's own rule; DAY_NEVER. */
+static inline int32_t purse_expiry_day(const purse_t *purse, int32_t day_number)
+{
+    civil_t date = civil_of_day(day_number);
+    if (purse->expiry == EXPIRY_DAYS) return day_number + purse->expiry_n;
+    if (purse->expiry == EXPIRY_ROLLING) return day_number + purse->expiry_n;
+    if (purse->expiry == EXPIRY_FIXED) return purse->expiry_n;
+    if (purse->expiry != EXPIRY_MONTH_END) return DAY_NEVER;
+    return day_of_civil(date.year, (int64_t)date.month + purse->expiry_n + 1, 1) - 1;
+}
+
 /* 0 Monday ... 6 Sunday; 1970-01-01 was a Thursday. */
 static inline uint32_t weekday_of_day(int32_t day_number)
 {

@@ -33,7 +33,8 @@
 #define REQUEST_ACTIVATE_OFFER 10
 #define REQUEST_LIST_ENTRIES 11
 #define REQUEST_STOP_OFFER 12
-#define REQUEST_KINDS 13
+#define REQUEST_ADJUST_ACCOUNT 13
+#define REQUEST_KINDS 14
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -415,6 +416,19 @@ typedef struct stop_request {
     bytes_t reason;
 } stop_request_t;
 
+#define ADJUST_POINTS 4
+typedef struct adjust_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t member;
+    bytes_t purse_id;
+    int64_t points;
+    bytes_t reason;
+    int64_t active_date;
+    int64_t expire_date;
+    int64_t allow_debt;
+} adjust_request_t;
+
 typedef struct request_head {
     uint64_t present;
     context_t context;
@@ -442,6 +456,7 @@ typedef struct wire {
         activate_request_t activate;
         entries_request_t entries;
         stop_request_t stop;
+        adjust_request_t adjust;
     };
     fault_t fault;
     uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
@@ -742,6 +757,8 @@ status_t wire_write_entries(reply_t *reply, const program_t *program, const memb
                             uint32_t entry_count, bytes_t next_page_token);
 status_t wire_write_stop(reply_t *reply, const program_t *program, uint32_t offer, bool stopped,
                          const posting_t *posting);
+status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
+                           uint32_t balance_count, const posting_t *posting);
 
 /* Purses of a group from its cells, as seen on `today`: every declared purse, by the bytes of its
  * id. A lot is available from its activation day to its expiry day, both inclusive. Returns how

@@ -471,6 +471,28 @@ void check_update(wire_t *wire, const walk_t *walk, const void *record)
     check_change(wire, walk, record);
 }
 
+/* Dates are those of a lot that is given: what is taken has none. */
+void check_adjust(wire_t *wire, const walk_t *walk, const void *record)
+{
+    const adjust_request_t *request = record;
+    if (request->context.operator_id.size == 0) {
+        note_at(wire, walk, STATUS_FIELD_REQUIRED, "context.operator_id");
+    }
+    if (is_present(request->present, ADJUST_POINTS) && request->points == 0) {
+        note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "points");
+    }
+    if (request->points < 0 && request->active_date != 0) {
+        note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "active_date");
+    }
+    if (request->points < 0 && request->expire_date != 0) {
+        note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "expire_date");
+    }
+    if (request->points > 0 && request->allow_debt != 0) {
+        note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "allow_debt");
+    }
+    check_change(wire, walk, record);
+}
+
 /* ------------------------------------------------------------------------------ dates ---- */
 
 /* Days since 1970-01-01 of a day of the Gregorian calendar, years 2000 to 2099: every fourth year

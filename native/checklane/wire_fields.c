@@ -404,6 +404,19 @@ static const field_t STOP_FIELDS[] = {
 };
 MESSAGE(STOP_MESSAGE, "StopOfferRequest", stop_request_t, STOP_FIELDS, check_change);
 
+static const field_t ADJUST_FIELDS[] = {
+    CONTEXT(adjust_request_t),
+    ONE(adjust_request_t, member, MEMBER_REF_MESSAGE, MISSING(FIELD_REQUIRED)),
+    ID(adjust_request_t, purse_id, MISSING(FIELD_REQUIRED)),
+    NUMBER(adjust_request_t, points, SINT64, -PURSE_POINTS_MAX, PURSE_POINTS_MAX, EXPLICIT,
+           MISSING(FIELD_REQUIRED)),
+    TEXT(adjust_request_t, reason, VALUE_BYTES_MAX, MISSING(FIELD_REQUIRED)),
+    DATE(adjust_request_t, active_date, RANGE(FIELD_OUT_OF_RANGE)),
+    DATE(adjust_request_t, expire_date, RANGE(FIELD_OUT_OF_RANGE)),
+    FLAG(adjust_request_t, allow_debt),
+};
+MESSAGE(ADJUST_MESSAGE, "AdjustAccountRequest", adjust_request_t, ADJUST_FIELDS, check_adjust);
+
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_IDENTIFY_MEMBER] = &IDENTIFY_MESSAGE,
     [REQUEST_QUOTE_BASKET] = &QUOTE_MESSAGE,
@@ -417,4 +430,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_ACTIVATE_OFFER] = &ACTIVATE_MESSAGE,
     [REQUEST_LIST_ENTRIES] = &ENTRIES_MESSAGE,
     [REQUEST_STOP_OFFER] = &STOP_MESSAGE,
+    [REQUEST_ADJUST_ACCOUNT] = &ADJUST_MESSAGE,
 };

@@ -144,5 +144,6 @@ void check_void(wire_t *wire, const walk_t *walk, const void *record);
 void check_return(wire_t *wire, const walk_t *walk, const void *record);
 void check_update(wire_t *wire, const walk_t *walk, const void *record);
 void check_change(wire_t *wire, const walk_t *walk, const void *record);
+void check_adjust(wire_t *wire, const walk_t *walk, const void *record);
 
 #endif

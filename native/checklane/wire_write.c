@@ -485,6 +485,15 @@ status_t wire_write_entries(reply_t *reply, const program_t *program, const memb
     return put_end(&writer, reply);
 }
 
+status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
+                           uint32_t balance_count, const posting_t *posting)
+{
+    writer_t writer = put_begin(reply);
+    put_balances(&writer, 1, program, balances, balance_count);
+    put_posting(&writer, 2, posting);
+    return put_end(&writer, reply);
+}
+
 /* Date of a store-local minute; 0 outside of the years that dates have. */
 static int32_t date_of_minute(int64_t minute)
 {

@@ -315,6 +315,19 @@ class Shop:
         )  # fmt: skip
         self.call("MemberService.ActivateOffer", request)
 
+    def adjust_request(self, member_id: str, points: int, **fields: Any) -> Any:
+        """Return a request to give or take points, with a key and an operator."""
+        context = self.context(fields.pop("key", None))
+        context.operator_id = "ana"
+        return member_pb2.AdjustAccountRequest(
+            context=context, member=member_pb2.MemberRef(member_id=member_id), points=points,
+            **{"purse_id": "base", "reason": "goodwill", **fields},
+        )  # fmt: skip
+
+    def adjust(self, request: Any) -> Any:
+        answer = self.call("MemberService.AdjustAccount", request)
+        return member_pb2.AdjustAccountResponse.FromString(answer)
+
     def stop(self, offer: str, *, resume: bool = False) -> None:
         request = program_pb2.StopOfferRequest(
             context=self.context(), offer_id=offer, resume=resume

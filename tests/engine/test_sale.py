@@ -148,16 +148,23 @@ def test_a_repeat_is_answered_though_its_store_has_gone(shop, refused):
 
 
 def test_limits_hold_between_quote_and_commit(shop):
-    """Eight tills sell ten limited units each; ten are reduced in all."""
-    sales = [shop.sale(basket((200, 10, 2000), member="ann")) for _ in range(8)]
-    assert all(shop.quote(sale.basket).totals.discount_minor == 500 for sale in sales)
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(shop.commit, sales))
-    discounts = sorted(answer.decision.totals.discount_minor for answer in answers)
-    assert discounts == [0] * 7 + [500]
-    assert shop.engine.stats()["redecisions"] > 0
-    # Points are earned on what was paid, so the decision was made again whole.
-    assert shop.balance("ann")[0] == 7 * 200 + 150
+    """Eight tills sell ten limited units each; ten are reduced in all.
+
+    Whether two of them meet is up to the machine: so member after member, until a sale was decided
+    again.
+    """
+    for member in CROWD:
+        sales = [shop.sale(basket((200, 10, 2000), member=member)) for _ in range(8)]
+        assert all(shop.quote(sale.basket).totals.discount_minor == 500 for sale in sales)
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(shop.commit, sales))
+        discounts = sorted(answer.decision.totals.discount_minor for answer in answers)
+        assert discounts == [0] * 7 + [500]
+        # Points are earned on what was paid, so each decision was made whole.
+        assert shop.balance(member)[0] == 7 * 200 + 150
+        if shop.engine.stats()["redecisions"] > 0:
+            return
+    raise AssertionError("no two sales of one member met")
 
 
 def test_refuse_on_change(shop, refused):

@@ -240,6 +240,10 @@ def test_return_faults(
 
 KEY = {"idempotency_key": "k"}
 CARD = {"kind": 1, "value": "1"}
+ADJUST = {
+    "context": {"idempotency_key": "k", "operator_id": "o"}, "member": {"member_id": "m"},
+    "purse_id": "p", "points": 1, "reason": "r",
+}  # fmt: skip
 #: Kind, fields, refusal, place.
 OTHER_FAULTS: list[tuple[int, dict[str, Any], int, str]] = [
     (1, {"identifiers": [CARD]}, 14, "context.store_id"),
@@ -272,6 +276,18 @@ OTHER_FAULTS: list[tuple[int, dict[str, Any], int, str]] = [
     (11, {"member": {"member_id": "m"}, "page_size": 201}, 15, "page_size"),
     (12, {"context": KEY}, 14, "offer_id"),
     (12, {"offer_id": "o"}, 20, "context.idempotency_key"),
+    (13, ADJUST, 0, ""),
+    (13, {**ADJUST, "context": KEY}, 14, "context.operator_id"),
+    (13, {**ADJUST, "context": {"operator_id": "o"}}, 20, "context.idempotency_key"),
+    (13, {**ADJUST, "reason": ""}, 14, "reason"),
+    (13, {**ADJUST, "purse_id": ""}, 14, "purse_id"),
+    (13, {**ADJUST, "points": None}, 14, "points"),
+    (13, {**ADJUST, "points": 0}, 15, "points"),
+    (13, {**ADJUST, "points": 9 * 10**15 + 1}, 15, "points"),
+    (13, {**ADJUST, "active_date": 20260229}, 15, "active_date"),
+    (13, {**ADJUST, "points": -1, "active_date": 20260228}, 15, "active_date"),
+    (13, {**ADJUST, "points": -1, "expire_date": 20260228}, 15, "expire_date"),
+    (13, {**ADJUST, "allow_debt": True}, 15, "allow_debt"),
 ]  # fmt: skip
 
 

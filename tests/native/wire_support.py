@@ -28,6 +28,7 @@ REQUESTS = {
     10: "ActivateOfferRequest",
     11: "ListEntriesRequest",
     12: "StopOfferRequest",
+    13: "AdjustAccountRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

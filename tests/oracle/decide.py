@@ -35,10 +35,9 @@ from tests.oracle.near import most_places, near_misses
 from tests.oracle.past import Lot, Past, Sale
 from tests.oracle.pay import Payment
 from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
-from tests.oracle.values import PARTS, listed, rounded, scaled, share
+from tests.oracle.values import NEVER, PARTS, listed, rounded, scaled, share
 
 EVERYTHING = 10_000
-NEVER = 1 << 40
 
 
 def decide(
@@ -111,7 +110,7 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
         group = scene.counted_for["per_household"]
         past.roll(program, group, points.purse, scene.business_day)
         lot = Lot(group, points.purse, points.points, first, last)
-        (past.goal_lots if points.reason == "GOAL" else sale.earned).append(lot)
+        (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
     past.gather(program, decision, sale)
     past.sales.append(sale)
     return sale

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.oracle.eligible import Given, Scene
 from tests.oracle.goals import Gain, back_of, goal_of, times, value_on
-from tests.oracle.values import scaled
+from tests.oracle.program import day_number
+from tests.oracle.values import NEVER, scaled
 
 if TYPE_CHECKING:
     from tests.oracle.answer import OracleDecision
@@ -49,19 +50,28 @@ class Sale:
 
 @dataclass
 class Past:
-    """Every sale that was committed and not undone, in the order of the journal."""
+    """Every sale that was committed and not undone, in the order of the journal.
+
+    Attributes
+    ----------
+    loose_lots : list of Lot
+        Points that no sale earned: of goals, and given by hand.
+    debts : dict
+        Points owed, by account group and purse.
+    """
 
     sales: list[Sale] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     grants: dict[tuple[str, str], int] = field(default_factory=dict)
-    goal_lots: list[Lot] = field(default_factory=list)
+    loose_lots: list[Lot] = field(default_factory=list)
+    debts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def roll(self, program: dict[str, Any], group: str, purse: str, day: int) -> None:
         """Keep the points of a purse that expires so long after the last sale (P6)."""
         expires = program["purses"][purse].get("expires") or {}
         if "rolling_days" not in expires:
             return
-        for lot in [*self.goal_lots, *(lot for sale in self.sales for lot in sale.earned)]:
+        for lot in [*self.loose_lots, *(lot for sale in self.sales for lot in sale.earned)]:
             if (lot.group, lot.purse) == (group, purse) and lot.last >= day:
                 lot.last = max(lot.last, day + int(expires["rolling_days"]))
 
@@ -113,7 +123,7 @@ class Past:
 
     def _claw_back(self, sale: Sale, purse: str, points: int) -> None:
         """Take points of a goal back, within the balance, earliest expiry first."""
-        lots = [lot for s in self.sales for lot in s.earned] + self.goal_lots
+        lots = [lot for s in self.sales for lot in s.earned] + self.loose_lots
         mine = [
             lot
             for lot in lots
@@ -135,15 +145,18 @@ class Past:
         group = scene.counted_for["per_household"]
         found = [
             lot
-            for lot in [*self.goal_lots, *(lot for sale in self.sales for lot in sale.earned)]
+            for lot in [*self.loose_lots, *(lot for sale in self.sales for lot in sale.earned)]
             if (lot.group, lot.purse) == (group, purse)
             and lot.first <= scene.business_day <= lot.last
         ]
         return sorted(found, key=lambda lot: (lot.last, lot.first))
 
     def available(self, scene: Scene, purse: str) -> int:
-        """Return the points that can be spent now."""
-        return sum(lot.points for lot in self.lots(scene, purse))
+        """Return the points that can be spent now; negative where more is owed."""
+        if scene.member is None:
+            return 0
+        owed = self.debts.get((scene.counted_for["per_household"], purse), 0)
+        return sum(lot.points for lot in self.lots(scene, purse)) - owed
 
     def spend(self, scene: Scene, purse: str, points: int) -> list[tuple[Lot, int]]:
         """Take points out of the lots; return how many out of each."""
@@ -157,6 +170,20 @@ class Past:
         if points:
             raise ValueError(f"{points} points more are spent than there are")
         return taken
+
+    def adjust(self, scene: Scene, program: dict[str, Any], by: dict[str, Any]) -> None:
+        """Give or take points by hand (P7)."""
+        purse = str(by["purse"])
+        points = scaled(by["points"], int(program["purses"][purse].get("decimals", 0)))
+        group = scene.counted_for["per_household"]
+        if points > 0:
+            first = day_number(by["active"])
+            last = day_number(by["expire"]) if "expire" in by else NEVER
+            self.loose_lots.append(Lot(group, purse, points, first, last))
+            return
+        short = max(0, -points - self.available(scene, purse))
+        self.spend(scene, purse, -points - short)
+        self.debts[group, purse] = self.debts.get((group, purse), 0) + short
 
     def undo(self, sale: Sale) -> None:
         """Take a sale back as a void does."""

@@ -9,6 +9,10 @@ MASK_64 = (1 << 64) - 1
 CODE_NUMBER_MASK = (1 << 60) - 1
 
 
+#: The last day of what never expires.
+NEVER = 1 << 40
+
+
 def scaled(value: Any, decimals: int) -> int:
     """Return a number as written, in units of its `decimals`-th decimal place."""
     number = Decimal(str(value)).scaleb(decimals)

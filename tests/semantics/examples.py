@@ -59,11 +59,13 @@ class Example:
     def before(self) -> list[dict[str, Any]]:
         """Return the baskets that were committed before.
 
-        `void` says that it was undone, `back` which units of which lines came back.
+        `void` says that it was undone, `back` which units of which lines came back. One with
+        `adjust` was no sale: points were given or taken by hand.
         """
         return [
             {
-                **basket_of({**self.written, **part}, part),
+                **basket_of({**self.written, **part}, {"lines": self.written["lines"], **part}),
+                **({"adjust": part["adjust"]} if "adjust" in part else {}),
                 "void": part.get("void", "false"),
                 "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
             }

@@ -33,6 +33,9 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
 
     for basket in example.before:
         decision = answer(basket)
+        if "adjust" in basket:
+            past.adjust(decision.scene, program, basket["adjust"])
+            continue
         sale = commit(past, decision, program)
         if is_undone(basket):
             past.take_back(program, sale, -1, 0)
@@ -65,6 +68,9 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
         for offer in example.written.get("stopped", []):
             engine.stop_offer(offer)
         for basket in example.before:
+            if "adjust" in basket:
+                engine.adjust(basket)
+                continue
             number = engine.commit(basket)
             if basket["void"] == "true":
                 engine.void(number, basket)

@@ -143,6 +143,7 @@ def test_every_kind_of_the_journal_has_one_of_the_contract():
 
 KINDS = {
     "ACTIVATE",
+    "ADJUST",
     "COMMIT",
     "ENROL",
     "LINK",

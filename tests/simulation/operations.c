@@ -248,6 +248,27 @@ static status_t prepare_hold(call_t *call, const accounts_view_t *view, entry_bu
     return STATUS_OK;
 }
 
+/* By its number: gives a lot of its own, or takes, some of them into debt. */
+static status_t prepare_adjust(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
+{
+    const request_t *request = &call->request;
+    record_t group = accounts_read(view, group_key(request->group));
+    entry->kind = ENTRY_ADJUST;
+    if (request->operation % 2 == 0) {
+        move(entry, group_key(request->group), lot_cell(20602, request->amount), REASON_ADJUST);
+        move_net(call, entry, request->amount);
+        return STATUS_OK;
+    }
+    bool may_owe = request->operation % 3 == 0;
+    int64_t available = sum_of(group, CELL_LOT) - sum_of(group, CELL_DEBT);
+    if (!may_owe && available < request->amount) return STATUS_POINTS_SHORT;
+    int64_t taken = take_lots(entry, group, request->group, request->amount);
+    cell_t debt = {.kind = CELL_DEBT, .sub = PURSE, .value = request->amount - taken};
+    if (debt.value > 0) move(entry, group_key(request->group), debt, REASON_ADJUST);
+    move_net(call, entry, -request->amount);
+    return STATUS_OK;
+}
+
 status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_t *entry)
 {
     call_t *call = context;
@@ -265,6 +286,7 @@ status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_
     case KIND_SPEND: status = prepare_spend(call, view, entry); break;
     case KIND_VOID:
     case KIND_RETURN: status = prepare_undo(call, view, entry); break;
+    case KIND_ADJUST: status = prepare_adjust(call, view, entry); break;
     case KIND_NOTE: entry->kind = ENTRY_UPDATE; break;
     default: status = prepare_hold(call, view, entry); break;
     }

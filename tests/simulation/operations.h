@@ -26,7 +26,7 @@
 #define KIND_CAPTURE 6 /* spends what was held */
 #define KIND_RELEASE 7 /* gives it back */
 #define KIND_NOTE 8    /* moves nothing but its key */
-#define KINDS 8
+#define KIND_ADJUST 9  /* gives or takes points by hand; what is not there is owed */
 
 #define PADDING_MAX 208
 #define RESPONSE_PADDING_MAX 96

@@ -249,7 +249,7 @@ static uint32_t operation_new(void)
     static const uint8_t kinds[] = {KIND_SALE,   KIND_SALE,   KIND_SALE, KIND_SALE,
                                     KIND_SPEND,  KIND_SPEND,  KIND_VOID, KIND_RETURN,
                                     KIND_RETURN, KIND_HOLD,   KIND_HOLD, KIND_CAPTURE,
-                                    KIND_CAPTURE, KIND_RELEASE, KIND_NOTE, KIND_NOTE};
+                                    KIND_CAPTURE, KIND_RELEASE, KIND_NOTE, KIND_ADJUST};
     uint32_t number = world->operation_count++;
     request_t request = {.operation = number,
                          .kind = kinds[below(sizeof kinds)],

@@ -20,7 +20,7 @@ from checklane.snapshot.keys import FILES, create_keys
 from checklane.snapshot.members import Built, MemberFeeds, build_members
 from checklane.tables.catalogue_tables import open_catalogue
 from checklane.tables.files import write_snapshot
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, program_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, member_pb2, program_pb2
 from tests.oracle.values import is_true, listed, scaled
 from tests.support.yaml_text import block, offers_file
 
@@ -73,6 +73,7 @@ class EngineFixture:
         self._zones = {
             str(store["store_id"]): str(store.get("timezone", "")) for store in catalogue["stores"]
         }
+        self._purses = program.get("purses", {})
         self._decimals = int(program.get("currency", {}).get("exponent", 2))
         write_keys(self.data)
         self.catalogue_path = self._build_catalogue(catalogue)
@@ -160,6 +161,24 @@ class EngineFixture:
             lines=[checkout_pb2.ReturnLine(line_id=at, count=n) for at, n in counts.items()],
         )
         self.call("CheckoutService.ReturnItems", request.SerializeToString())
+
+    def adjust(self, basket: dict[str, Any]) -> None:
+        """Give or take points by hand, as `adjust` says, of whom the basket names."""
+        by = basket["adjust"]
+        decimals = int(self._purses[by["purse"]].get("decimals", 0))
+        request = member_pb2.AdjustAccountRequest(
+            context=self._context(f"adjust-{next(self._numbers)}"),
+            member=member_pb2.MemberRef(identifier=self.basket_message(basket).identifiers[0]),
+            purse_id=by["purse"],
+            points=scaled(by["points"], decimals),
+            reason="by hand",
+            allow_debt=by.get("allow_debt") == "true",
+        )
+        request.context.operator_id = "operator"
+        for key, field in (("active", "active_date"), ("expire", "expire_date")):
+            if key in by:
+                setattr(request, field, compact(date.fromisoformat(by[key])))
+        self.call("MemberService.AdjustAccount", request.SerializeToString())
 
     def wallet_uses(self, basket: dict[str, Any]) -> dict[str, int]:
         """Return the uses left of offers in the wallet that are counted."""

@@ -30,7 +30,6 @@ LANE_METHODS: Mapping[int, tuple[str, str]] = MappingProxyType(
 #: What a caller of a method that is not served yet asked for, in words.
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
-        "AdjustAccount": "giving and taking points by hand",
         "AuthorizeFuel": "fuel discounts before fuelling",
         "CaptureHold": "holds",
         "ClaimTransaction": "attaching a member to a receipt afterwards",

@@ -35,6 +35,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_STOP_OFFER: _KIND.LEDGER_ENTRY_KIND_OFFER,
     _layout.ENTRY_LIVE: _KIND.LEDGER_ENTRY_KIND_SNAPSHOT,
     _layout.ENTRY_RECOVERED: _KIND.LEDGER_ENTRY_KIND_SYSTEM,
+    _layout.ENTRY_ADJUST: _KIND.LEDGER_ENTRY_KIND_ADJUSTMENT,
 }
 
 #: For entries that a call made: the method, its request and its answer.
@@ -78,6 +79,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "ProgramService/StopOffer",
         program_pb2.StopOfferRequest,
         program_pb2.StopOfferResponse,
+    ),
+    _layout.ENTRY_ADJUST: (
+        "MemberService/AdjustAccount",
+        member_pb2.AdjustAccountRequest,
+        member_pb2.AdjustAccountResponse,
     ),
 }
 
@@ -181,6 +187,8 @@ def _fill_request(entry: ledger_pb2.LedgerEntry, request: Any) -> None:
     elif "original_receipt" in fields and request.HasField("original_receipt"):
         entry.store_id = entry.store_id or request.original_receipt.store_id
         entry.till_id = entry.till_id or request.original_receipt.till_id
+    elif isinstance(request, member_pb2.AdjustAccountRequest):
+        entry.points.add(purse_id=request.purse_id, points=request.points)
 
 
 def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
