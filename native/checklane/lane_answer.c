@@ -5,12 +5,11 @@
 
 #include "invariant.h"
 #include "lane_internal.h"
+#include "wire_put.h"
 
 #define STATIC_NAME_VALUE (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
 #define CORRELATION_KEY "checklane-correlation-id"
 #define TYPE_PREFIX "type.googleapis.com/google.rpc."
-/* Words, place and remedy of one refusal. */
-#define MESSAGE_BYTES 512
 /* Status, ErrorInfo and BadRequest around two copies of the message and two of the place. */
 #define DETAILS_BYTES 2048
 #define TRAILERS_MAX 6
@@ -30,49 +29,23 @@ static nghttp2_nv copied_header(const char *name, const char *value, size_t size
 
 /* ------------------------------------------------------------------ details ---- */
 
-typedef struct writer {
-    uint8_t *at;
-    uint32_t size;
-    uint32_t capacity;
-} writer_t;
+/* Opens one detail of a google.rpc.Status and the message in it; closed by close_detail. */
+typedef struct detail {
+    uint32_t any;
+    uint32_t message;
+} detail_t;
 
-static void put_bytes(writer_t *writer, const void *bytes, size_t size)
+static detail_t open_detail(writer_t *writer, const char *type)
 {
-    INVARIANT(size <= writer->capacity - writer->size);
-    memcpy(writer->at + writer->size, bytes, size);
-    writer->size += (uint32_t)size;
+    uint32_t any = put_open(writer, 3);
+    put_text(writer, 1, lane_text(type));
+    return (detail_t){any, put_open(writer, 2)};
 }
 
-static void put_varint(writer_t *writer, uint64_t value)
+static void close_detail(writer_t *writer, detail_t detail)
 {
-    uint8_t bytes[10];
-    size_t size = 0;
-    for (; value > 0x7f; value >>= 7) bytes[size++] = (uint8_t)(value | 0x80);
-    bytes[size++] = (uint8_t)value;
-    put_bytes(writer, bytes, size);
-}
-
-/* A field of a length and bytes; an empty one is left out, as protobuf does. */
-static void put_field(writer_t *writer, unsigned number, const void *bytes, size_t size)
-{
-    if (size == 0) return;
-    put_varint(writer, number << 3 | 2);
-    put_varint(writer, size);
-    put_bytes(writer, bytes, size);
-}
-
-static void put_text(writer_t *writer, unsigned number, const char *text)
-{
-    put_field(writer, number, text, strlen(text));
-}
-
-static void put_any(writer_t *writer, const char *type, const writer_t *message)
-{
-    uint8_t bytes[DETAILS_BYTES];
-    writer_t any = {bytes, 0, sizeof bytes};
-    put_text(&any, 1, type);
-    put_field(&any, 2, message->at, message->size);
-    put_field(writer, 3, any.at, any.size);
+    put_close(writer, detail.message);
+    put_close(writer, detail.any);
 }
 
 const char *lane_status_name(status_t status)
@@ -107,30 +80,26 @@ static const char *status_remedy(status_t status)
 
 static void put_error_info(writer_t *writer, status_t status, const char *place)
 {
-    uint8_t bytes[DETAILS_BYTES / 2];
-    uint8_t entry_bytes[2 * FAULT_PLACE_BYTES];
-    writer_t info = {bytes, 0, sizeof bytes};
-    put_text(&info, 1, lane_status_name(status));
-    put_text(&info, 2, "checklane");
+    detail_t info = open_detail(writer, TYPE_PREFIX "ErrorInfo");
+    put_text(writer, 1, lane_text(lane_status_name(status)));
+    put_text(writer, 2, lane_text("checklane"));
     if (place[0] != '\0') {
-        writer_t entry = {entry_bytes, 0, sizeof entry_bytes};
-        put_text(&entry, 1, "place");
-        put_text(&entry, 2, place);
-        put_field(&info, 3, entry.at, entry.size);
+        uint32_t entry = put_open(writer, 3);
+        put_text(writer, 1, lane_text("place"));
+        put_text(writer, 2, lane_text(place));
+        put_close(writer, entry);
     }
-    put_any(writer, TYPE_PREFIX "ErrorInfo", &info);
+    close_detail(writer, info);
 }
 
 static void put_bad_request(writer_t *writer, const char *place, const char *message)
 {
-    uint8_t bytes[DETAILS_BYTES / 2];
-    uint8_t violation_bytes[DETAILS_BYTES / 2];
-    writer_t bad = {bytes, 0, sizeof bytes};
-    writer_t violation = {violation_bytes, 0, sizeof violation_bytes};
-    put_text(&violation, 1, place);
-    put_text(&violation, 2, message);
-    put_field(&bad, 1, violation.at, violation.size);
-    put_any(writer, TYPE_PREFIX "BadRequest", &bad);
+    detail_t bad = open_detail(writer, TYPE_PREFIX "BadRequest");
+    uint32_t violation = put_open(writer, 1);
+    put_text(writer, 1, lane_text(place));
+    put_text(writer, 2, lane_text(message));
+    put_close(writer, violation);
+    close_detail(writer, bad);
 }
 
 static size_t base64(const uint8_t *bytes, size_t size, char *out)
@@ -148,24 +117,6 @@ static size_t base64(const uint8_t *bytes, size_t size, char *out)
         if (left > 2) out[length++] = digits[three & 63];
     }
     return length; /* without padding, as gRPC asks */
-}
-
-/* grpc-message: printable ASCII but for the percent sign, the rest percent-encoded. */
-static size_t percent_encode(const char *text, char *out)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    size_t length = 0;
-    for (; *text != '\0'; text++) {
-        uint8_t byte = (uint8_t)*text;
-        if (byte >= 0x20 && byte < 0x7f && byte != '%') {
-            out[length++] = (char)byte;
-            continue;
-        }
-        out[length++] = '%';
-        out[length++] = digits[byte >> 4];
-        out[length++] = digits[byte & 15];
-    }
-    return length;
 }
 
 /* ------------------------------------------------------------------ sending ---- */
@@ -190,7 +141,7 @@ typedef struct ending {
     nghttp2_nv headers[TRAILERS_MAX];
     size_t count;
     char code[12];
-    char words[3 * MESSAGE_BYTES];
+    char words[3 * LANE_MESSAGE_BYTES];
     char details[DETAILS_BYTES * 4 / 3 + 4];
 } ending_t;
 
@@ -211,7 +162,8 @@ static void add_ending(ending_t *ending, const lane_call_t *call, uint32_t code,
     headers[ending->count++].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
     if (message[0] != '\0') {
         headers[ending->count++] =
-            copied_header("grpc-message", ending->words, percent_encode(message, ending->words));
+            copied_header("grpc-message", ending->words,
+                          lane_percent_encode(lane_text(message), ending->words));
     }
     if (details != NULL) {
         size_t size = base64(details->at, details->size, ending->details);
@@ -223,32 +175,31 @@ static void add_ending(ending_t *ending, const lane_call_t *call, uint32_t code,
     }
 }
 
-uint32_t lane_refusal_words(const lane_t *lane, status_t status, const char *place,
-                            const char *words, char *out, uint32_t capacity)
+void lane_refusal_words(const lane_t *lane, status_t status, const char *place,
+                        const char *words, char *out, uint32_t capacity)
 {
     const lane_words_t *row = &lane->words[status % LANE_STATUSES];
     if (words == NULL) words = row->what != NULL ? row->what : "the service failed";
     int size = snprintf(out, capacity, "%s%s%s: %s", words, place[0] != '\0' ? " at " : "", place,
                         status_remedy(status));
     INVARIANT(size > 0);
-    return (uint32_t)size < capacity ? (uint32_t)size : capacity - 1;
 }
 
 static void add_refusal(ending_t *ending, const lane_call_t *call, status_t status,
                         const char *place, const char *words)
 {
     const lane_t *lane = call->connection->thread->lane;
-    char message[MESSAGE_BYTES];
+    char message[LANE_MESSAGE_BYTES];
     uint8_t details_bytes[DETAILS_BYTES];
-    writer_t details = {details_bytes, 0, sizeof details_bytes};
+    writer_t details = {.at = details_bytes, .capacity = sizeof details_bytes};
     uint32_t code = lane_status_code(status);
     lane_refusal_words(lane, status, place, words, message, sizeof message);
-    put_varint(&details, 1 << 3);
-    put_varint(&details, code);
-    put_text(&details, 2, message);
+    put_always(&details, 1, code);
+    put_text(&details, 2, lane_text(message));
     put_error_info(&details, status, place);
     bool is_at_field = lane->words[status % LANE_STATUSES].is_at_field;
     if (is_at_field && place[0] != '\0') put_bad_request(&details, place, message);
+    INVARIANT(!details.is_full);
     add_ending(ending, call, code, message, &details);
 }
 

@@ -1,5 +1,7 @@
 /* As much protobuf as the port itself needs: the outermost fields. Requests stay bytes; the engine
  * reads the rest and judges it. The same rules as in src/checklane/server/wire.py. */
+#include <string.h>
+
 #include "lane_internal.h"
 
 /* Fields that are looked at for the context: a request of the contract has fewer than 20. */
@@ -18,14 +20,6 @@ static bool read_varint(bytes_t *bytes, uint64_t *value)
         }
     }
     return false;
-}
-
-uint32_t lane_varint_write(uint8_t *out, uint64_t value)
-{
-    uint32_t size = 0;
-    for (; value > 0x7f; value >>= 7) out[size++] = (uint8_t)(value | 0x80);
-    out[size++] = (uint8_t)value;
-    return size;
 }
 
 bool lane_field_read(bytes_t *message, lane_field_t *field)
@@ -77,20 +71,13 @@ static bool find_correlation(bytes_t request, bytes_t *found)
     return true;
 }
 
-uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out)
+uint32_t lane_percent_encode(bytes_t text, char *out)
 {
     static const char digits[] = "0123456789ABCDEF";
-    bytes_t id = {NULL, 0};
-    if (!find_correlation((bytes_t){request, size}, &id)) return 0;
-    if (id.size == 0 || id.size > ID_BYTES_MAX) return 0;
-    bool is_plain = true;
-    for (uint32_t i = 0; i < id.size; i++) {
-        if (id.at[i] < 0x20 || id.at[i] >= 0x7f) is_plain = false;
-    }
     uint32_t length = 0;
-    for (uint32_t i = 0; i < id.size; i++) {
-        uint8_t byte = id.at[i];
-        if (is_plain || (byte >= 0x20 && byte < 0x7f && byte != '%')) {
+    for (uint32_t i = 0; i < text.size; i++) {
+        uint8_t byte = text.at[i];
+        if (byte >= 0x20 && byte < 0x7f && byte != '%') {
             out[length++] = (char)byte;
             continue;
         }
@@ -99,4 +86,16 @@ uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out)
         out[length++] = digits[byte & 15];
     }
     return length;
+}
+
+uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out)
+{
+    bytes_t id = {NULL, 0};
+    if (!find_correlation((bytes_t){request, size}, &id)) return 0;
+    if (id.size == 0 || id.size > ID_BYTES_MAX) return 0;
+    for (uint32_t i = 0; i < id.size; i++) {
+        if (id.at[i] < 0x20 || id.at[i] >= 0x7f) return lane_percent_encode(id, out);
+    }
+    memcpy(out, id.at, id.size);
+    return id.size;
 }

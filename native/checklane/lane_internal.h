@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "lane.h"
 
@@ -14,6 +15,8 @@
 #define LANE_PREFIX_BYTES 5
 /* A correlation id is at most 64 bytes; percent-encoded three times that. */
 #define LANE_CORRELATION_BYTES (3 * ID_BYTES_MAX)
+/* Words, place and remedy of one refusal. */
+#define LANE_MESSAGE_BYTES 512
 /* Codes of gRPC that the port itself answers with; those of refusals stand in status.h. */
 #define GRPC_OK 0
 #define GRPC_NOT_FOUND 5
@@ -244,6 +247,11 @@ static inline call_order_t lane_order(const lane_connection_t *connection,
         .till_id = {(const uint8_t *)connection->till_id, connection->till_id_bytes}};
 }
 
+static inline bytes_t lane_text(const char *text)
+{
+    return (bytes_t){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
 int64_t lane_now_ns(void);
 
 /* ---- lane.c ---- */
@@ -334,7 +342,7 @@ void lane_change_finish(lane_change_t *change);
 /* Places for changes are free again: begins what is parked. */
 void lane_call_unpark(lane_thread_t *thread);
 
-/* ---- lane_fields.c: as much protobuf as the port itself reads and writes ---- */
+/* ---- lane_fields.c: as much protobuf as the port itself reads ---- */
 
 typedef struct lane_field {
     uint64_t number;
@@ -344,8 +352,10 @@ typedef struct lane_field {
 
 /* Takes the next field off a message. False: these bytes are none. */
 bool lane_field_read(bytes_t *message, lane_field_t *field);
-/* Writes a number as a varint, at most ten bytes; returns how many. */
-uint32_t lane_varint_write(uint8_t *out, uint64_t value);
+/* Printable ASCII but for the percent sign stays, the rest is percent-encoded, as gRPC says of
+ * grpc-message. `out` has three bytes for each of `text`; returns how many were written. */
+uint32_t lane_percent_encode(bytes_t text, char *out);
+
 /* The correlation id of a request, percent-encoded where metadata needs it; 0 bytes: none. */
 uint32_t lane_correlation(const uint8_t *request, uint32_t size, char *out);
 
@@ -386,9 +396,9 @@ void lane_answer_resume(lane_call_t *call);
 bool lane_answer_put(lane_call_t *call, const uint8_t *bytes, uint32_t size);
 /* The same in two parts. */
 bool lane_answer_put_both(lane_call_t *call, bytes_t head, bytes_t body);
-/* Words of a refusal, as they are told; returns their length. */
-uint32_t lane_refusal_words(const lane_t *lane, status_t status, const char *place,
-                            const char *words, char *out, uint32_t capacity);
+/* Words of a refusal, as they are told, cut where `out` ends. */
+void lane_refusal_words(const lane_t *lane, status_t status, const char *place, const char *words,
+                        char *out, uint32_t capacity);
 const char *lane_status_name(status_t status);
 uint32_t lane_status_code(status_t status);
 /* Counts an answer of the engine. */

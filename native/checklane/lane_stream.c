@@ -12,11 +12,15 @@
 
 #include "invariant.h"
 #include "lane_internal.h"
+#include "wire_put.h"
 
 #define REQUEST_ID 1
 #define TIMEOUT_MS 2
 #define TIMEOUT_MS_LIMIT 3600000
-#define LENGTH_TYPE 2
+/* Before a body: its request_id, and the head of a field; a tag is at most 5 bytes. */
+#define HEAD_BYTES 32
+/* A refusal's code, its name, and the heads of its four fields. */
+#define NAME_BYTES 128
 
 typedef struct answered {
     uint64_t request_id;
@@ -98,29 +102,17 @@ static void put_answer(lane_call_t *call, uint64_t open_id, uint64_t shown_id, u
                        bytes_t body)
 {
     lane_stream_t *stream = call->stream;
-    uint8_t head[32];
-    uint32_t size = 0;
-    if (shown_id != 0) {
-        size += lane_varint_write(head, REQUEST_ID << 3);
-        size += lane_varint_write(head + size, shown_id);
-    }
-    size += lane_varint_write(head + size, (uint64_t)field << 3 | LENGTH_TYPE);
-    size += lane_varint_write(head + size, body.size);
-    if (!lane_answer_put_both(call, (bytes_t){head, size}, body)) return;
-    stream->put_bytes += LANE_PREFIX_BYTES + (uint64_t)size + body.size;
+    uint8_t bytes[HEAD_BYTES];
+    writer_t head = {.at = bytes, .capacity = sizeof bytes};
+    put_number(&head, REQUEST_ID, (int64_t)shown_id);
+    put_head(&head, field, body.size);
+    INVARIANT(!head.is_full);
+    if (!lane_answer_put_both(call, (bytes_t){bytes, head.size}, body)) return;
+    stream->put_bytes += LANE_PREFIX_BYTES + (uint64_t)head.size + body.size;
     INVARIANT(stream->answered_count < window_of(call));
     uint32_t at = (stream->answered_first + stream->answered_count++) % window_of(call);
     stream->answered[at] = (answered_t){open_id, stream->put_bytes};
     lane_answer_resume(call);
-}
-
-static uint32_t put_text(uint8_t *out, uint32_t field, const char *text, uint32_t size)
-{
-    if (size == 0) return 0;
-    uint32_t length = lane_varint_write(out, field << 3 | LENGTH_TYPE);
-    length += lane_varint_write(out + length, size);
-    memcpy(out + length, text, size);
-    return length + size;
 }
 
 /* A Refusal: code, reason, message, field. `prefix` is the body's name before the place. */
@@ -128,20 +120,20 @@ static void put_refusal(lane_call_t *call, uint64_t open_id, uint64_t shown_id, 
                         const char *prefix, const char *place, const char *words)
 {
     const lane_t *lane = call->connection->thread->lane;
-    uint8_t refusal[1024];
-    char message[512];
+    char message[LANE_MESSAGE_BYTES];
     char field[64 + FAULT_PLACE_BYTES];
-    const char *name = lane_status_name(status);
+    uint8_t bytes[sizeof message + sizeof field + NAME_BYTES];
+    writer_t refusal = {.at = bytes, .capacity = sizeof bytes};
+    lane_refusal_words(lane, status, place, words, message, sizeof message);
     bool is_deep = prefix[0] != '\0' && place[0] != '\0';
-    int field_bytes = snprintf(field, sizeof field, "%s%s%s", is_deep ? prefix : "",
-                               is_deep ? "." : "", place);
-    uint32_t size = lane_varint_write(refusal, 1 << 3);
-    size += lane_varint_write(refusal + size, lane_status_code(status));
-    size += put_text(refusal + size, 2, name, (uint32_t)strlen(name));
-    size += put_text(refusal + size, 3, message,
-                     lane_refusal_words(lane, status, place, words, message, sizeof message));
-    size += put_text(refusal + size, 4, field, (uint32_t)field_bytes);
-    put_answer(call, open_id, shown_id, lane->options.refusal_field, (bytes_t){refusal, size});
+    snprintf(field, sizeof field, "%s%s%s", is_deep ? prefix : "", is_deep ? "." : "", place);
+    put_always(&refusal, 1, lane_status_code(status));
+    put_text(&refusal, 2, lane_text(lane_status_name(status)));
+    put_text(&refusal, 3, lane_text(message));
+    put_text(&refusal, 4, lane_text(field));
+    INVARIANT(!refusal.is_full);
+    put_answer(call, open_id, shown_id, lane->options.refusal_field,
+               (bytes_t){bytes, refusal.size});
 }
 
 static void put_result(lane_call_t *call, uint64_t request_id, const lane_method_t *method,

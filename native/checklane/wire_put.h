@@ -1,6 +1,6 @@
 /* Protobuf into a caller's buffer, in ascending order of fields. Defaults are left out, sizes take
- * as few bytes as they can: the official runtime's deterministic bytes. For wire_write.c and
- * wire_decision.c only. */
+ * as few bytes as they can: the official runtime's deterministic bytes. For wire_write.c,
+ * wire_decision.c, lane_answer.c and lane_stream.c only. */
 #ifndef CHECKLANE_WIRE_PUT_H
 #define CHECKLANE_WIRE_PUT_H
 
@@ -74,11 +74,17 @@ static inline void put_fixed(writer_t *writer, uint32_t number, uint64_t value)
     writer->size += 8;
 }
 
+/* What stands before so many bytes of a text or message. */
+static inline void put_head(writer_t *writer, uint32_t number, uint32_t size)
+{
+    put_varint(writer, number << 3 | 2);
+    put_varint(writer, size);
+}
+
 /* A text even if it is empty: an item of a list. */
 static inline void put_item(writer_t *writer, uint32_t number, bytes_t text)
 {
-    put_varint(writer, number << 3 | 2);
-    put_varint(writer, text.size);
+    put_head(writer, number, text.size);
     if (text.size == 0 || !put_room(writer, text.size)) return;
     memcpy(writer->at + writer->size, text.at, text.size);
     writer->size += text.size;
@@ -93,8 +99,7 @@ static inline void put_text(writer_t *writer, uint32_t number, bytes_t text)
  * kept for its size; a size of 128 or more moves what was put. */
 static inline uint32_t put_open(writer_t *writer, uint32_t number)
 {
-    put_varint(writer, number << 3 | 2);
-    put_varint(writer, 0);
+    put_head(writer, number, 0);
     return writer->size;
 }
 
