@@ -8,10 +8,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "checklane/engine.h"
-#include "checklane/invariant.h"
+#include "../support/one_point.h"
 
 #define THREADS_MAX 32
 #define REQUESTS_MAX 100000
@@ -28,55 +26,6 @@ static request_t requests[REQUESTS_MAX];
 static uint32_t request_count;
 static uint32_t thread_count;
 static atomic_uint answers[128];
-
-static status_t decide_one_point(const program_t *program, const catalogue_t *catalogue,
-                                 const basket_t *basket, const facts_t *facts, void *scratch,
-                                 decision_t *decision)
-{
-    (void)program;
-    (void)catalogue;
-    (void)scratch;
-    memset(decision, 0, offsetof(decision_t, line_discount_minor));
-    memset(decision->line_discount_minor, 0, sizeof decision->line_discount_minor);
-    for (uint32_t i = 0; i < COUPONS_MAX; i++) decision->coupon_offer[i] = NONE_32;
-    for (uint32_t i = 0; i < basket->line_count; i++) {
-        decision->gross_minor += basket->lines[i].amount_minor;
-    }
-    decision->net_minor = decision->gross_minor;
-    decision->optimality = OPTIMALITY_EXACT;
-    if (facts->member == 0) return STATUS_OK;
-    decision->awards[0] = (award_t){.purse = 1, .reason = AWARD_BASE, .points = 1,
-                                    .activation_day = facts->business_day,
-                                    .expiry_day = DAY_NEVER};
-    decision->award_count = 1;
-    return STATUS_OK;
-}
-
-static void read_hash(const char *path, uint8_t hash[16])
-{
-    const char *digits = strrchr(path, '-');
-    INVARIANT(digits != NULL);
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        INVARIANT(sscanf(digits + 1 + 2 * i, "%2x", &byte) == 1);
-        hash[i] = (uint8_t)byte;
-    }
-}
-
-static void activate(const char *catalogue, const char *members, const char *program)
-{
-    uint8_t catalogue_hash[16];
-    uint8_t members_hash[16];
-    uint8_t program_hash[16];
-    fault_t fault;
-    if (catalogue != NULL) read_hash(catalogue, catalogue_hash);
-    if (members != NULL) read_hash(members, members_hash);
-    read_hash(program, program_hash);
-    status_t status = engine_activate(engine, members, members_hash, catalogue, catalogue_hash,
-                                      program, program_hash, true, &fault);
-    if (status != STATUS_OK) fprintf(stderr, "activate: %d at %s\n", (int)status, fault.place);
-    INVARIANT(status == STATUS_OK);
-}
 
 static void read_requests(const char *path)
 {
@@ -120,7 +69,7 @@ int main(int count, char **arguments)
     for (uint8_t i = 0; i < 16; i++) ((uint8_t *)options.identity_key)[i] = i;
     fault_t fault;
     INVARIANT(engine_open(&options, &engine, &fault) == STATUS_OK);
-    activate(arguments[2], arguments[3], arguments[4]);
+    activate_paths(engine, arguments[3], arguments[2], arguments[4]);
     read_requests(arguments[6]);
     thread_count = (uint32_t)atoi(arguments[7]);
     INVARIANT(thread_count <= THREADS_MAX);
@@ -129,7 +78,7 @@ int main(int count, char **arguments)
         INVARIANT(pthread_create(&threads[i], NULL, run_calls, (void *)i) == 0);
     }
     for (int i = 0; i < SWAPS; i++) {
-        activate(NULL, NULL, arguments[i % 2 == 0 ? 5 : 4]);
+        activate_paths(engine, NULL, NULL, arguments[i % 2 == 0 ? 5 : 4]);
         if (i % 20 == 10) INVARIANT(engine_checkpoint(engine) == STATUS_OK);
         ledger_metrics_t metrics;
         INVARIANT(engine_measure(engine, &metrics));

@@ -3,15 +3,11 @@
 #ifndef CHECKLANE_TESTS_LANE_HARNESS_H
 #define CHECKLANE_TESTS_LANE_HARNESS_H
 
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "checklane/engine.h"
-#include "checklane/invariant.h"
+#include "../support/one_point.h"
 #include "checklane/lane.h"
 
 #define PATH "/checklane.v1.CheckoutService/"
@@ -32,60 +28,19 @@ static const lane_method_t harness_methods[] = {
     {"/grpc.health.v1.Health/Watch", "", LANE_KIND_WATCH, 0, 0, ""},
 };
 
-static status_t harness_decide(const program_t *program, const catalogue_t *catalogue,
-                               const basket_t *basket, const facts_t *facts, void *scratch,
-                               decision_t *decision)
-{
-    (void)program;
-    (void)catalogue;
-    (void)scratch;
-    memset(decision, 0, offsetof(decision_t, line_discount_minor));
-    memset(decision->line_discount_minor, 0, sizeof decision->line_discount_minor);
-    for (uint32_t i = 0; i < COUPONS_MAX; i++) decision->coupon_offer[i] = NONE_32;
-    for (uint32_t i = 0; i < basket->line_count; i++) {
-        decision->gross_minor += basket->lines[i].amount_minor;
-    }
-    decision->net_minor = decision->gross_minor;
-    decision->optimality = OPTIMALITY_EXACT;
-    if (facts->member == 0) return STATUS_OK;
-    decision->awards[0] = (award_t){.purse = 1, .reason = AWARD_BASE, .points = 1,
-                                    .activation_day = facts->business_day,
-                                    .expiry_day = DAY_NEVER};
-    decision->award_count = 1;
-    return STATUS_OK;
-}
-
-static void harness_hash(const char *path, uint8_t hash[16])
-{
-    const char *digits = strrchr(path, '-');
-    INVARIANT(digits != NULL);
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        INVARIANT(sscanf(digits + 1 + 2 * i, "%2x", &byte) == 1);
-        hash[i] = (uint8_t)byte;
-    }
-}
-
 /* Opens the data directory and makes three snapshots of it live. */
 static engine_t *harness_engine(const char *data, uint32_t sessions, const char *catalogue,
                                 const char *members, const char *program)
 {
-    uint8_t hashes[3][16];
     engine_t *engine;
     fault_t fault;
     engine_options_t options = {.data_directory = data,
                                 .session_count = sessions,
                                 .checkpoint_pause_ms = 1,
-                                .decide = harness_decide,
+                                .decide = decide_one_point,
                                 .scratch_bytes = 64};
     INVARIANT(engine_open(&options, &engine, &fault) == STATUS_OK);
-    harness_hash(members, hashes[0]);
-    harness_hash(catalogue, hashes[1]);
-    harness_hash(program, hashes[2]);
-    status_t status = engine_activate(engine, members, hashes[0], catalogue, hashes[1], program,
-                                      hashes[2], true, &fault);
-    if (status != STATUS_OK) fprintf(stderr, "activate: %d at %s\n", (int)status, fault.place);
-    INVARIANT(status == STATUS_OK);
+    activate_paths(engine, members, catalogue, program);
     return engine;
 }
 

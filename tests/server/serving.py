@@ -72,18 +72,21 @@ class Server:
         return str(self.started["listen"])
 
     @property
-    def lane_address(self) -> str:
-        """Where it serves lanes: the first address; kept over its lives."""
+    def lane_addresses(self) -> list[str]:
+        """Where it serves lanes, plain ones first; kept over its lives."""
         lanes = self.started["lanes"]
         assert isinstance(lanes, list)
-        return str(lanes[0])
+        return [str(lane) for lane in lanes]
+
+    @property
+    def lane_address(self) -> str:
+        """Where it serves lanes: the first address."""
+        return self.lane_addresses[0]
 
     @property
     def lane_tls_address(self) -> str:
         """Where it serves lanes over TLS, where it does: the last address."""
-        lanes = self.started["lanes"]
-        assert isinstance(lanes, list)
-        return str(lanes[-1])
+        return self.lane_addresses[-1]
 
     def start(self) -> None:
         """Start it and wait for the line that says that it serves."""
@@ -103,7 +106,7 @@ class Server:
             SYSTEM_CLOCK.sleep(0.02)
         self.started = found[0]
         self.listen = self.address
-        self.lane_listen = ",".join(map(str, found[0]["lanes"]))
+        self.lane_listen = ",".join(self.lane_addresses)
 
     def events(self, offset: int = 0) -> list[dict[str, object]]:
         """Return the lines that it logged, as far as they are whole."""
