@@ -6,7 +6,15 @@ from pathlib import Path
 import click
 
 from checklane.cli.bench_ledger import ledger
-from checklane.cli.load import a_console, compare, load, peers, soak, work_folder
+from checklane.cli.bench_shared import (
+    a_console,
+    only_option,
+    out_option,
+    quick_option,
+    seed_option,
+    work_folder,
+)
+from checklane.cli.load import compare, load, peers, soak
 
 __all__ = ["bench"]
 
@@ -15,23 +23,14 @@ PARTS = ("evaluator", "deals", "others", "calls", "grpc")
 
 
 @click.group("bench", invoke_without_command=True)
-@click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice(PARTS),
-    help="Measure this part only. May be given more than once.",
-)
-@click.option("--quick", is_flag=True, help="A few seconds: shows that it runs, not how fast.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-out"),
-    show_default=True,
-    help="Folder of the report, on the disk that is measured. Made when missing.",
-)
+@only_option(PARTS)
+@quick_option
+@seed_option
+@out_option("bench-out")
 @click.pass_context
-def bench(context: click.Context, only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
+def bench(
+    context: click.Context, only: tuple[str, ...], is_quick: bool, seed: int, out: Path
+) -> None:
     """Measure decisions, quotes and durable commits on this machine, within some minutes.
 
     \b
@@ -56,7 +55,7 @@ def bench(context: click.Context, only: tuple[str, ...], quick: bool, seed: int,
     try:
         with work_folder(out) as work, console.status("starting") as status:
             tell = status.update if console.is_terminal else _say
-            report = run(Options(work, only or PARTS, quick, seed, make_journeys), tell)
+            report = run(Options(work, only or PARTS, is_quick, seed, make_journeys), tell)
     except BenchError as failure:
         raise click.ClickException(str(failure)) from None
     show(console, report)

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from checklane.cli.load import a_console, shown, work_folder
+from checklane.cli.bench_shared import (
+    a_console,
+    only_option,
+    out_option,
+    quick_option,
+    seed_option,
+    shown,
+    work_folder,
+)
 
 __all__ = ["ledger"]
 
@@ -13,22 +21,11 @@ PARTS = ("commits", "peers", "start")
 
 
 @click.command("ledger")
-@click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice(PARTS),
-    help="Measure this part only. May be given more than once.",
-)
-@click.option("--quick", is_flag=True, help="A few seconds: shows that it runs, not how fast.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-out"),
-    show_default=True,
-    help="Folder of the report, on the disk that is measured. Made when missing.",
-)
-def ledger(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
+@only_option(PARTS)
+@quick_option
+@seed_option
+@out_option("bench-out")
+def ledger(only: tuple[str, ...], is_quick: bool, seed: int, out: Path) -> None:
     """Measure durable commits by the ledger alone, and how long a start takes.
 
     \b
@@ -44,7 +41,7 @@ def ledger(only: tuple[str, ...], quick: bool, seed: int, out: Path) -> None:
 
     console = a_console()
     with work_folder(out) as work, shown(console) as (tell, _):
-        report = run(work, only or PARTS, quick, seed, tell)
+        report = run(work, only or PARTS, is_quick, seed, tell)
     show(console, report)
     write_json(report, out / "ledger.json")
     write_markdown(report, out / "ledger.md")

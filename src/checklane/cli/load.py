@@ -1,16 +1,18 @@
 """``checklane bench load`` and ``compare``: the generator in C, and two runs beside each other."""
 
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from checklane.cli.bench_shared import (
+    a_console,
+    out_option,
+    quick_option,
+    seed_option,
+    shown,
+    work_folder,
+)
 
 __all__ = ["compare", "load", "peers", "soak"]
 
@@ -19,55 +21,6 @@ MODES = ("empty", "quotes", "totals", "commits", "mixed")
 PROFILES = ("steady", "day")
 SCENARIOS = ("busy-store",)
 PORTS = ("lane", "unix", "management")
-
-
-def a_console() -> Console:
-    """Return the console; where there is no terminal, one that is wide enough for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
-
-
-@contextmanager
-def work_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder beside the report, on the disk that is measured; removed afterwards."""
-    out.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=out))
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work)
-
-
-@contextmanager
-def shown(
-    console: Console,
-) -> Iterator[tuple[Callable[[str], None], Callable[[int, int, int], None]]]:
-    """Yield what tells of the next step and of calls so far; a failed run is one line."""
-    from checklane.bench.figures import BenchError
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns,
-        TextColumn("{task.fields[calls]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("starting", total=None, calls="")
-
-        def tell(what: str) -> None:
-            progress.update(task, description=what, calls="")
-            if not console.is_terminal:
-                print(what, file=sys.stderr, flush=True)
-
-        def watch(issued: int, answered: int, faults: int) -> None:
-            words = f"{answered:,} of {issued:,} answered"
-            progress.update(task, calls=words + (f", {faults:,} faults" if faults else ""))
-
-        try:
-            yield tell, watch
-        except BenchError as failure:
-            raise click.ClickException(str(failure)) from None
 
 
 @click.command("load")
@@ -118,15 +71,9 @@ def shown(
     is_flag=True,
     help="Count refusals with RESOURCE_EXHAUSTED and degraded answers; do not fail.",
 )
-@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-out/load"),
-    show_default=True,
-    help="Folder of the report, on the disk that is measured. Made when missing.",
-)
+@quick_option
+@seed_option
+@out_option("bench-out/load")
 def load(
     out: Path, scenario: str | None, lanes: int | None, seconds: float | None, **flags: Any
 ) -> None:
@@ -162,15 +109,9 @@ def load(
 @click.command("peers")
 @click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
-@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-out/peers"),
-    show_default=True,
-    help="Folder of the report, on the disk that is measured. Made when missing.",
-)
+@quick_option
+@seed_option
+@out_option("bench-out/peers")
 @click.option(
     "--chart",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -209,15 +150,9 @@ def peers(out: Path, chart: Path | None, **flags: Any) -> None:
     help="Calls a second. Default: 60 % of what a closed loop reaches.",
 )
 @click.option("--pin", "is_pinned", is_flag=True, help="Server and generator on a core each.")
-@click.option("--quick", "is_quick", is_flag=True, help="A small shop: shows that it runs.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides every draw.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench-out/soak"),
-    show_default=True,
-    help="Folder of the report, on the disk that is measured. Made when missing.",
-)
+@quick_option
+@seed_option
+@out_option("bench-out/soak")
 def soak(out: Path, minutes: float, chunks: int | None, rate: float | None, **flags: Any) -> None:
     """Soak a server with clients that come, go, stall and reset, and see what it left behind.
 

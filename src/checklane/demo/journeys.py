@@ -77,14 +77,9 @@ def make_journeys(data: Path, how_many: int, seed: int) -> tuple[Path, list[byte
         Quotes, of baskets that the seed draws.
     seed : int
     """
-    try:
-        source = find_data()
-    except DataError:
+    dataset = _prepare(data)
+    if dataset is None:
         return None
-    dataset = read_dataset(source)
-    feeds = write_feeds(dataset, data / "feeds")
-    program = write_program(dataset, data / "program")
-    prepare(feeds, program, data, lambda _: None)
     return data, draw_quotes(dataset, how_many, seed)
 
 
@@ -111,13 +106,9 @@ def make_store(
         The baskets, and a program that is not live and decides the same: it has an offer more,
         which ended long ago.
     """
-    try:
-        source = find_data()
-    except DataError:
+    dataset = _prepare(data)
+    if dataset is None:
         return None
-    dataset = read_dataset(source)
-    feeds = write_feeds(dataset, data / "feeds")
-    prepare(feeds, write_program(dataset, data / "program"), data, lambda _: None)
     following = write_program(dataset, data / "program-next")
     (following / "offers" / "ended.yaml").write_text(ENDED)
     directory = snapshot_directory(data)
@@ -128,6 +119,18 @@ def make_store(
     return _by_lane(dataset, lanes, calls_a_lane, seed), write_snapshot(
         directory, "program", tables
     )
+
+
+def _prepare(data: Path) -> Dataset | None:
+    """Read the data set and make its feeds and program live in a data directory."""
+    try:
+        source = find_data()
+    except DataError:
+        return None
+    dataset = read_dataset(source)
+    feeds = write_feeds(dataset, data / "feeds")
+    prepare(feeds, write_program(dataset, data / "program"), data, lambda _: None)
+    return dataset
 
 
 def _by_lane(
