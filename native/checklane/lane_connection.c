@@ -20,6 +20,10 @@
 #define KEPT_BYTES (16 * 1024)
 /* How long a lane may take to answer the ping of a drain before it is asked to go anyhow. */
 #define LEAVING_NS 500000000
+/* How long it may then take to close the connection itself. Closing first, with its calls still on
+ * the way, would have the kernel reset the connection: the lane might never read which of its calls
+ * were not begun. */
+#define LINGER_NS 1000000000
 
 /* ------------------------------------------------------------------ buffers ---- */
 
@@ -238,8 +242,9 @@ void lane_connection_begin(lane_thread_t *thread, lane_connection_t *connection)
 void lane_connection_end(lane_connection_t *connection, lane_end_t end)
 {
     if (connection->is_ended) return;
+    bool is_asked = end == LANE_END_PEER && connection->left_ns != 0;
     connection->is_ended = true;
-    connection->end = end;
+    connection->end = is_asked ? LANE_END_DRAINED : end;
 }
 
 /* A last word to a peer that broke a rule: GOAWAY, ENHANCE_YOUR_CALM. The library may be in the
@@ -286,6 +291,7 @@ void lane_connection_leave(lane_connection_t *connection)
         if (result == 0) result = nghttp2_submit_ping(http, NGHTTP2_FLAG_NONE, NULL);
     } else {
         connection->leaving_ns = 0;
+        connection->left_ns = connection->thread->now_ns;
         result = nghttp2_submit_goaway(http, NGHTTP2_FLAG_NONE,
                                        nghttp2_session_get_last_proc_stream_id(http),
                                        NGHTTP2_NO_ERROR, NULL, 0);
@@ -370,9 +376,11 @@ static void write_frames(lane_connection_t *connection)
     }
 }
 
-/* Both sides have nothing more to say. */
+/* Both sides have nothing more to say, or a lane that was asked to go had its time to close. */
 static bool is_over(const lane_connection_t *connection)
 {
+    int64_t left_ns = connection->left_ns;
+    if (left_ns != 0 && connection->thread->now_ns - left_ns < LINGER_NS) return false;
     return !nghttp2_session_want_read(connection->http)
            && !nghttp2_session_want_write(connection->http);
 }

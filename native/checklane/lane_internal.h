@@ -157,6 +157,7 @@ struct lane_connection {
     bool is_ended;                 /* `end` holds; freed at the end of the step */
     bool is_leaving;               /* asked to go */
     int64_t leaving_ns;            /* since when; 0 once no more calls are taken */
+    int64_t left_ns;               /* since when no more calls are taken; 0 before */
     lane_end_t end;
 };
 
