@@ -109,6 +109,7 @@ static void add_line(basket_t *basket, uint32_t line_index, const catalogue_t *c
         uint64_t product_flags = catalogue->products[line->product].flags;
         if ((product_flags & PRODUCT_FLAG_NO_DISCOUNT) != 0) flags |= LINE_FLAG_NO_DISCOUNT;
         if ((product_flags & PRODUCT_FLAG_NO_EARN) != 0) flags |= LINE_FLAG_NO_EARN;
+        if ((product_flags & PRODUCT_FLAG_NO_BURN) != 0) flags |= LINE_FLAG_NO_REDEEM;
     }
     int64_t unit_minor = line->amount_minor / line->count;
     int64_t dearer_count = line->amount_minor % line->count;

@@ -25,6 +25,7 @@ typedef struct bytes {
 #define LINE_FLAG_NO_EARN 2
 #define LINE_FLAG_AGE_VERIFIED 4
 #define LINE_FLAG_OPAQUE 8
+#define LINE_FLAG_NO_REDEEM 32
 /* Set by the engine: already reduced (price source MARKDOWN or OVERRIDE, or POS discounts). */
 #define LINE_FLAG_REDUCED 16
 
@@ -88,6 +89,17 @@ typedef struct tender {
     uint64_t lines[LINE_WORDS_MAX]; /* bit of each line that it may pay, with has_lines */
 } tender_t;
 
+/* Points that the customer wants to spend; -1 where the request says nothing. */
+typedef struct redemption_request {
+    uint64_t offer_key;       /* 0: the purse's first */
+    uint64_t purse_key;
+    int64_t points;
+    int64_t amount_minor;
+    int64_t count;
+    uint32_t line_id;         /* 0: any line */
+    uint32_t reserved;
+} redemption_request_t;
+
 typedef struct basket {
     const uint8_t *request;
     uint32_t request_size;
@@ -98,6 +110,7 @@ typedef struct basket {
     uint32_t coupon_count;
     uint32_t selection_count;
     uint32_t tender_count;
+    uint32_t redemption_count;
     bytes_t store_id, till_id, basket_id, locale, channel_text;
     uint64_t store_key;       /* name key of "store:" + store_id */
     uint32_t channel;         /* wire enum Channel; bit of channel_mask */
@@ -116,6 +129,7 @@ typedef struct basket {
     bytes_t coupons[COUPONS_MAX];
     uint64_t selections[SELECTIONS_MAX]; /* offer keys */
     tender_t tenders[TENDERS_MAX];
+    redemption_request_t redemptions[SELECTIONS_MAX];
 } basket_t;
 
 /* All that a decision may read besides the basket, the program and the catalogue. The pointers
@@ -164,6 +178,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 /* Why an offer was or was not applied. Numbers of the wire enum OfferOutcome (decision.proto),
  * which stand in order of precedence: the first that holds is told. */
 #define OUTCOME_APPLIED 1
+#define OUTCOME_UNKNOWN 2
 #define OUTCOME_DEGRADED 3
 #define OUTCOME_STOPPED 4
 #define OUTCOME_NOT_YET 5
@@ -186,6 +201,8 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_NOT_QUALIFIED 27
 #define OUTCOME_THRESHOLD 28
 #define OUTCOME_PROGRESS 29
+#define OUTCOME_POINTS_SHORT 30
+#define OUTCOME_NOTHING_DUE 31
 #define OUTCOME_NO_SAVING 35
 #define OUTCOME_OTHER_BETTER 36
 
@@ -196,6 +213,18 @@ typedef struct applied {
     int64_t units;            /* rewarded units */
     int64_t discount_minor;   /* after rounding; equals the sum of its line shares */
 } applied_t;
+
+/* What became of a request to pay with points. */
+typedef struct redemption {
+    uint32_t offer;           /* NONE_32: none */
+    uint32_t request;         /* index into the basket's redemptions */
+    uint32_t outcome;         /* 0: taken; else why not */
+    uint8_t purse;            /* 0: that of the request */
+    uint8_t reserved_8;
+    uint16_t reserved_16;
+    int64_t points;
+    int64_t amount_minor;
+} redemption_t;
 
 /* Part of an offer's discount on one line. Sorted by (applied, line). */
 typedef struct line_share {
@@ -264,6 +293,8 @@ typedef struct decision {
     uint32_t near_miss_count;
     uint32_t explained_count;
     uint32_t counted_count;
+    uint32_t redemption_count;
+    uint32_t reserved;
     uint32_t optimality;
     uint32_t progressed_count;
     uint32_t reserved_32;
@@ -276,7 +307,8 @@ typedef struct decision {
     int64_t net_minor;
     int64_t line_discount_minor[BASKET_LINES_MAX];
     uint32_t coupon_offer[COUPONS_MAX]; /* offer that consumed the coupon; NONE_32 none */
-    applied_t applied[CANDIDATES_MAX];
+    redemption_t redemptions[SELECTIONS_MAX];
+    applied_t applied[APPLIED_MAX];
     line_share_t shares[LINE_SHARES_MAX];
     award_t awards[AWARDS_MAX];
     near_miss_t near_misses[NEAR_MISSES_MAX];

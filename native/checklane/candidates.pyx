@@ -127,7 +127,9 @@ cdef bint asks_for_member(const program_t *program, const offer_t *offer) noexce
     """E7: whether the offer can be had only by somebody who is identified."""
     cdef const audience_t *audience
     cdef uint32_t i, scope
-    if offer.layer == LAYER_EARN or offer.flags & (OFFER_FLAG_WALLET | OFFER_FLAG_STAFF):
+    if offer.layer == LAYER_EARN or offer.layer == LAYER_REDEMPTION:
+        return True
+    if offer.flags & (OFFER_FLAG_WALLET | OFFER_FLAG_STAFF):
         return True
     if offer.progress != 0:
         return True
@@ -519,6 +521,9 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
     if offer.layer == LAYER_EARN:
         if run.flags & LINE_FLAG_NO_EARN:
             return False
+    elif offer.layer == LAYER_REDEMPTION:
+        if run.flags & LINE_FLAG_NO_REDEEM:
+            return False
     elif run.flags & LINE_FLAG_NO_DISCOUNT:
         return False
     if offer.flags & OFFER_FLAG_REDUCED_OUT and run.flags & LINE_FLAG_REDUCED:
@@ -643,7 +648,7 @@ cdef void keep_met(const program_t *program, const basket_t *basket,
     """Drop the candidates that ask for more than the basket holds (E14)."""
     cdef const offer_t *offer
     cdef uint32_t kept = 0
-    cdef uint32_t outcome, c, s, word
+    cdef uint32_t outcome, c, s, i, word
     for c in range(scratch.candidate_count):
         offer = scratch.candidates[c].offer
         outcome = 0
@@ -651,6 +656,10 @@ cdef void keep_met(const program_t *program, const basket_t *basket,
             if outcome == 0:
                 outcome = judge_need(program, basket, scratch, c, s)
         if outcome != 0:
+            for i in range(basket.redemption_count):
+                if offer.layer == LAYER_REDEMPTION and \
+                        scratch.asked_offer[i] == scratch.candidates[c].number:
+                    scratch.asked_outcome[i] = outcome
             if basket.explain and scratch.explained_count < CANDIDATES_MAX:
                 scratch.refused[scratch.explained_count].offer = scratch.candidates[c].number
                 scratch.refused[scratch.explained_count].outcome = outcome
@@ -664,6 +673,39 @@ cdef void keep_met(const program_t *program, const basket_t *basket,
                         scratch.bits[c * OFFER_SLOTS_MAX + s][word]
         kept += 1
     scratch.candidate_count = kept
+
+
+cdef status_t touch_asked(const program_t *program, const basket_t *basket,
+                          const facts_t *facts, scratch_t *scratch) noexcept nogil:
+    """R1: offers that take points are judged where the basket asks for any, goods or not; and why
+    one that was asked for is none."""
+    cdef candidate_t *spare
+    cdef uint32_t held_out_count, candidate, offer, i
+    cdef status_t status
+    if basket.redemption_count == 0:
+        return STATUS_OK
+    for i in range(program.redeemer_count):
+        status = touch(program, basket, facts, scratch, program.redeemers[i], &candidate)
+        if status != STATUS_OK:
+            return status
+    for i in range(basket.redemption_count):
+        offer = NONE_32
+        if basket.redemptions[i].offer_key != 0:
+            offer = find_offer(program, basket.redemptions[i].offer_key)
+        scratch.asked_offer[i] = offer
+        scratch.asked_outcome[i] = OUTCOME_UNKNOWN
+        if offer == NONE_32 or program.offers[offer].layer != LAYER_REDEMPTION:
+            continue
+        if scratch.candidate_count == CANDIDATES_MAX:
+            return STATUS_CANDIDATES_CEILING
+        spare = &scratch.candidates[scratch.candidate_count]
+        spare.offer = &program.offers[offer]
+        spare.number = offer
+        spare.flags = 0
+        held_out_count = scratch.held_out_count
+        scratch.asked_outcome[i] = judge(program, basket, facts, scratch, spare)
+        scratch.held_out_count = held_out_count
+    return STATUS_OK
 
 
 cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
@@ -702,5 +744,6 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
             status = touch_slot(program, basket, facts, scratch, program.universal[i], run)
             if status != STATUS_OK:
                 return status
+    status = touch_asked(program, basket, facts, scratch)
     keep_met(program, basket, scratch)
-    return STATUS_OK
+    return status

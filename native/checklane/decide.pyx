@@ -6,6 +6,7 @@ discounts are decided once more before, as if nobody were, to know what was forg
 from checklane.candidates cimport find_candidates
 from checklane.earn cimport evaluate_points, evaluate_progress
 from checklane.evaluate cimport evaluate_discounts, evaluate_tenders, find_near_misses
+from checklane.redeem cimport evaluate_redemptions
 from checklane.structs cimport *
 
 
@@ -33,6 +34,8 @@ cdef status_t pass_over(const program_t *program, const catalogue_t *catalogue,
     if status != STATUS_OK:
         return status
     status = evaluate_discounts(program, basket, facts, scratch, decision)
+    if status == STATUS_OK:
+        status = evaluate_redemptions(program, basket, facts, scratch, decision)
     if status != STATUS_OK:
         return status
     return evaluate_tenders(program, basket, facts, scratch, decision)

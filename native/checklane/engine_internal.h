@@ -67,8 +67,8 @@ struct session {
     shared_counter_t shared[SHARED_COUNTERS_MAX]; /* that the decision has read */
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
-    points_t points[PURSES_MAX];
-    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + 1];
+    points_t points[2 * PURSES_MAX];
+    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + 1];
     reversed_line_t reversed[BASKET_LINES_MAX];
     cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
     wire_t wire;
@@ -156,6 +156,12 @@ uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX]
 void copy_cells(session_t *session, const cell_t *cells, uint32_t count);
 void add_cell(session_t *session, cell_t cell);
 
+/* First day on which a lot can be spent. */
+static inline int32_t activation_of(const cell_t *lot)
+{
+    return (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
+}
+
 status_t call_identify(session_t *session);
 
 /* ---- counters.c ---- */
@@ -232,6 +238,7 @@ int64_t sold_discount_minor(const session_t *session, uint32_t line);
 static inline void give_nothing(decision_t *decision)
 {
     decision->award_count = 0;
+    decision->redemption_count = 0;
     decision->counted_count = 0;
     decision->progressed_count = 0;
 }

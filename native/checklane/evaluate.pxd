@@ -1,7 +1,8 @@
 """The discount layers: classes, mechanics, stacking, what is left of each unit, shares."""
 
 from checklane.structs cimport (
-    basket_t, candidate_t, decision_t, facts_t, int64_t, program_t, scratch_t, status_t,
+    basket_t, candidate_t, contest_t, decision_t, facts_t, int64_t, program_t, scratch_t, status_t,
+    uint32_t,
 )
 
 # Decides the item and basket layers for scratch.candidates. Fills decision.applied, shares,
@@ -12,6 +13,20 @@ from checklane.structs cimport (
 cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
                                  const facts_t *facts, scratch_t *scratch,
                                  decision_t *decision) noexcept nogil
+
+# Steps that other rooms make: an empty contest; units into it; what it answers, given and priced
+# anew (see finish_step, make_runs and free_all in evaluate.pyx).
+cdef void begin_contest(scratch_t *scratch, bint sees_taken) noexcept nogil
+cdef void take_units(contest_t *contest, uint32_t place, uint32_t run, bint is_rewarded,
+                     int64_t units) noexcept nogil
+cdef status_t finish_step(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, decision_t *decision,
+                          bint is_competing) noexcept nogil
+cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil
+cdef bint put_aside(scratch_t *scratch, uint32_t piece, int64_t units) noexcept nogil
+cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil
+cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil
+cdef int64_t or_unlimited(int64_t most) noexcept nogil
 
 # Decides the tender layer on what is due then, and sums decision.discount_minor and net_minor.
 cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,

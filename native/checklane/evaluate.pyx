@@ -122,6 +122,22 @@ cdef bint begin_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     return make_runs(basket, scratch)
 
 
+cdef bint put_aside(scratch_t *scratch, uint32_t piece, int64_t units) noexcept nogil:
+    """Set units of a piece apart from the rest, until free_all. False when there is no room."""
+    cdef work_piece_t *whole = &scratch.pieces[piece]
+    if units == whole.count:
+        whole.taken = PIECE_ASIDE
+        return True
+    if scratch.piece_count == WORK_PIECES_MAX:
+        return False
+    scratch.pieces[scratch.piece_count] = whole[0]
+    scratch.pieces[scratch.piece_count].count = units
+    scratch.pieces[scratch.piece_count].taken = PIECE_ASIDE
+    scratch.piece_count += 1
+    whole.count -= units
+    return True
+
+
 cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     """A new layer: no unit is taken."""
     cdef uint32_t i
@@ -140,9 +156,11 @@ cdef int64_t base_price(const offer_t *offer, const work_run_t *run) noexcept no
 
 
 cdef int64_t floor_of(const offer_t *offer, const work_run_t *run) noexcept nogil:
-    """S6: the price below which the offer takes no unit."""
+    """S6: the price below which the offer takes no unit; what pays goes to the end."""
     cdef int64_t floor = maximum(offer.floor_minor, run.legal_min_minor)
     cdef int64_t selling = 1000 * (10000 - <int64_t>offer.margin_bp)
+    if offer.layer == LAYER_REDEMPTION:
+        return 0
     if run.cost_milli < 0:
         return floor
     if offer.flags & OFFER_FLAG_COST_FLOOR:
@@ -766,7 +784,7 @@ cdef void resolve_tender(const program_t *program, const basket_t *basket, scrat
 
 cdef bint is_pooled(const offer_t *offer) noexcept nogil:
     """The worth is of all units together, shared in proportion to what is left of them."""
-    return offer.mechanic == MECHANIC_TENDER or \
+    return offer.layer == LAYER_REDEMPTION or offer.layer == LAYER_TENDER or \
         (offer.mechanic == MECHANIC_THRESHOLD and rewards_whole(offer))
 
 
@@ -941,21 +959,26 @@ cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32
     INVARIANT(wanted == 0)
 
 
+cdef bint share_is_before(const line_share_t *a, const line_share_t *b) noexcept nogil:
+    return a.applied < b.applied or (a.applied == b.applied and a.line < b.line)
+
+
 cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil:
-    """The shares of one offer in order of their lines, one a line."""
+    """Shares in order of their offers and lines, one of an offer a line."""
     cdef line_share_t share
     cdef uint32_t kept = first
     cdef uint32_t i, j
     for i in range(first, decision.share_count):
         share = decision.shares[i]
         j = i
-        while j > first and decision.shares[j - 1].line > share.line:
+        while j > first and share_is_before(&share, &decision.shares[j - 1]):
             decision.shares[j] = decision.shares[j - 1]
             j -= 1
         decision.shares[j] = share
     for i in range(first, decision.share_count):
         share = decision.shares[i]
-        if kept > first and decision.shares[kept - 1].line == share.line:
+        if kept > first and decision.shares[kept - 1].line == share.line and \
+                decision.shares[kept - 1].applied == share.applied:
             decision.shares[kept - 1].units += share.units
             decision.shares[kept - 1].discount_minor += share.discount_minor
             continue

@@ -194,6 +194,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_EARN_BONUS 8  /* points an application of slot 0, or a visit */
 #define MECHANIC_EARN_TIMES 9  /* multiplies the base points of slot 0 by `reward_value` bp */
 #define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
+#define MECHANIC_REDEEM 33     /* `points_step` points pay `reward_value`, or a unit, of slot 0 */
 
 /* Rewards. */
 #define REWARD_PERCENT 1 /* reward_value: basis points off */
@@ -220,6 +221,8 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_MARGIN 8192     /* nor below the price of `margin_bp` */
 #define OFFER_FLAG_RESHARE 16384   /* what one unit cannot give the others do */
 #define OFFER_FLAG_WHOLE 32768     /* a discount that a money cap would cut is not given */
+#define OFFER_FLAG_BY_ITEM 65536   /* REDEEM: pays whole units */
+#define OFFER_FLAG_STEPS 131072    /* REDEEM: pays whole steps */
 /* Whose coupon opens it: no unit serves two coupons of one kind (K2). */
 #define OFFER_FLAG_MANUFACTURER 16777216
 #define OFFER_FLAG_STORE_COUPON 33554432
@@ -280,7 +283,7 @@ typedef struct offer {
     uint16_t margin_bp;        /* FLAG_MARGIN: least share of the price above the cost */
     uint16_t reserved_16;
     uint32_t tender_rule_count;
-    uint32_t reserved_32;
+    uint32_t points_step;      /* REDEEM: smallest units of `purse` */
     uint32_t tender_kinds;     /* TENDER: kinds accepted, bit each; 0: all */
     uint32_t first_tender_rule;
     int64_t progress_from;     /* the value so far, of `progress`, that is asked for: from */
@@ -601,6 +604,8 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
 #define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
+
+#define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
 
 /* No date: a lot that never expires sorts last. */
 #define DAY_NEVER 0x7fffffff

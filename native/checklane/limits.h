@@ -36,6 +36,9 @@
  * session, the working set of one decision inside a 1 MiB second-level cache. */
 #define CANDIDATES_MAX 256
 #define OFFER_SLOTS_MAX 8
+/* Offers that gave something: each candidate, and each request to pay with points before those of
+ * one offer are made one: 256 + 32. */
+#define APPLIED_MAX (256 + 32)
 /* Units taken by applied offers, as (offer, run, units) records: 4 for every run. */
 #define SHARES_MAX (4 * 1024)
 /* The same, spread over lines. */

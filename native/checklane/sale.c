@@ -10,6 +10,7 @@
 
 #define EXCEPTION_DISCOUNT_DIFFERS 1
 #define EXCEPTION_POINTS_DIFFER 2
+#define EXCEPTION_POINTS_SHORT 3
 #define ORIGINAL_OF_LINE 18 /* field Line.original */
 
 static int32_t business_date_of(const session_t *session, int64_t local_ms)
@@ -31,6 +32,11 @@ static status_t check_selections(session_t *session)
     for (uint32_t i = 0; i < basket->selection_count; i++) {
         if (find_offer(session->live->program, basket->selections[i]) != NONE_32) continue;
         return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "basket.selections[%u].offer_id", i);
+    }
+    for (uint32_t i = 0; i < basket->redemption_count; i++) {
+        uint64_t offer = basket->redemptions[i].offer_key;
+        if (offer == 0 || find_offer(session->live->program, offer) != NONE_32) continue;
+        return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "basket.redemptions[%u].offer_id", i);
     }
     return STATUS_OK;
 }
@@ -255,11 +261,11 @@ static status_t refuse_change(session_t *session)
 }
 
 /* For a paid sale the list of what the lane gave and we would not have. Returns how many. */
-static uint32_t list_exceptions(session_t *session)
+static uint32_t list_exceptions(session_t *session, uint32_t first)
 {
     const figures_t *figures = &session->wire.commit.figures;
     int64_t sold_minor = figures->discount_minor;
-    uint32_t count = 0;
+    uint32_t count = first;
     bool is_told = is_present(figures->present, FIGURES_DISCOUNT_MINOR);
     if (!is_told) {
         for (uint32_t i = 0; i < figures->lines.count; i++) {
@@ -279,6 +285,25 @@ static uint32_t list_exceptions(session_t *session)
                                                      .purse_id = told->purse_id,
                                                      .points = differs};
     }
+    return count - first;
+}
+
+/* Points that a paid sale spent and that were not there: what the lane asked for and was not taken.
+ * Returns how many exceptions there are then. */
+static uint32_t list_short_points(session_t *session, uint32_t count)
+{
+    const decision_t *decision = &session->decision;
+    span_t sent = session->wire.commit.basket.redemptions;
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        uint32_t request = decision->redemptions[i].request;
+        int64_t asked = session->basket.redemptions[request].points;
+        if (asked <= decision->redemptions[i].points) continue;
+        if (decision->redemptions[i].outcome != OUTCOME_POINTS_SHORT) continue;
+        session->exceptions[count++] =
+            (exception_t){.kind = EXCEPTION_POINTS_SHORT,
+                          .purse_id = session->wire.redemptions[sent.first + request].purse_id,
+                          .points = asked - decision->redemptions[i].points};
+    }
     return count;
 }
 
@@ -289,9 +314,10 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
     const commit_request_t *request = &session->wire.commit;
     *exception_count = 0;
     if (session->is_voided_before) return STATUS_OK;
+    if (request->paid) *exception_count = list_short_points(session, 0);
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
     if (request->refuse_on_change) return refuse_change(session);
-    if (request->paid) *exception_count = list_exceptions(session);
+    if (request->paid) *exception_count += list_exceptions(session, *exception_count);
     return STATUS_OK;
 }
 
@@ -368,14 +394,14 @@ static status_t move_amount(entry_builder_t *entry, record_key_t record, cell_t 
     return entry_builder_move(entry, record, to, MOVEMENT_ADD, REASON_ADJUST);
 }
 
-/* Lots of rolling purses come to the new last day. */
+/* Lots of rolling purses, as move_burns left them, come to the new last day. */
 static status_t move_rolling(session_t *session, entry_builder_t *entry)
 {
     const facts_t *facts = &session->facts;
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
     status_t status = STATUS_OK;
-    for (uint32_t i = 0; i < facts->group_cell_count && status == STATUS_OK; i++) {
-        cell_t cell = facts->group_cells[i];
+    for (uint32_t i = 0; i < session->cell_count && status == STATUS_OK; i++) {
+        cell_t cell = session->cells[i];
         if (cell.kind != CELL_LOT) continue;
         int32_t last_day = rolled_day(session, cell.sub);
         if (!is_rolled(session, &cell, last_day)) continue;
@@ -426,12 +452,43 @@ static status_t move_sweep(session_t *session, entry_builder_t *entry)
                         &swept);
 }
 
-/* Balances after the sale: the group's cells with the awards of this decision on top. */
+/* R5: takes the points that pay out of the lots of a working copy of the group's cells, earliest
+ * expiry first (the order of cells); with an entry as movements too. The decision read the same
+ * cells, so that the points are there. */
+static status_t move_burns(session_t *session, entry_builder_t *entry)
+{
+    const decision_t *decision = &session->decision;
+    const facts_t *facts = &session->facts;
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    status_t status = STATUS_OK;
+    copy_cells(session, facts->group_cells, facts->group_cell_count);
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        int64_t left = decision->redemptions[i].points;
+        for (uint32_t j = 0; j < session->cell_count && left > 0 && status == STATUS_OK; j++) {
+            cell_t *lot = &session->cells[j];
+            if (lot->kind != CELL_LOT || lot->sub != decision->redemptions[i].purse) continue;
+            if (lot->day < facts->business_day) continue;
+            if (activation_of(lot) > facts->business_day) continue;
+            cell_t taken = *lot;
+            taken.value = lot->value < left ? -lot->value : -left;
+            if (taken.value == 0) continue;
+            lot->value += taken.value;
+            left += taken.value;
+            if (entry != NULL) {
+                status = entry_builder_move(entry, group, taken, MOVEMENT_ADD, REASON_BURN);
+            }
+        }
+        INVARIANT(left == 0 || status != STATUS_OK);
+    }
+    return status;
+}
+
+/* Balances after the sale: the group's cells without what paid, with the awards on top. */
 static uint32_t balances_after(session_t *session)
 {
     const decision_t *decision = &session->decision;
     const facts_t *facts = &session->facts;
-    copy_cells(session, facts->group_cells, facts->group_cell_count);
+    (void)move_burns(session, NULL);
     for (uint32_t i = 0; i < session->cell_count; i++) {
         cell_t *cell = &session->cells[i];
         int32_t last_day = cell->kind == CELL_LOT ? rolled_day(session, cell->sub) : 0;
@@ -508,7 +565,8 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     status_t status = move_provisional(session, entry);
     if (status == STATUS_OK) status = move_counters(session, view, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
-    status = move_awards(session, entry);
+    status = move_burns(session, entry);
+    if (status == STATUS_OK) status = move_awards(session, entry);
     if (status == STATUS_OK) status = move_rolling(session, entry);
     if (status == STATUS_OK) status = move_progress(session, entry);
     if (status == STATUS_OK) status = move_sweep(session, entry);

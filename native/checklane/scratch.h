@@ -78,6 +78,8 @@ typedef struct work_piece {
     uint32_t reserved;
 } work_piece_t;
 
+#define PIECE_ASIDE 2          /* `taken` of a piece that is set apart for one step */
+
 typedef struct work_run {
     int64_t price_minor;
     int64_t initial_minor;
@@ -343,6 +345,8 @@ typedef struct scratch {
     uint32_t is_changed;      /* the step at hand changed prices or took units */
     uint32_t is_full;         /* pieces or shares found no room */
     uint32_t reserved_1;
+    uint32_t asked_offer[SELECTIONS_MAX];  /* that a request to pay with points names */
+    uint32_t asked_outcome[SELECTIONS_MAX]; /* why it is no candidate */
     int64_t due_minor;                     /* when the tender layer began */
     int64_t tender_minor[TENDERS_MAX];     /* what each tender pays of it */
     contest_t contest;

@@ -358,7 +358,7 @@ void catalogue_close(catalogue_t *catalogue)
 typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
-    table_t progress, coupons, offer_numbers, names, issuers, tender_rules, steps;
+    table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -388,7 +388,8 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_probed(mapping, "offer_numbers", sizeof(offer_number_t), &tables->offer_numbers));
     TRY(read_probed(mapping, "names", sizeof(name_slot_t), &tables->names));
     TRY(read_dense(mapping, "issuers", sizeof(issuer_range_t), &tables->issuers));
-    return read_dense(mapping, "tender_rules", sizeof(tender_rule_t), &tables->tender_rules);
+    TRY(read_dense(mapping, "tender_rules", sizeof(tender_rule_t), &tables->tender_rules));
+    return read_dense(mapping, "redeemers", sizeof(uint32_t), &tables->redeemers);
 }
 
 static void point_at_tables(const program_tables_t *tables, program_t *program)
@@ -431,6 +432,8 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->name_mask = tables->names.capacity - 1;
     program->issuers = tables->issuers.records;
     program->tender_rules = tables->tender_rules.records;
+    program->redeemers = tables->redeemers.records;
+    program->redeemer_count = (uint32_t)tables->redeemers.count;
     program->issuer_count = (uint32_t)tables->issuers.count;
 }
 
@@ -471,12 +474,16 @@ static status_t check_string(const program_t *program, uint32_t offset, uint32_t
 /* What the mechanics later divide by, multiply with, or reach for by position. */
 static status_t check_reward(const program_t *program, const offer_t *offer)
 {
-    REQUIRE(offer->layer <= LAYER_EARN);
+    REQUIRE(offer->layer <= LAYER_REDEMPTION);
     const bool pays = offer->mechanic == MECHANIC_TENDER;
-    REQUIRE(pays || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
+    const bool redeems = offer->mechanic == MECHANIC_REDEEM;
+    REQUIRE(pays || redeems || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
     const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
     REQUIRE(earns == (offer->layer == LAYER_EARN));
     REQUIRE(pays == (offer->layer == LAYER_TENDER));
+    REQUIRE(redeems == (offer->layer == LAYER_REDEMPTION));
+    REQUIRE((offer->points_step != 0) == redeems);
+    REQUIRE(!redeems || (offer->flags & OFFER_FLAG_BY_ITEM) != 0 || offer->reward_value >= 1);
     REQUIRE(offer->reward <= REWARD_EACH);
     REQUIRE(earns || offer->mechanic == MECHANIC_ROW_PRICE || offer->reward != 0);
     int64_t most = LINE_AMOUNT_MAX;
@@ -487,7 +494,7 @@ static status_t check_reward(const program_t *program, const offer_t *offer)
     REQUIRE(offer->mechanic != MECHANIC_EARN_RATE || offer->per_minor >= 1);
     REQUIRE(offer->rounding <= ROUNDING_CEIL);
     const bool gives_points = earns || offer->reward == REWARD_POINTS;
-    if (!gives_points) return STATUS_OK;
+    if (!gives_points && !redeems) return STATUS_OK;
     /* A multiplier without a purse multiplies in every purse. */
     if (offer->purse == 0 && offer->mechanic == MECHANIC_EARN_TIMES) return STATUS_OK;
     REQUIRE(offer->purse >= 1);
@@ -709,6 +716,15 @@ static status_t check_texts(const program_tables_t *tables, const program_t *pro
     return STATUS_OK;
 }
 
+static status_t check_redeemers(const program_t *program)
+{
+    for (uint32_t i = 0; i < program->redeemer_count; i++) {
+        REQUIRE(program->redeemers[i] < program->header->offer_count);
+        REQUIRE(program->offers[program->redeemers[i]].layer == LAYER_REDEMPTION);
+    }
+    return STATUS_OK;
+}
+
 static status_t check_purses(const program_t *program)
 {
     REQUIRE(program->purse_count <= PURSES_MAX);
@@ -836,6 +852,7 @@ static status_t read_program(const mapping_t *mapping, program_t *program)
     TRY(check_eligibility(&tables, program));
     TRY(check_texts(&tables, program));
     TRY(check_purses(program));
+    TRY(check_redeemers(program));
     TRY(check_progress(program));
     TRY(check_keys(&tables, program));
     return check_names(&tables, program);

@@ -67,6 +67,8 @@ typedef struct program {
     const name_slot_t *names;
     const issuer_range_t *issuers;
     const tender_rule_t *tender_rules;
+    const uint32_t *redeemers; /* numbers of the offers of the redemption layer */
+    uint32_t redeemer_count;
     uint64_t row_mask;
     uint64_t coupon_mask;
     uint64_t offer_number_mask;

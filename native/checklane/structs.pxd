@@ -25,6 +25,7 @@ cdef extern from "checklane/limits.h" nogil:
         COUNTED_MAX
         PROGRESS_MAX
         OFFER_SLOTS_MAX
+        APPLIED_MAX
         SHARES_MAX
         LINE_SHARES_MAX
         AWARDS_MAX
@@ -68,6 +69,11 @@ cdef extern from "checklane/layout.h" nogil:
         MECHANIC_EARN_BONUS
         MECHANIC_EARN_TIMES
         MECHANIC_TENDER
+        MECHANIC_REDEEM
+        OFFER_FLAG_BY_ITEM
+        OFFER_FLAG_STEPS
+        CELL_LOT
+        CELL_DEBT
         REWARD_PERCENT
         REWARD_AMOUNT
         REWARD_PRICE
@@ -239,6 +245,7 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t exclusive
         uint16_t margin_bp
         uint32_t tender_rule_count
+        uint32_t points_step
         uint32_t tender_kinds
         uint32_t first_tender_rule
         int64_t progress_from
@@ -377,8 +384,12 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_NOT_CHOSEN
         OUTCOME_LIMIT_REACHED
         OUTCOME_BUDGET_SPENT
+        OUTCOME_UNKNOWN
+        OUTCOME_POINTS_SHORT
+        OUTCOME_NOTHING_DUE
         OUTCOME_TENDER_MISSING
         OUTCOME_PROGRESS
+        LINE_FLAG_NO_REDEEM
         OUTCOME_NOT_QUALIFIED
         OUTCOME_THRESHOLD
         OUTCOME_NO_SAVING
@@ -435,6 +446,13 @@ cdef extern from "checklane/basket.h" nogil:
         uint64_t scheme_key
         bytes_t card_bin
         uint64_t lines[LINE_WORDS_MAX]
+    ctypedef struct redemption_request_t:
+        uint64_t offer_key
+        uint64_t purse_key
+        int64_t points
+        int64_t amount_minor
+        int64_t count
+        uint32_t line_id
     ctypedef struct basket_t:
         const uint8_t *request
         uint32_t request_size
@@ -445,6 +463,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t coupon_count
         uint32_t selection_count
         uint32_t tender_count
+        uint32_t redemption_count
         bytes_t store_id
         bytes_t till_id
         bytes_t basket_id
@@ -467,6 +486,7 @@ cdef extern from "checklane/basket.h" nogil:
         bytes_t coupons[COUPONS_MAX]
         uint64_t selections[SELECTIONS_MAX]
         tender_t tenders[TENDERS_MAX]
+        redemption_request_t redemptions[SELECTIONS_MAX]
     ctypedef struct shared_counter_t:
         uint64_t offer
         int64_t given
@@ -503,6 +523,13 @@ cdef extern from "checklane/basket.h" nogil:
         int64_t times
         int64_t units
         int64_t discount_minor
+    ctypedef struct redemption_t:
+        uint32_t offer
+        uint32_t request
+        uint8_t purse
+        uint32_t outcome
+        int64_t points
+        int64_t amount_minor
     ctypedef struct line_share_t:
         uint32_t applied
         uint32_t line
@@ -553,7 +580,9 @@ cdef extern from "checklane/basket.h" nogil:
         int64_t net_minor
         int64_t line_discount_minor[BASKET_LINES_MAX]
         uint32_t coupon_offer[COUPONS_MAX]
-        applied_t applied[CANDIDATES_MAX]
+        uint32_t redemption_count
+        redemption_t redemptions[SELECTIONS_MAX]
+        applied_t applied[APPLIED_MAX]
         line_share_t shares[LINE_SHARES_MAX]
         award_t awards[AWARDS_MAX]
         near_miss_t near_misses[NEAR_MISSES_MAX]
@@ -595,6 +624,8 @@ cdef extern from "checklane/snapshot.h" nogil:
         const progress_t *progress
         const coupon_slot_t *coupons
         const tender_rule_t *tender_rules
+        const uint32_t *redeemers
+        uint32_t redeemer_count
         const offer_number_t *offer_numbers
         const name_slot_t *names
         uint64_t row_mask
@@ -612,6 +643,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         uint32_t row_count
         uint32_t string_bytes
         void *environment
+    uint32_t find_offer(const program_t *program, uint64_t key)
     const row_t *find_row(const program_t *program, uint32_t offer, uint32_t product,
                           uint32_t zone)
 
@@ -749,6 +781,7 @@ cdef extern from "checklane/scratch.h" nogil:
         WORK_RUNS_MAX
         CODE_SLOTS
         WORK_PIECES_MAX
+        PIECE_ASIDE
         ENTRIES_MAX
         PLACES_MAX
         GROUPS_MAX
@@ -1003,6 +1036,8 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t next_count
         uint32_t is_changed
         uint32_t is_full
+        uint32_t asked_offer[SELECTIONS_MAX]
+        uint32_t asked_outcome[SELECTIONS_MAX]
         int64_t due_minor
         int64_t tender_minor[TENDERS_MAX]
         contest_t contest

@@ -123,9 +123,8 @@ static status_t take_from(session_t *session, entry_builder_t *entry, cell_t *lo
 
 static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t policy)
 {
-    int32_t activation = (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
     if (lot->kind != CELL_LOT || lot->sub != purse || lot->day < today) return false;
-    return policy != CLAW_BACK_PENDING_ONLY || activation > today;
+    return policy != CLAW_BACK_PENDING_ONLY || activation_of(lot) > today;
 }
 
 /* Takes points back: from the lots that the sale made, then from others, the earliest expiry
@@ -183,6 +182,8 @@ typedef struct undo {
     int64_t refunded;         /* of this sale, this request included */
     int64_t refund;           /* of this request */
     int64_t net;              /* of the sale's lines */
+    int64_t gross;
+    int64_t gross_returned;   /* before discounts, this request included */
     bool is_whole;            /* nothing of the sale is left */
     int64_t goal_points[PURSES_MAX + 1]; /* by purse: rewards of goals that are reached no more */
     uint32_t line_count;
@@ -310,6 +311,70 @@ static status_t move_progress_back(session_t *session, const accounts_view_t *vi
     return status;
 }
 
+/* ------------------------------------------------------------------ spent points back ---- */
+
+static int64_t sum_spent(const original_t *original, uint8_t purse)
+{
+    int64_t spent = 0;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        const movement_t *movement = &original->movements[i];
+        if (movement->reason == REASON_BURN && movement->cell.sub == purse) {
+            spent -= movement->cell.value;
+        }
+    }
+    return spent;
+}
+
+/* Puts points back into the lots that they came from: the last that was spent first, after the
+ * `before` points that came back earlier. */
+static status_t refill(session_t *session, entry_builder_t *entry, uint8_t purse, int64_t before,
+                       int64_t points)
+{
+    const original_t *original = &session->original;
+    status_t status = STATUS_OK;
+    for (uint32_t i = original->movement_count; i > 0 && points > 0 && status == STATUS_OK; i--) {
+        const movement_t *spent = &original->movements[i - 1];
+        if (spent->reason != REASON_BURN || spent->cell.sub != purse) continue;
+        int64_t most = -spent->cell.value;
+        int64_t skipped = before < most ? before : most;
+        before -= skipped;
+        most -= skipped;
+        cell_t lot = spent->cell;
+        lot.value = most < points ? most : points;
+        if (lot.value == 0) continue;
+        points -= lot.value;
+        add_cell(session, lot);
+        status = entry_builder_move(entry, spent->record, lot, MOVEMENT_ADD, REASON_REVERSE);
+    }
+    return status;
+}
+
+/* R5: of the points that paid, the part that goods came back for. */
+static status_t move_spent(session_t *session, entry_builder_t *entry, undo_t *undo, uint8_t reason)
+{
+    status_t status = STATUS_OK;
+    for (uint8_t purse = 1; purse <= PURSES_MAX && status == STATUS_OK; purse++) {
+        int64_t spent = sum_spent(&session->original, purse);
+        if (spent == 0) continue;
+        const cell_t *back = record_find(undo->receipt, CELL_REFILLED, purse, 0, 0);
+        int64_t before = back == NULL ? 0 : back->value;
+        int64_t due = spent;
+        if (!undo->is_whole) {
+            __int128 part = (__int128)spent * undo->gross_returned;
+            due = undo->gross == 0 ? 0 : (int64_t)(part / undo->gross);
+        }
+        if (due <= before) continue;
+        status = refill(session, entry, purse, before, due - before);
+        cell_t cell = {.kind = CELL_REFILLED, .sub = purse, .value = due - before};
+        if (status == STATUS_OK) {
+            status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
+        }
+        session->points[undo->points_count++] = (points_t){
+            .offer = NONE_32, .purse = purse, .reason = reason, .points = due - before};
+    }
+    return status;
+}
+
 /* Gives counters back once nothing of the sale is left. */
 static status_t move_counts(session_t *session, const accounts_view_t *view,
                             entry_builder_t *entry, const undo_t *undo)
@@ -422,6 +487,23 @@ static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *
         }
     }
     return reverse_line(session, entry, undo, sold, before, count, refund);
+}
+
+/* What the sale's lines cost before discounts, and of that what came back, by units. */
+static void sum_gross(const session_t *session, undo_t *undo)
+{
+    const original_t *original = &session->original;
+    for (uint32_t i = 0; i < original->sold_count; i++) {
+        const sold_line_t *sold = &original->sold[i];
+        const cell_t *returned =
+            record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+        int64_t count = returned == NULL ? 0 : returned->value;
+        for (uint32_t j = 0; j < undo->line_count; j++) {
+            if (session->reversed[j].line_id == sold->line_id) count += session->reversed[j].count;
+        }
+        undo->gross += sold->gross_minor;
+        undo->gross_returned += share_of(sold->gross_minor, count, sold->count);
+    }
 }
 
 /* True when, with this request, every unit of the sale has come back. */
@@ -548,6 +630,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     status_t status = move_voided(entry, &undo);
     if (status == STATUS_OK) status = move_progress_back(session, view, entry, &undo);
     if (status == STATUS_OK) status = move_points(session, entry, &undo, EARN_REASON_VOID);
+    if (status == STATUS_OK) status = move_spent(session, entry, &undo, EARN_REASON_VOID);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
     int32_t business_date = void_date(session, entry);
@@ -576,10 +659,12 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     }
     if (status != STATUS_OK) return status;
     undo.is_whole = all_came_back(session, &undo);
+    sum_gross(session, &undo);
     status = move_progress_back(session, view, entry, &undo);
     if (status == STATUS_OK) {
         status = move_points(session, entry, &undo, EARN_REASON_RETURN);
     }
+    if (status == STATUS_OK) status = move_spent(session, entry, &undo, EARN_REASON_RETURN);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
     int32_t business_date = (int32_t)request->receipt.business_date;

@@ -176,6 +176,9 @@ typedef struct sent_selection {
     int64_t times;
 } sent_selection_t;
 
+#define REDEMPTION_POINTS 2
+#define REDEMPTION_AMOUNT 3
+#define REDEMPTION_COUNT 6
 typedef struct sent_redemption {
     uint64_t present;
     bytes_t purse_id;

@@ -58,6 +58,7 @@ static uint32_t line_flags(const sent_line_t *sent, int64_t pos_discount_minor)
     bool is_overridden = sent->price_source == 4;
     if (sent->no_discount != 0) flags |= LINE_FLAG_NO_DISCOUNT;
     if (sent->no_earn != 0) flags |= LINE_FLAG_NO_EARN;
+    if (sent->no_redeem != 0) flags |= LINE_FLAG_NO_REDEEM;
     if (sent->age_verified != 0) flags |= LINE_FLAG_AGE_VERIFIED;
     if (sent->opaque != 0) flags |= LINE_FLAG_OPAQUE;
     if (is_marked_down || is_overridden || pos_discount_minor > 0) flags |= LINE_FLAG_REDUCED;
@@ -135,6 +136,22 @@ static void fill_tenders(const wire_t *wire, const sent_basket_t *sent, basket_t
     }
 }
 
+static void fill_redemptions(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
+{
+    basket->redemption_count = sent->redemptions.count;
+    for (uint32_t i = 0; i < sent->redemptions.count; i++) {
+        const sent_redemption_t *from = &wire->redemptions[sent->redemptions.first + i];
+        basket->redemptions[i] = (redemption_request_t){
+            .offer_key = from->offer_id.size > 0 ? name_key_of("offer", from->offer_id) : 0,
+            .purse_key = name_key_of("purse", from->purse_id),
+            .points = is_present(from->present, REDEMPTION_POINTS) ? from->points : -1,
+            .amount_minor = is_present(from->present, REDEMPTION_AMOUNT) ? from->amount_minor : -1,
+            .count = is_present(from->present, REDEMPTION_COUNT) ? from->count : -1,
+            .line_id = (uint32_t)from->line_id,
+        };
+    }
+}
+
 void wire_fill_basket(const wire_t *wire, basket_t *basket)
 {
     bool is_commit = wire->kind == REQUEST_COMMIT_TRANSACTION;
@@ -169,6 +186,7 @@ void wire_fill_basket(const wire_t *wire, basket_t *basket)
     }
     fill_customer(wire, sent, basket);
     fill_tenders(wire, sent, basket);
+    fill_redemptions(wire, sent, basket);
 }
 
 /* ---------------------------------------------------------------------------- hashes ---- */

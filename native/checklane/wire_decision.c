@@ -16,7 +16,8 @@ static const uint8_t WIRE_LAYER[] = {
 #define COUPON_CONSUMED 1
 #define COUPON_KEPT 2
 #define COUPON_REFUSED 3
-#define OUTCOME_UNKNOWN 2
+#define REDEMPTION_TAKEN 2
+#define REDEMPTION_REFUSED 3
 #define NEAR_MISS_UNITS 1
 #define NEAR_MISS_SPEND 2
 #define AUDIENCE_RECEIPT 1
@@ -290,6 +291,39 @@ static void put_awards(writer_t *writer, const decision_answer_t *answer)
     }
 }
 
+/* What was asked for in points, by purse, then offer. */
+static void put_redemptions(writer_t *writer, const decision_answer_t *answer)
+{
+    const decision_t *decision = answer->decision;
+    const program_t *program = answer->program;
+    uint64_t keys[SELECTIONS_MAX];
+    uint8_t purses[SELECTIONS_MAX];
+    INVARIANT(decision->redemption_count <= SELECTIONS_MAX);
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        const redemption_t *redemption = &decision->redemptions[i];
+        uint32_t purse = redemption->purse;
+        if (purse == 0) {
+            purse = find_name(program, answer->basket->redemptions[redemption->request].purse_key);
+        }
+        purses[i] = purse == NONE_32 ? 0 : (uint8_t)purse;
+        keys[i] = (uint64_t)purses[i] << 48 | (uint64_t)redemption->offer << 16 | i;
+    }
+    sort_keys(keys, decision->redemption_count);
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        uint32_t index = (uint32_t)(keys[i] & 0xffff);
+        const redemption_t *redemption = &decision->redemptions[index];
+        uint32_t mark = put_open(writer, 6);
+        if (redemption->offer != NONE_32) put_offer(writer, 1, program, redemption->offer);
+        if (purses[index] != 0) put_purse(writer, 3, program, purses[index]);
+        put_number(writer, 4, redemption->points);
+        put_number(writer, 5, redemption->amount_minor);
+        put_number(writer, 6, redemption->outcome == 0 ? REDEMPTION_TAKEN : REDEMPTION_REFUSED);
+        put_number(writer, 7, redemption->outcome);
+        put_number(writer, 8, answer->basket->redemptions[redemption->request].line_id);
+        put_close(writer, mark);
+    }
+}
+
 /* ------------------------------------------------------- coupons, near misses, messages ---- */
 
 /* The first offer that a coupon code stands for; NONE_32: no such code. */
@@ -462,6 +496,7 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
                                      facts->business_day, balances);
         put_balances(writer, 5, answer->program, balances, count);
     }
+    put_redemptions(writer, answer);
     put_coupons(writer, answer);
     put_near_misses(writer, answer);
     put_messages(writer, answer);

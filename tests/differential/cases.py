@@ -207,6 +207,29 @@ class Cases:
         )
         return {"tender": {"with": rule, **self.reward("percent", "amount"), **more}}
 
+    def redeem(self) -> dict[str, Any]:
+        """Return the mechanic of one offer that lets points pay."""
+        way = self.pick(
+            {"points": 10, "pays": "1.00"}, {"points": 3, "pays": "0.07"},
+            {"points": 5, "pays": "0.50", "steps": True}, {"points": 4, "item": True},
+        )  # fmt: skip
+        return {"redeem": {"purse": "base", **way, **self.some((0.5, "of", self.selector))}}
+
+    def requests(self, ids: list[str], lines: int) -> list[dict[str, Any]]:
+        """Return the requests of one basket to pay with points."""
+        return [
+            {
+                **self.pick({"offer": self.pick(*ids)}, {"purse": "base"}),
+                **self.some(
+                    (0.4, "points", self.random.randint(1, 40)),
+                    (0.3, "amount", money(self.pick(20, 100, 250))),
+                    (0.2, "line", self.random.randint(1, lines)),
+                    (0.2, "count", self.random.randint(1, 3)),
+                ),
+            }
+            for _ in range(self.random.randint(1, 3))
+        ]
+
     def points(self) -> dict[str, Any]:
         """Return the mechanic of one earn offer."""
         purse = self.pick("base", "base", "cash")
@@ -256,7 +279,7 @@ class Cases:
         if name not in ("earn", "bonus", "multiply"):
             basket |= self.some((0.15, "money", money(self.pick(20, 100))))
         found: dict[str, Any] = {"per_basket": basket} if basket else {}
-        if name not in ("earn", "bonus", "multiply", "tender"):
+        if name not in ("earn", "bonus", "multiply", "redeem", "tender"):
             found |= self.some(
                 (0.1, "per_unit", {"money": money(self.pick(30, 90))}),
                 (0.1, "whole", True),
@@ -277,13 +300,15 @@ class Cases:
         mechanic = self.points() if is_earn else self.mechanic(files)
         if self.random.random() < 0.1 and not is_earn:
             mechanic = self.tender()
+        elif self.random.random() < 0.1 and not is_earn:
+            mechanic = self.redeem()
         name = next(iter(mechanic))
         offer: dict[str, Any] = {"id": f"p{self.programs}o{number}"}
         wallet = self.random.random() < 0.1
         if wallet:
             offer = {"id": f"w{number % 3}", "wallet": True}
         who = self.some((0.15, "who", self.who))
-        if (is_earn or wallet) and who.get("who") == {"members": "non_members"}:
+        if (is_earn or wallet or name == "redeem") and who.get("who") == {"members": "non_members"}:
             who = {}
         offer |= who
         offer |= self.some(
@@ -306,13 +331,13 @@ class Cases:
                 (0.1, "base", "initial"),
                 (0.1, "funding", self.funding),
             )
-            if name != "tender":
+            if name not in ("tender", "redeem"):
                 offer |= self.some(
                     (0.1, "exclusive", lambda: self.pick("x", "y")),
                     (0.1, "floor", lambda: self.pick({"cost": True}, {"margin_percent": "20"})),
                     (0.1, "reshare", True),
                 )
-            if name not in ("group_price", "coverage"):
+            if name not in ("group_price", "coverage", "redeem"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}
         limits = self.limits(mechanic, not anyone and not wallet)
@@ -360,6 +385,7 @@ class Cases:
             (0.1, "source", self.pick("ad", "markdown", "member", "override")),
             (0.05, "no_discount", True),
             (0.05, "no_earn", True),
+            (0.05, "no_redeem", True),
             (0.05, "pos_discount", money(self.pick(10, 20))),
             (0.04, "opaque", True),
         )
@@ -407,6 +433,7 @@ class Cases:
                 (0.7, "coupons", [f"C{self.random.randrange(6)}" for _ in range(6)]),
                 (0.3, "chosen", self.random.sample(ids, min(2, len(ids)))),
                 (0.5, "tenders", lambda: self.tenders(len(lines))),
+                (0.6, "redeem", lambda: self.requests(ids, len(lines))),
             ),
             "lines": lines,
         }

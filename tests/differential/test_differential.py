@@ -14,7 +14,7 @@ import pytest
 from tests.differential.cases import SAMPLE, Cases
 from tests.differential.shrink import as_yaml, shrink
 from tests.oracle.decide import commit, decide
-from tests.oracle.past import Past
+from tests.oracle.past import Lot, Past, Sale
 from tests.semantics.examples import Example
 from tests.semantics.test_examples import ask_engine, decide_example
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -76,11 +76,12 @@ def test_engine_and_slow_twin_agree(tmp_path: Path) -> None:
     cases = Cases(SEED)
     empty = {**SAMPLE.program, "offers": []}
     with EngineFixture(tmp_path / "all", empty, SAMPLE.catalogue, SAMPLE.members) as engine:
+        lots: list[Lot] = []
         for _ in range(-(-CASES // BASKETS_A_PROGRAM)):
             written = cases.program()
             program = {**SAMPLE.program, **written}
             engine.change_program(program)
-            compare_program(engine, cases, written, program, tmp_path)
+            lots = compare_program(engine, cases, written, program, tmp_path, lots)
 
 
 def compare_program(
@@ -89,9 +90,13 @@ def compare_program(
     written: dict[str, Any],
     program: dict[str, Any],
     directory: Path,
-) -> None:
-    """Compare some baskets under one program; about half of them are then committed."""
-    past = Past()
+    lots: list[Lot],
+) -> list[Lot]:
+    """Compare some baskets under one program; about half of them are then committed.
+
+    Points outlive a program: `lots` are those of the programs before, and all of them come back.
+    """
+    past = Past([Sale(earned=lots)])
     before: list[dict[str, Any]] = []
     for _ in range(BASKETS_A_PROGRAM):
         part = cases.basket(written)
@@ -110,6 +115,7 @@ def compare_program(
             engine.commit(basket)
             before.append(part)
             commit(past, decision, program)
+    return [lot for sale in past.sales for lot in sale.earned if lot.points > 0]
 
 
 def test_the_shrinker_finds_the_one_line_that_matters() -> None:

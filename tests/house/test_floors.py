@@ -16,7 +16,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"clock", "errors"}),
     frozenset({"_engine", "_generator", "_layout", "v1"})
-    | frozenset({"candidates", "decide", "earn", "evaluate", "resolve"}),
+    | frozenset({"candidates", "decide", "earn", "evaluate", "redeem", "resolve"}),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -62,7 +62,7 @@ def test_exceptions_are_still_needed_and_have_a_reason():
 
 def test_the_evaluator_is_there():
     names = {path.stem for path in NATIVE.glob("*.pyx")}
-    assert names >= {"_engine", "candidates", "decide", "earn", "evaluate", "resolve"}
+    assert names >= {"_engine", "candidates", "decide", "earn", "evaluate", "redeem", "resolve"}
 
 
 def test_only_the_door_opens_to_python():

@@ -21,7 +21,7 @@ from tests.house.disassembly import (
 from tests.house.functions import c_functions
 from tests.house.tree import NATIVE
 
-EVALUATOR = ("candidates", "decide", "earn", "evaluate", "resolve")
+EVALUATOR = ("candidates", "decide", "earn", "evaluate", "redeem", "resolve")
 
 CLEAN_LISTING = """
 0000000000001000 <__pyx_f_9checklane_6decide_total>:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.house.tree import NATIVE, ROOT
 
-MODULES = ("candidates", "resolve", "evaluate", "earn", "decide", "decide_harness")
+MODULES = ("candidates", "resolve", "evaluate", "redeem", "earn", "decide", "decide_harness")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 

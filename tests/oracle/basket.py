@@ -17,7 +17,7 @@ SOURCES = {
 #: Decimals that a cost has below the minor unit.
 COST_DECIMALS = 3
 KINDS = ("sale", "fee", "charge")
-FLAG_NO_DISCOUNT, FLAG_NO_EARN, FLAG_REDUCED = 1, 2, 16
+FLAG_NO_DISCOUNT, FLAG_NO_EARN, FLAG_REDUCED, FLAG_NO_REDEEM = 1, 2, 16, 32
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Unit:
             FLAG_NO_DISCOUNT * self.no_discount
             + FLAG_NO_EARN * self.no_earn
             + FLAG_REDUCED * self.reduced
+            + FLAG_NO_REDEEM * self.no_redeem
         )
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]

@@ -20,6 +20,8 @@ MILLI = 1_000
 
 def floor_of(offer: Offer, unit: Unit) -> int:
     """Return the price below which an offer takes no unit (S6)."""
+    if offer.layer == "redemption":
+        return 0
     floors = [offer.floor]
     product = unit.product
     if product is not None:

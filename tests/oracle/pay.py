@@ -91,7 +91,9 @@ class Payment:
         ceilings = [due(self.basket, self.shares()), sum(unit.left for unit in units)]
         if "amount" in request:
             ceilings.append(scaled(request["amount"], self.decimals))
-        ceilings += [n for n in (offer.money, room(offer, self.scene, "money")) if n is not None]
+        taken = sum(a.discount for a in self.decision.applied if a.offer == offer.id)
+        limits = (offer.money, room(offer, self.scene, "money"))
+        ceilings += [max(0, n - taken) for n in limits if n is not None]
         most = min(ceilings)
         least = offer.points if offer.item or offer.steps else -(-offer.points // offer.value)
         if ceilings[0] == 0:

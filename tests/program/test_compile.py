@@ -171,7 +171,15 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
     }  # fmt: skip
     for name, struct in dtypes.items():
         assert array_of(tables[name]).dtype == _layout.STRUCTS[struct], name
-    plain = {"class_of_product", "postings", "universal", "store_sets", "blackouts", "strings"}
+    plain = {
+        "redeemers",
+        "class_of_product",
+        "postings",
+        "universal",
+        "store_sets",
+        "blackouts",
+        "strings",
+    }
     assert set(tables) == set(dtypes) | plain
     header = tables["header"][0]
     assert bytes(header["catalogue_hash"]) == bytes(range(16))

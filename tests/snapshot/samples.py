@@ -216,6 +216,7 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "offer_numbers": open_addressed(numbers, numbers["key"]),
         "names": open_addressed(name, name["key"]),
         "steps": np.zeros(0, dtype=_layout.STEP),
+        "redeemers": np.zeros(0, dtype=np.uint32),
         "tender_rules": filled(_layout.TENDER_RULE, bin=4111, bin_digits=4),
         "issuers": filled(_layout.ISSUER_RANGE, kind=1, length_min=12, length_max=12),
     }

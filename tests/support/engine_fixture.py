@@ -242,8 +242,24 @@ class EngineFixture:
             message.selections.add(offer_id=str(offer))
         for tender in basket.get("tenders", []):
             message.tenders.append(self._tender_message(tender))
+        for request in basket.get("redeem", []):
+            message.redemptions.append(self._redemption_message(request))
         for line in basket["lines"]:
             message.lines.append(self._line_message(line))
+        return message
+
+    def _redemption_message(self, request: dict[str, Any]) -> basket_pb2.RedemptionRequest:
+        message = basket_pb2.RedemptionRequest(
+            offer_id=str(request.get("offer", "")),
+            purse_id=str(request.get("purse", "")),
+            line_id=int(request.get("line", 0)),
+        )
+        if "points" in request:
+            message.points = int(request["points"])
+        if "amount" in request:
+            message.amount_minor = scaled(request["amount"], self._decimals)
+        if "count" in request:
+            message.count = int(request["count"])
         return message
 
     def _tender_message(self, tender: dict[str, Any]) -> basket_pb2.Tender:
@@ -271,6 +287,7 @@ class EngineFixture:
             ),
             no_discount=is_true(line.get("no_discount")),
             no_earn=is_true(line.get("no_earn")),
+            no_redeem=is_true(line.get("no_redeem")),
             opaque=is_true(line.get("opaque")),
         )
         if "measure" in line:

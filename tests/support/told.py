@@ -49,8 +49,8 @@ def by_oracle(decision: OracleDecision) -> Told:
             for p in decision.points
         },
         "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
-        "redeemed": [(r.offer, r.points, r.amount) for r in decision.redeemed],
-        "redeem_refused": decision.redeem_refused,
+        "redeemed": sorted((r.offer, r.points, r.amount) for r in decision.redeemed),
+        "redeem_refused": sorted(decision.redeem_refused),
         "outcomes": decision.outcomes,
         "progress": {step.progress: step.before for step in decision.steps},
         "steps": {s.progress: (s.before, s.gained, s.times) for s in decision.steps},
@@ -121,16 +121,16 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             (m.offer_id, m.missing_count, m.missing_amount_minor, m.saving_minor)
             for m in decision.near_misses
         ],
-        "redeemed": [
+        "redeemed": sorted(
             (r.offer_id, r.points, r.amount_minor)
             for r in decision.redemptions
             if name("RedemptionState", r.state) == "TAKEN"
-        ],
-        "redeem_refused": [
+        ),
+        "redeem_refused": sorted(
             (r.offer_id or r.purse_id, name("OfferOutcome", r.refused_outcome))
             for r in decision.redemptions
             if name("RedemptionState", r.state) == "REFUSED"
-        ],
+        ),
         "outcomes": {e.offer_id: name("OfferOutcome", e.outcome) for e in decision.explanations},
         "progress": {s.progress_id: s.value for s in decision.progress},
         "steps": {s.progress_id: (s.value, s.gained, s.times_reached) for s in decision.progress},

@@ -23,6 +23,8 @@ from checklane.tables.hashing import name_keys
 #: Points of one step or bonus, in smallest units: 5.12 * 10^8 units in a basket times 10^10 are
 #: 5.1 * 10^18, inside 63 bits.
 POINTS_MAX = 10_000_000_000
+#: The same of points that pay: 32 bits of an offer's record.
+POINTS_STEP_MAX = 4_000_000_000
 #: Unknown items of one list that are named one by one.
 UNKNOWN_ITEMS_TOLD = 20
 ALLOWED_LAYERS = {
@@ -33,6 +35,7 @@ ALLOWED_LAYERS = {
     "coverage": ("item", "basket"),
     "row_prices": ("item", "basket"),
     "threshold": ("basket",),
+    "redeem": ("redemption",),
     "tender": ("tender",),
     "earn": ("earn",),
     "bonus": ("earn",),
@@ -81,6 +84,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("threshold", "of"), offer.threshold.of
         key = "gift" if offer.threshold.reward.gift is not None else "of"
         yield ("threshold", "reward", key), offer.threshold.reward.products
+    elif offer.redeem is not None:
+        yield ("redeem", "of"), offer.redeem.of
     elif offer.tender is not None:
         yield ("tender", "of"), offer.tender.of
     elif offer.earn is not None:
@@ -290,7 +295,7 @@ def unknown(
 def check_references(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Look up what an offer names in the program file."""
     program = loaded.program
-    for mechanic in ("earn", "bonus", "multiply"):
+    for mechanic in ("earn", "bonus", "multiply", "redeem"):
         part = getattr(offer, mechanic)
         if part is not None and part.purse not in program.purses:
             unknown(loaded, number, (mechanic, "purse"), "purse", part.purse, program.purses)
@@ -335,6 +340,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         by_times = mechanic in BY_TIMES or (
             offer.threshold is not None and offer.threshold.reward.amount is not None
         )
+        by_times |= offer.redeem is not None and (offer.redeem.item or offer.redeem.steps)
         if basket.times is not None and not by_times:
             path = ("limits", "per_basket", "times")
             mend = "write units" if mechanic in BY_UNITS else "remove it"
@@ -344,6 +350,8 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
             loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
     check_choice(loaded, number, offer)
     check_coupon(loaded, number, offer)
+    if offer.redeem is not None and offer.floor_price > 0:
+        loaded.blame(number, ("floor_price",), "points pay to the end of a price", "remove it")
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -437,16 +445,20 @@ def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
 
 def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Judge the points of an offer in the decimals of its purse."""
-    for mechanic, part in (("earn", offer.earn), ("bonus", offer.bonus)):
+    parts = (("earn", offer.earn), ("bonus", offer.bonus), ("redeem", offer.redeem))
+    for mechanic, part in parts:
         purse = loaded.program.purses.get(part.purse) if part is not None else None
         if part is None or purse is None:
             continue
         path = (mechanic, "points")
         points = points_of(loaded, number, path, part.points, purse.decimals)
-        if points == 0:
+        ceiling = POINTS_STEP_MAX if mechanic == "redeem" else POINTS_MAX
+        if points == 0 and mechanic == "redeem":
+            loaded.blame(number, path, "nothing is paid for 0 points", "write at least 1")
+        elif points == 0:
             loaded.warn(number, path, "it gives 0 points", "write at least 1, or remove it")
-        elif points is not None and points > POINTS_MAX:
-            most = POINTS_MAX // 10**purse.decimals
+        elif points is not None and points > ceiling:
+            most = ceiling // 10**purse.decimals
             loaded.blame(number, path, f"'{part.points}' is out of range", f"write at most {most}")
 
 

@@ -283,6 +283,10 @@ class Builder:
             "limits": np.array(self.limits, dtype=_layout.LIMIT),
             "steps": np.array(self.steps, dtype=_layout.STEP),
             "funding": np.array(self.funding, dtype=_layout.FUNDING),
+            "redeemers": np.array(
+                [n for n, offer in enumerate(self.offers) if offer.redeem is not None],
+                dtype=np.uint32,
+            ),
             "tender_rules": np.array(self.tender_rules, dtype=_layout.TENDER_RULE),
             "store_sets": self.store_sets.array(np.dtype(np.uint64)),
             "audiences": self.audiences.array(_layout.AUDIENCE),

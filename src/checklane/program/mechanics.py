@@ -175,6 +175,8 @@ def flags_of(offer: Offer) -> int:
         (offer.floor.margin_percent is not None, _layout.OFFER_FLAG_MARGIN),
         (offer.reshare, _layout.OFFER_FLAG_RESHARE),
         (offer.limits.whole, _layout.OFFER_FLAG_WHOLE),
+        (offer.redeem is not None and offer.redeem.item, _layout.OFFER_FLAG_BY_ITEM),
+        (offer.redeem is not None and offer.redeem.steps, _layout.OFFER_FLAG_STEPS),
         (
             offer.threshold is not None and offer.threshold.reward.gift is not None,
             _layout.OFFER_FLAG_GIFT,
@@ -249,6 +251,12 @@ def mechanic_fields(offer: Offer) -> Fields:
         return {"mechanic": _layout.MECHANIC_ROW_PRICE, "reward": _layout.REWARD_PRICE}
     if offer.threshold is not None:
         return threshold_fields(offer)
+    if offer.redeem is not None:
+        return {
+            "mechanic": _layout.MECHANIC_REDEEM,
+            "reward": _layout.REWARD_AMOUNT,
+            "reward_value": offer.redeem.pays or 0,
+        }
     if offer.tender is not None:
         is_percent = offer.tender.percent is not None
         kinds = set(offer.tender.with_.kinds or [])
@@ -323,6 +331,10 @@ def points_fields(offer: Offer, program: Program) -> Fields:
             "reward_value": offer.multiply.by,
             "purse": program.purses[offer.multiply.purse].number,
         }
+    if offer.redeem is not None:
+        purse = program.purses[offer.redeem.purse]
+        points = exact_number(offer.redeem.points, purse.decimals, "points", "10")
+        return {"purse": purse.number, "points_step": points}
     part = offer.earn or offer.bonus
     if part is None:
         return {}
@@ -387,6 +399,8 @@ def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
             SlotPlan(number, buy, 0, offer.threshold.of),
             SlotPlan(number, get, 0, offer.threshold.reward.products),
         ]
+    if offer.redeem is not None:
+        return [SlotPlan(number, take, 0, offer.redeem.of)]
     if offer.tender is not None:
         return [SlotPlan(number, take, 0, offer.tender.of)]
     if offer.bonus is not None:

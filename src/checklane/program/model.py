@@ -97,7 +97,7 @@ Prefix = Annotated[
 ]
 MECHANICS = (
     "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
-    "tender",
+    "redeem", "tender",
     "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
@@ -616,6 +616,28 @@ class Threshold(Reached):
         return self
 
 
+class Redeem(Part):
+    """Paying with points, where the basket asks for it."""
+
+    purse: Id = Field(description="Purse of the program that the points come from.")
+    points: Points = Field(description="So many points ...")
+    pays: Money | None = Field(default=None, description="... pay so much money.")
+    steps: Flag = Field(default=False, description="true: in whole steps of `points` only.")
+    item: Flag = Field(default=False, description="true: `points` pay one unit, whatever it costs.")
+    of: Selector = Field(default=ALL, description="Which products they pay. Default: all.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Redeem":
+        """Ask for one way to pay."""
+        if self.item == (self.pays is not None):
+            fail("what points pay must be said once", "give 'pays: MONEY' or 'item: true'")
+        if self.item and self.steps:
+            fail("items have no steps", "remove it", at="steps")
+        if self.pays == 0:
+            fail("the points pay nothing", "give an amount above 0, such as 1.00", at="pays")
+        return self
+
+
 class TenderRule(Part):
     """Which means of payment; what is given must all fit."""
 
@@ -1054,6 +1076,9 @@ class Offer(Part):
     threshold: Threshold | None = Field(
         default=None, description="Spend so much, get something off."
     )
+    redeem: Redeem | None = Field(
+        default=None, description="Paying with points, where the basket asks for it."
+    )
     tender: TenderOffer | None = Field(
         default=None, description="Something off for paying in a certain way."
     )
@@ -1084,8 +1109,8 @@ class Offer(Part):
         if self.layer is not None:
             return self.layer
         usual: dict[str, LayerName] = {
-            "threshold": "basket", "tender": "tender", "earn": "earn", "bonus": "earn",
-            "multiply": "earn",
+            "threshold": "basket", "redeem": "redemption", "tender": "tender",
+            "earn": "earn", "bonus": "earn", "multiply": "earn",
         }  # fmt: skip
         return usual.get(self.mechanic, "item")
 
@@ -1099,7 +1124,7 @@ class Offer(Part):
             or self.limits.per_member is not None
             or self.limits.per_household is not None
             or self.limits.per_card is not None
-            or self.layer_name == "earn"
+            or self.layer_name in ("earn", "redemption")
         )
 
 
