@@ -185,6 +185,13 @@ class Past:
         self.spend(scene, purse, -points - short)
         self.debts[group, purse] = self.debts.get((group, purse), 0) + short
 
+    def give_back(self, sale: Sale, returned: int, gross: int) -> None:
+        """Give points that paid back in proportion, the last that was spent first (R5)."""
+        points = sum(part for _, part in sale.spent) * returned // gross
+        for lot, part in reversed(sale.spent):
+            lot.points += min(part, points)
+            points -= min(part, points)
+
     def undo(self, sale: Sale) -> None:
         """Take a sale back as a void does."""
         for lot, points in sale.spent:

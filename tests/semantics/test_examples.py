@@ -42,6 +42,7 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
             past.undo(sale)
         elif basket["back"]:
             past.take_back(program, sale, *refund_of(basket, decision))
+            past.give_back(sale, *gross_of(basket))
     return answer(example.basket)
 
 
@@ -53,6 +54,15 @@ def refund_of(basket: dict[str, Any], decision: OracleDecision) -> tuple[int, in
         for line, count in basket["back"].items()
     ]
     return sum(rounded(part, "half_away") for part in parts), sum(decision.nets.values())
+
+
+def gross_of(basket: dict[str, Any]) -> tuple[int, int]:
+    """Return the gross of the units that came back, and that of all lines."""
+    parts = [
+        Fraction(scaled(line["amount"], 2) * basket["back"].get(line["id"], 0), int(line["count"]))
+        for line in basket["lines"]
+    ]
+    return int(sum(parts)), sum(scaled(line["amount"], 2) for line in basket["lines"])
 
 
 def is_undone(basket: dict[str, Any]) -> bool:

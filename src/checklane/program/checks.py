@@ -350,8 +350,8 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
             loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
     check_choice(loaded, number, offer)
     check_coupon(loaded, number, offer)
-    if offer.redeem is not None and offer.floor_price > 0:
-        loaded.blame(number, ("floor_price",), "points pay to the end of a price", "remove it")
+    if offer.redeem is not None:
+        check_redemption(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -361,6 +361,20 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         loaded.blame(number, ("who", "members"), "only members can have this offer", mend)
     for path, selector in selectors_of(offer):
         check_selector_shape(loaded, number, path, selector)
+
+
+def check_redemption(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse what bounds a discount: points pay, and to the end of a price."""
+    refused: tuple[tuple[bool, Path_], ...] = (
+        (offer.floor_price > 0, ("floor_price",)),
+        (offer.floor.cost or offer.floor.margin_percent is not None, ("floor",)),
+        (offer.limits.per_unit is not None, ("limits", "per_unit")),
+        (offer.limits.per_product is not None, ("limits", "per_product")),
+        (offer.limits.whole, ("limits", "whole")),
+    )
+    for is_there, path in refused:
+        if is_there:
+            loaded.blame(number, path, "points pay to the end of a price", "remove it")
 
 
 def check_selector_shape(
