@@ -680,7 +680,8 @@ cdef status_t touch_asked(const program_t *program, const basket_t *basket,
     """R1: offers that take points are judged where the basket asks for any, goods or not; and why
     one that was asked for is none."""
     cdef candidate_t *spare
-    cdef uint32_t held_out_count, candidate, offer, i
+    cdef uint32_t held_out_count, offer, i
+    cdef uint32_t candidate = NONE_32
     cdef status_t status
     if basket.redemption_count == 0:
         return STATUS_OK

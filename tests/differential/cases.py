@@ -359,7 +359,7 @@ class Cases:
         coupon: dict[str, Any] = {"codes": [f"C{number}"]}
         if name in ("discount", "buy_get", "nth_item", "threshold"):
             coupon |= self.some((0.4, "above_price", "refuse"))
-        if name not in ("tender", "earn", "bonus", "multiply"):
+        if name not in ("tender", "redeem", "earn", "bonus", "multiply"):
             coupon["kind"] = self.pick("manufacturer", "manufacturer", "store")
         return coupon
 
