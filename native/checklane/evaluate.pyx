@@ -1196,6 +1196,31 @@ cdef bint any_fits(const scratch_t *scratch, uint32_t candidate) noexcept nogil:
     return False
 
 
+cdef bint is_possible(const program_t *program, const basket_t *basket, const facts_t *facts,
+                      scratch_t *scratch, uint32_t candidate) noexcept nogil:
+    """Whether the units that the contest saw make one application, whatever it is worth. Slots
+    that overlap must be filled together, and a unit with a price counts though it is cheaper."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef near_miss_t miss
+    cdef uint32_t r
+    if offer.mechanic == MECHANIC_UNIT_OFF:
+        return has_units(scratch, candidate, 0)
+    if offer.mechanic == MECHANIC_ROW_PRICE:
+        for r in range(scratch.run_count):
+            if is_usable(scratch, candidate, 0, r) and find_row(
+                    program, scratch.candidates[candidate].number,
+                    basket.runs[scratch.runs[r].origin].product,
+                    facts.store.zone if facts.store != NULL else 0) != NULL:
+                return True
+        return False
+    if not has_applications(offer):
+        return scratch.contest.contenders[0].is_qualified
+    miss.slot = 0
+    miss.missing_units = 0
+    return fill_application(program, basket, facts, scratch, candidate, &miss) and \
+        miss.missing_units <= 0
+
+
 cdef void judge_alone(const program_t *program, const basket_t *basket, const facts_t *facts,
                       scratch_t *scratch, uint32_t candidate) noexcept nogil:
     """Why an offer will not have applied, if it does not: judged with every unit to itself. Takes
@@ -1214,10 +1239,10 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
     elif it.offer.mechanic == MECHANIC_TENDER and \
             not scratch.contest.contenders[0].is_qualified and any_fits(scratch, candidate):
         it.outcome = OUTCOME_THRESHOLD
-    elif not scratch.contest.contenders[0].is_qualified:
-        it.outcome = OUTCOME_NOT_QUALIFIED
     elif scratch.contest.worth_parts <= 0:
-        it.outcome = OUTCOME_NO_SAVING
+        it.outcome = OUTCOME_NOT_QUALIFIED
+        if is_possible(program, basket, facts, scratch, candidate):
+            it.outcome = OUTCOME_NO_SAVING
     scratch.steps = steps
     scratch.lp.steps = lp_steps
     scratch.flow.steps = flow_steps
@@ -1592,9 +1617,11 @@ cdef void list_near_miss(const basket_t *basket, decision_t *decision,
     decision.near_misses[at] = miss[0]
 
 
-cdef bint miss_units(const program_t *program, const basket_t *basket, const facts_t *facts,
-                     scratch_t *scratch, uint32_t candidate, near_miss_t *miss) noexcept nogil:
-    """M2, M3 and M4: units that nobody has taken, at what is left of their price."""
+cdef bint fill_application(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch, uint32_t candidate,
+                           near_miss_t *miss) noexcept nogil:
+    """M2, M3 and M4: what one application lacks, and what it would be worth, rounded. False when
+    no unit fits."""
     cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef work_run_t missing
     cdef uint64_t flow_steps = scratch.flow.steps
@@ -1617,7 +1644,14 @@ cdef bint miss_units(const program_t *program, const basket_t *basket, const fac
     if offer.mechanic == MECHANIC_GROUP_PRICE:
         worth -= price_of_group(program, offer)
     miss.gain_minor = round_quotient(worth, PARTS_PER_MINOR, offer.rounding)
-    return miss.missing_units > 0 and miss.gain_minor > 0
+    return True
+
+
+cdef bint miss_units(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     scratch_t *scratch, uint32_t candidate, near_miss_t *miss) noexcept nogil:
+    """M2, M3 and M4: units that nobody has taken, at what is left of their price."""
+    return fill_application(program, basket, facts, scratch, candidate, miss) and \
+        miss.missing_units > 0 and miss.gain_minor > 0
 
 
 cdef int64_t different_application(const program_t *program, const basket_t *basket,
