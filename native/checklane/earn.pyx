@@ -52,7 +52,7 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     given.offer = candidate.number
     given.purse = offer.purse
     given.reason = reason
-    given.activation_day = facts.business_day + purse.pending_days
+    given.activation_day = purse_active_day(purse, facts.business_day)
     given.expiry_day = expiry_of(purse, offer.valid_days, facts.business_day)
     given.points = points
     candidate.outcome = OUTCOME_APPLIED
@@ -280,7 +280,7 @@ cdef void reward_goal(const program_t *program, const facts_t *facts, decision_t
     given.offer = came.progress
     given.purse = progress.reward_purse
     given.reason = AWARD_GOAL
-    given.activation_day = facts.business_day + purse.pending_days
+    given.activation_day = purse_active_day(purse, facts.business_day)
     given.expiry_day = expiry_of(purse, 0, facts.business_day)
     given.points = capped_product(progress.reward_points, came.times)
 

@@ -132,6 +132,7 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_ACTIVATE_OFFER: return call_activate_offer(session);
     case METHOD_STOP_OFFER: return call_stop_offer(session);
     case METHOD_ADJUST_ACCOUNT: return call_adjust_account(session);
+    case METHOD_CONFIRM_POINTS: return call_confirm_points(session);
     default: return STATUS_METHOD_UNKNOWN;
     }
 }
@@ -152,6 +153,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_ACTIVATE_OFFER] = REQUEST_ACTIVATE_OFFER,
         [METHOD_STOP_OFFER] = REQUEST_STOP_OFFER,
         [METHOD_ADJUST_ACCOUNT] = REQUEST_ADJUST_ACCOUNT,
+        [METHOD_CONFIRM_POINTS] = REQUEST_CONFIRM_POINTS,
     };
     return method < sizeof kinds ? kinds[method] : 0;
 }

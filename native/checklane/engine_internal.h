@@ -27,6 +27,7 @@ typedef struct original {
     uint64_t account_group;
     uint64_t member;
     int32_t business_date;
+    uint64_t confirmed_key; /* of the lots that were confirmed; 0: none was */
     uint32_t movement_count;
     uint32_t sold_count;
     movement_t movements[MOVEMENTS_MAX];
@@ -254,6 +255,7 @@ status_t call_void(session_t *session);
 /* A posted void whose sale came in between: undone in the ordinary way. May be pending again. */
 status_t void_again(session_t *session);
 status_t call_return(session_t *session);
+status_t call_confirm_points(session_t *session);
 
 /* ---- member.c ---- */
 status_t call_enrol(session_t *session);

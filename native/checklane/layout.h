@@ -457,6 +457,8 @@ _Static_assert(sizeof(text_t) == 24, "drawn without padding");
 #define EXPIRY_ROLLING 3
 #define EXPIRY_FIXED 4
 
+#define PURSE_FLAG_AWAITS 1 /* points wait until their sale is confirmed, pending_days at most */
+
 /* "purses": dense, record n is purse number n + 1; an undeclared one has key 0. */
 typedef struct purse {
     uint64_t key;
@@ -603,6 +605,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_HOLD 15     /* sub: purse; key: hold; day: -. value: held */
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
 #define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
+#define CELL_CONFIRMED 19 /* FAMILY_RECEIPT: value: 1, -1 cancelled; other: key of the lots now */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
@@ -695,6 +698,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_LIVE 9        /* which snapshots are live from here on */
 #define ENTRY_RECOVERED 10  /* first entry of a generation */
 #define ENTRY_ADJUST 11
+#define ENTRY_CONFIRM 12
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2

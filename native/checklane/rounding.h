@@ -157,6 +157,15 @@ static inline int32_t purse_expiry_day(const purse_t *purse, int32_t day_number)
     return day_of_civil(date.year, (int64_t)date.month + purse->expiry_n + 1, 1) - 1;
 }
 
+/* The first day on which points that a sale earned can be spent; DAY_NEVER: none is known, they
+ * await its confirmation. */
+static inline int32_t purse_active_day(const purse_t *purse, int32_t business_day)
+{
+    bool awaits = (purse->flags & PURSE_FLAG_AWAITS) != 0;
+    if (awaits && purse->pending_days == 0) return DAY_NEVER;
+    return business_day + purse->pending_days;
+}
+
 /* 0 Monday ... 6 Sunday; 1970-01-01 was a Thursday. */
 static inline uint32_t weekday_of_day(int32_t day_number)
 {

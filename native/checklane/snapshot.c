@@ -738,6 +738,7 @@ static status_t check_purses(const program_t *program)
         REQUIRE(in_range(purse->expiry_n, 0,
                          purse->expiry == EXPIRY_MONTH_END ? MONTHS_MAX : DAYS_MAX));
         REQUIRE(in_range(purse->pending_days, 0, DAYS_MAX));
+        REQUIRE((purse->flags & ~(uint32_t)PURSE_FLAG_AWAITS) == 0);
         TRY(check_string(program, purse->id_text, purse->id_length));
     }
     return STATUS_OK;

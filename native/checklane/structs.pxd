@@ -667,6 +667,7 @@ cdef extern from "checklane/rounding.h" nogil:
     civil_t civil_of_day(int32_t day_number)
     int32_t day_of_civil(int64_t year, int64_t month, int64_t day)
     int32_t purse_expiry_day(const purse_t *purse, int32_t day_number)
+    int32_t purse_active_day(const purse_t *purse, int32_t business_day)
     uint32_t weekday_of_day(int32_t day_number)
     int32_t window_first_day(uint32_t window, int32_t day_number)
 

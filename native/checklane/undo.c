@@ -1,5 +1,6 @@
-/* Void and return: both work from the original entry, which the caller's thread copies out of the
- * journal before the writer is asked. The writer judges what is still there to be undone.
+/* Void, return, and the confirmation of points that wait for an event: all work from the original
+ * entry, which the caller's thread copies out of the journal before the writer is asked. The writer
+ * judges what is still there to be undone.
  *
  * Money: a line's refund is round(net * returned / sold) less what was refunded for it before, so
  * any sequence of partial returns sums to the whole. Points: of what the sale earned in a purse,
@@ -140,9 +141,13 @@ static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t pu
     for (uint32_t i = 0; i < original->movement_count && left > 0; i++) {
         const movement_t *made = &original->movements[i];
         if (made->reason != REASON_EARN || made->cell.sub != purse) continue;
+        cell_t lot_now = made->cell;
+        if (original->confirmed_key != 0 && lot_now.key > original->confirmed_key) {
+            lot_now.key = original->confirmed_key;
+        }
         for (uint32_t j = 0; j < session->cell_count && status == STATUS_OK; j++) {
             cell_t *lot = &session->cells[j];
-            if (cell_compare(lot, &made->cell) != 0) continue;
+            if (cell_compare(lot, &lot_now) != 0) continue;
             if (!may_take(lot, purse, today, policy)) continue;
             int64_t most = made->cell.value < left ? made->cell.value : left;
             status = take_from(session, entry, lot, most, &left);
@@ -407,10 +412,12 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
 
 static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *undo)
 {
-    const original_t *original = &session->original;
+    original_t *original = &session->original;
     memset(undo, 0, sizeof *undo);
     undo->receipt_key = original->record;
     undo->receipt = accounts_read(view, undo->receipt_key);
+    const cell_t *confirmed = record_find(undo->receipt, CELL_CONFIRMED, 0, 0, 0);
+    original->confirmed_key = confirmed == NULL ? 0 : (uint64_t)confirmed->other;
     for (uint32_t i = 0; i < original->sold_count; i++) undo->net += original->sold[i].net_minor;
     for (uint32_t i = record_first(undo->receipt, CELL_RETURNED);
          i < undo->receipt.head->cell_count && undo->receipt.cells[i].kind == CELL_RETURNED; i++) {
@@ -673,6 +680,139 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
                       business_date, wire_write_return(session->reply, &answer));
 }
 
+/* ------------------------------------------------------------------ confirmation ---- */
+
+static bool awaits(const program_t *program, uint8_t purse)
+{
+    return purse >= 1 && purse <= program->purse_count
+           && (program->purses[purse - 1].flags & PURSE_FLAG_AWAITS) != 0;
+}
+
+/* A lot of the working copy that holds what the sale put there and that still waits. Where points
+ * roll, the lot came to a later day since. */
+static bool is_waiting(const session_t *session, const cell_t *lot, const cell_t *made,
+                       uint64_t active_key)
+{
+    const program_t *program = session->live->program;
+    if (lot->kind != CELL_LOT || lot->sub != made->sub || lot->key != made->key) return false;
+    if (lot->key <= active_key) return false;
+    bool is_rolling = program->purses[made->sub - 1].expiry == EXPIRY_ROLLING;
+    return lot->day == made->day || (is_rolling && lot->day > made->day);
+}
+
+/* Moves up to `points` of one lot to where they can be spent, or takes them away. */
+static status_t confirm_lot(session_t *session, entry_builder_t *entry, uint32_t index,
+                            int64_t points, uint64_t active_key)
+{
+    bool is_cancelled = session->wire.confirm.cancelled != 0;
+    cell_t from = session->cells[index];
+    from.value = -points;
+    from.other = 0;
+    session->cells[index].value -= points;
+    status_t status = entry_builder_move(entry, group_record(session), from, MOVEMENT_ADD,
+                                         is_cancelled ? REASON_REVERSE : REASON_ADJUST);
+    if (status != STATUS_OK || is_cancelled) return status;
+    from.key = active_key;
+    from.value = points;
+    add_cell(session, from);
+    return entry_builder_move(entry, group_record(session), from, MOVEMENT_ADD, REASON_ADJUST);
+}
+
+/* What the sale put into one lot and was not taken back since: as returns take, the first first. */
+static status_t confirm_made(session_t *session, entry_builder_t *entry, const movement_t *made,
+                             uint64_t active_key, int64_t reversed[PURSES_MAX + 1],
+                             int64_t confirmed[PURSES_MAX + 1])
+{
+    status_t status = STATUS_OK;
+    int64_t left = made->cell.value;
+    bool is_earned = made->reason == REASON_EARN;
+    if (made->cell.kind != CELL_LOT || (!is_earned && made->reason != REASON_GOAL)) return status;
+    uint8_t purse = made->cell.sub;
+    if (!awaits(session->live->program, purse)) return status;
+    if (is_earned) {
+        int64_t back = reversed[purse] < left ? reversed[purse] : left;
+        reversed[purse] -= back;
+        left -= back;
+    }
+    for (uint32_t i = 0; i < session->cell_count && left > 0 && status == STATUS_OK; i++) {
+        const cell_t *lot = &session->cells[i];
+        if (!is_waiting(session, lot, &made->cell, active_key)) continue;
+        int64_t points = lot->value < left ? lot->value : left;
+        if (points <= 0) continue;
+        left -= points;
+        confirmed[purse] += points;
+        status = confirm_lot(session, entry, i, points, active_key);
+        bool is_lost = is_earned && session->wire.confirm.cancelled != 0;
+        if (status != STATUS_OK || !is_lost) continue;
+        cell_t earned = {.kind = CELL_EARNED, .sub = purse, .value = -points};
+        status = entry_builder_move(entry, session->original.record, earned, MOVEMENT_ADD,
+                                    REASON_BIND);
+    }
+    return status;
+}
+
+static status_t confirm_sale(session_t *session, entry_builder_t *entry, undo_t *undo,
+                             uint64_t active_key)
+{
+    const original_t *original = &session->original;
+    bool is_cancelled = session->wire.confirm.cancelled != 0;
+    int64_t reversed[PURSES_MAX + 1] = {0};
+    int64_t confirmed[PURSES_MAX + 1] = {0};
+    for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
+        const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
+        reversed[purse] = sum_earned(original, purse) - (kept == NULL ? 0 : kept->value);
+    }
+    cell_t noted = {.kind = CELL_CONFIRMED,
+                    .value = is_cancelled ? -1 : 1,
+                    .other = is_cancelled ? 0 : (int64_t)active_key};
+    status_t status = entry_builder_move(entry, undo->receipt_key, noted, MOVEMENT_SET,
+                                         REASON_ADJUST);
+    for (uint32_t i = 0; i < original->movement_count && status == STATUS_OK; i++) {
+        status = confirm_made(session, entry, &original->movements[i], active_key, reversed,
+                              confirmed);
+    }
+    for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
+        if (confirmed[purse] == 0) continue;
+        session->points[undo->points_count++] = (points_t){
+            .offer = NONE_32,
+            .purse = purse,
+            .points = is_cancelled ? -confirmed[purse] : confirmed[purse]};
+    }
+    return status;
+}
+
+static status_t prepare_confirm(void *context, const accounts_view_t *view,
+                                entry_builder_t *entry)
+{
+    session_t *session = context;
+    const original_t *original = &session->original;
+    int32_t event_day = day_of_unix_ms(entry->post_unix_ms, 0);
+    int32_t business_day = day_from_date(original->business_date);
+    undo_t undo;
+    begin_undo(session, view, &undo);
+    if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
+        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    if (session->wire.confirm.event_date != 0) {
+        event_day = day_from_date(session->wire.confirm.event_date);
+    }
+    if (event_day < business_day) event_day = business_day;
+    session->facts.business_day = event_day;
+    uint64_t active_key = (uint64_t)((int64_t)event_day + ((int64_t)1 << 31));
+    status_t status = STATUS_OK;
+    if (record_find(undo.receipt, CELL_CONFIRMED, 0, 0, 0) == NULL) {
+        status = confirm_sale(session, entry, &undo, active_key);
+    }
+    if (status != STATUS_OK) return status;
+    posting_t posting = {.lsn = (int64_t)entry->lsn,
+                         .post_unix_ms = entry->post_unix_ms,
+                         .business_date = original->business_date};
+    return seal_entry(session, entry, ENTRY_CONFIRM, 0, original->business_date,
+                      wire_write_confirm(session->reply, session->live->program, session->points,
+                                         undo.points_count, session->balances,
+                                         balances_now(session), &posting));
+}
+
 /* ------------------------------------------------------------------ calls ---- */
 
 /* What is not served yet would be answered wrongly if it were passed over. */
@@ -748,5 +888,20 @@ status_t call_return(session_t *session)
     status = load_original(session, &request->original_receipt, no_key, "original_receipt");
     if (status != STATUS_OK) return status;
     session->facts.business_day = day_from_date(request->receipt.business_date);
+    return submit_change(session);
+}
+
+status_t call_confirm_points(session_t *session)
+{
+    const bytes_t no_key = {NULL, 0};
+    bool is_answered = false;
+    begin_change(session, REQUEST_CONFIRM_POINTS, prepare_confirm);
+    status_t status = check_training(session);
+    if (status == STATUS_OK) status = check_sender(session, "context.store_id");
+    status = answer_repeat(session, status, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
+    status = load_original(session, &session->wire.confirm.original_receipt, no_key,
+                           "original_receipt");
+    if (status != STATUS_OK) return status;
     return submit_change(session);
 }

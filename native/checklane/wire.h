@@ -34,7 +34,8 @@
 #define REQUEST_LIST_ENTRIES 11
 #define REQUEST_STOP_OFFER 12
 #define REQUEST_ADJUST_ACCOUNT 13
-#define REQUEST_KINDS 14
+#define REQUEST_CONFIRM_POINTS 14
+#define REQUEST_KINDS 15
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -432,6 +433,15 @@ typedef struct adjust_request {
     int64_t allow_debt;
 } adjust_request_t;
 
+typedef struct confirm_request {
+    uint64_t present;
+    context_t context;
+    receipt_id_t original_receipt;
+    int64_t cancelled;
+    int64_t event_date;
+    bytes_t reason;
+} confirm_request_t;
+
 typedef struct request_head {
     uint64_t present;
     context_t context;
@@ -460,6 +470,7 @@ typedef struct wire {
         entries_request_t entries;
         stop_request_t stop;
         adjust_request_t adjust;
+        confirm_request_t confirm;
     };
     fault_t fault;
     uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
@@ -762,6 +773,10 @@ status_t wire_write_stop(reply_t *reply, const program_t *program, uint32_t offe
                          const posting_t *posting);
 status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
                            uint32_t balance_count, const posting_t *posting);
+
+status_t wire_write_confirm(reply_t *reply, const program_t *program, const points_t *points,
+                            uint32_t points_count, const balance_t *balances,
+                            uint32_t balance_count, const posting_t *posting);
 
 /* Purses of a group from its cells, as seen on `today`: every declared purse, by the bytes of its
  * id. A lot is available from its activation day to its expiry day, both inclusive. Returns how

@@ -417,6 +417,15 @@ static const field_t ADJUST_FIELDS[] = {
 };
 MESSAGE(ADJUST_MESSAGE, "AdjustAccountRequest", adjust_request_t, ADJUST_FIELDS, check_adjust);
 
+static const field_t CONFIRM_FIELDS[] = {
+    CONTEXT(confirm_request_t),
+    ONE(confirm_request_t, original_receipt, RECEIPT_MESSAGE, MISSING(RECEIPT_REQUIRED)),
+    FLAG(confirm_request_t, cancelled),
+    DATE(confirm_request_t, event_date, RANGE(FIELD_OUT_OF_RANGE)),
+    TEXT(confirm_request_t, reason, VALUE_BYTES_MAX),
+};
+MESSAGE(CONFIRM_MESSAGE, "ConfirmPointsRequest", confirm_request_t, CONFIRM_FIELDS, check_change);
+
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_IDENTIFY_MEMBER] = &IDENTIFY_MESSAGE,
     [REQUEST_QUOTE_BASKET] = &QUOTE_MESSAGE,
@@ -431,4 +440,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_LIST_ENTRIES] = &ENTRIES_MESSAGE,
     [REQUEST_STOP_OFFER] = &STOP_MESSAGE,
     [REQUEST_ADJUST_ACCOUNT] = &ADJUST_MESSAGE,
+    [REQUEST_CONFIRM_POINTS] = &CONFIRM_MESSAGE,
 };

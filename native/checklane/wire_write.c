@@ -494,6 +494,22 @@ status_t wire_write_adjust(reply_t *reply, const program_t *program, const balan
     return put_end(&writer, reply);
 }
 
+status_t wire_write_confirm(reply_t *reply, const program_t *program, const points_t *points,
+                            uint32_t points_count, const balance_t *balances,
+                            uint32_t balance_count, const posting_t *posting)
+{
+    writer_t writer = put_begin(reply);
+    for (uint32_t i = 0; i < points_count; i++) {
+        uint32_t mark = put_open(&writer, 1);
+        put_purse(&writer, 1, program, points[i].purse);
+        put_signed(&writer, 2, points[i].points);
+        put_close(&writer, mark);
+    }
+    put_balances(&writer, 2, program, balances, balance_count);
+    put_posting(&writer, 3, posting);
+    return put_end(&writer, reply);
+}
+
 /* Date of a store-local minute; 0 outside of the years that dates have. */
 static int32_t date_of_minute(int64_t minute)
 {

@@ -288,6 +288,7 @@ OTHER_FAULTS: list[tuple[int, dict[str, Any], int, str]] = [
     (13, {**ADJUST, "points": -1, "active_date": 20260228}, 15, "active_date"),
     (13, {**ADJUST, "points": -1, "expire_date": 20260228}, 15, "expire_date"),
     (13, {**ADJUST, "allow_debt": True}, 15, "allow_debt"),
+    (14, {"context": KEY}, 21, "original_receipt"),
 ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ REQUESTS = {
     11: "ListEntriesRequest",
     12: "StopOfferRequest",
     13: "AdjustAccountRequest",
+    14: "ConfirmPointsRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

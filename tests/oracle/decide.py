@@ -35,7 +35,7 @@ from tests.oracle.near import most_places, near_misses
 from tests.oracle.past import Lot, Past, Sale
 from tests.oracle.pay import Payment
 from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
-from tests.oracle.values import NEVER, PARTS, listed, rounded, scaled, share
+from tests.oracle.values import NEVER, PARTS, is_true, listed, rounded, scaled, share
 
 EVERYTHING = 10_000
 
@@ -109,7 +109,13 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
         last = read_day(points.expire) if points.expire else NEVER
         group = scene.counted_for["per_household"]
         past.roll(program, group, points.purse, scene.business_day)
+        if (
+            is_true(program["purses"][points.purse].get("awaits_confirmation"))
+            and not points.active
+        ):
+            first = NEVER
         lot = Lot(group, points.purse, points.points, first, last)
+        sale.made.append(lot)
         (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
     past.gather(program, decision, sale)
     past.sales.append(sale)

@@ -92,6 +92,7 @@ def dates_of(purse: dict[str, Any], valid_days: int, day: int) -> tuple[int, int
     """Return from when to when points count (P5)."""
     business = EPOCH + timedelta(days=day)
     pending = int(purse.get("pending_days", 0))
+    # Without a limit to the wait there is no date either.
     active = _compact(business + timedelta(days=pending)) if pending else 0
     expires = purse.get("expires") or {}
     if valid_days:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.oracle.eligible import Given, Scene
 from tests.oracle.goals import Gain, back_of, goal_of, times, value_on
 from tests.oracle.program import day_number
-from tests.oracle.values import NEVER, scaled
+from tests.oracle.values import NEVER, is_true, scaled
 
 if TYPE_CHECKING:
     from tests.oracle.answer import OracleDecision
@@ -35,12 +35,15 @@ class Sale:
         Points taken, from each lot.
     coupons : list of (str, str)
         Code and serial of coupons that are used now.
+    made : list of Lot
+        All that it gave, for goals too.
     """
 
     given: list[Given] = field(default_factory=list)
     earned: list[Lot] = field(default_factory=list)
     spent: list[tuple[Lot, int]] = field(default_factory=list)
     coupons: list[tuple[str, str]] = field(default_factory=list)
+    made: list[Lot] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     uses: dict[str, int] = field(default_factory=dict)
     member: str = ""
@@ -191,6 +194,16 @@ class Past:
         for lot, part in reversed(sale.spent):
             lot.points += min(part, points)
             points -= min(part, points)
+
+    def confirm(self, sale: Sale, program: dict[str, Any], day: int, *, cancelled: bool) -> None:
+        """The event of a sale came, or will not (P8)."""
+        day = max(day, sale.day)
+        for lot in sale.made:
+            awaits = is_true(program["purses"][lot.purse].get("awaits_confirmation"))
+            if not awaits or lot.first <= day:
+                continue
+            lot.first = day
+            lot.points = 0 if cancelled else lot.points
 
     def undo(self, sale: Sale) -> None:
         """Take a sale back as a void does."""

@@ -60,12 +60,13 @@ class Example:
         """Return the baskets that were committed before.
 
         `void` says that it was undone, `back` which units of which lines came back. One with
-        `adjust` was no sale: points were given or taken by hand.
+        `confirm` says when its event came, `cancelled` that it will not. One
+        with `adjust` was no sale: points were given or taken by hand.
         """
         return [
             {
                 **basket_of({**self.written, **part}, {"lines": self.written["lines"], **part}),
-                **({"adjust": part["adjust"]} if "adjust" in part else {}),
+                **{key: part[key] for key in ("adjust", "confirm", "cancelled") if key in part},
                 "void": part.get("void", "false"),
                 "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
             }

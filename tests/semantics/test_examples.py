@@ -10,6 +10,7 @@ import pytest
 from tests.oracle.answer import OracleDecision
 from tests.oracle.decide import commit, decide
 from tests.oracle.past import Past
+from tests.oracle.program import day_number
 from tests.oracle.values import rounded, scaled
 from tests.semantics.examples import Example, Sample, read_page, rules_of_page
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -37,6 +38,9 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
             past.adjust(decision.scene, program, basket["adjust"])
             continue
         sale = commit(past, decision, program)
+        if "confirm" in basket:
+            day, cancelled = day_number(basket["confirm"]), "cancelled" in basket
+            past.confirm(sale, program, day, cancelled=cancelled)
         if is_undone(basket):
             past.take_back(program, sale, -1, 0)
             past.undo(sale)
@@ -82,6 +86,8 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
                 engine.adjust(basket)
                 continue
             number = engine.commit(basket)
+            if "confirm" in basket:
+                engine.confirm(number, basket)
             if basket["void"] == "true":
                 engine.void(number, basket)
             elif basket["back"]:

@@ -145,6 +145,7 @@ KINDS = {
     "ACTIVATE",
     "ADJUST",
     "COMMIT",
+    "CONFIRM",
     "ENROL",
     "LINK",
     "LIVE",

@@ -8,6 +8,8 @@
 
 #define NET_KEY 5
 #define LOT_ACTIVATION 0x80000000u
+/* Of every fifth sale's points, until they are confirmed. */
+#define LOT_WAITING 0xffffffffu
 
 record_key_t group_key(uint8_t group)
 {
@@ -115,15 +117,31 @@ static cell_t lot_cell(int32_t day, int64_t value)
     return lot;
 }
 
-/* Takes points from the lots, earliest expiry first; returns how many were there. */
-static int64_t take_lots(entry_builder_t *entry, record_t group, uint8_t number, int64_t wanted)
+/* What can be spent. */
+static int64_t sum_active(record_t group)
+{
+    int64_t sum = 0;
+    for (uint32_t i = record_first(group, CELL_LOT); i < group.head->cell_count; i++) {
+        if (group.cells[i].kind != CELL_LOT) break;
+        if (group.cells[i].key != LOT_WAITING) sum += group.cells[i].value;
+    }
+    return sum;
+}
+
+/* Takes points from the lots of an activation, earliest expiry first; returns how many were
+ * there. */
+static int64_t take_lots(entry_builder_t *entry, record_t group, uint8_t number, int64_t wanted,
+                         uint64_t activation)
 {
     int64_t taken = 0;
     for (uint32_t i = record_first(group, CELL_LOT); i < group.head->cell_count; i++) {
         const cell_t *lot = &group.cells[i];
         if (lot->kind != CELL_LOT || taken == wanted) break;
+        if (lot->key != activation) continue;
         int64_t part = lot->value < wanted - taken ? lot->value : wanted - taken;
-        move(entry, group_key(number), lot_cell(lot->day, -part), REASON_BURN);
+        cell_t cell = *lot;
+        cell.value = -part;
+        move(entry, group_key(number), cell, REASON_BURN);
         taken += part;
     }
     return taken;
@@ -161,7 +179,9 @@ static status_t prepare_sale(call_t *call, const accounts_view_t *view, entry_bu
     if (paid > 0) move(entry, group_key(request->group), less, REASON_EARN);
     int32_t day = request->amount % 4 == 0 ? DAY_NEVER : 20600 + (int32_t)(request->amount % 4);
     if (points > paid) {
-        move(entry, group_key(request->group), lot_cell(day, points - paid), REASON_EARN);
+        cell_t lot = lot_cell(day, points - paid);
+        if (request->operation % 5 == 0) lot.key = LOT_WAITING;
+        move(entry, group_key(request->group), lot, REASON_EARN);
     }
     cell_t earned = {.kind = CELL_EARNED, .sub = PURSE, .value = points, .other = request->member};
     move(entry, receipt_key(request->operation), earned, REASON_EARN);
@@ -174,20 +194,21 @@ static status_t prepare_spend(call_t *call, const accounts_view_t *view, entry_b
 {
     const request_t *request = &call->request;
     record_t group = accounts_read(view, group_key(request->group));
-    if (sum_of(group, CELL_LOT) < request->amount) return STATUS_POINTS_SHORT;
-    take_lots(entry, group, request->group, request->amount);
+    if (sum_active(group) < request->amount) return STATUS_POINTS_SHORT;
+    take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
     move_net(call, entry, -request->amount);
     entry->kind = ENTRY_COMMIT;
     return STATUS_OK;
 }
 
-/* Takes points back: from the lots, and what is missing becomes a debt. */
+/* Takes points back: from what waits, then from what is active; what is missing becomes a debt. */
 static void reverse(call_t *call, const accounts_view_t *view, entry_builder_t *entry,
                     int64_t points)
 {
     const request_t *request = &call->request;
     record_t group = accounts_read(view, group_key(request->group));
-    int64_t taken = take_lots(entry, group, request->group, points);
+    int64_t taken = take_lots(entry, group, request->group, points, LOT_WAITING);
+    taken += take_lots(entry, group, request->group, points - taken, LOT_ACTIVATION);
     cell_t debt = {.kind = CELL_DEBT, .sub = PURSE, .value = points - taken};
     if (points > taken) move(entry, group_key(request->group), debt, REASON_CLAW_BACK);
     cell_t earned = {.kind = CELL_EARNED, .sub = PURSE, .value = -points};
@@ -231,8 +252,8 @@ static status_t prepare_hold(call_t *call, const accounts_view_t *view, entry_bu
     cell_t held = {.kind = CELL_HOLD, .sub = PURSE, .key = number};
     entry->kind = ENTRY_UPDATE;
     if (request->kind == KIND_HOLD) {
-        if (sum_of(group, CELL_LOT) < request->amount) return STATUS_HOLD_NOT_COVERED;
-        take_lots(entry, group, request->group, request->amount);
+        if (sum_active(group) < request->amount) return STATUS_HOLD_NOT_COVERED;
+        take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
         held.value = request->amount;
         move(entry, group_key(request->group), held, REASON_HOLD);
         return STATUS_OK;
@@ -260,12 +281,39 @@ static status_t prepare_adjust(call_t *call, const accounts_view_t *view, entry_
         return STATUS_OK;
     }
     bool may_owe = request->operation % 3 == 0;
-    int64_t available = sum_of(group, CELL_LOT) - sum_of(group, CELL_DEBT);
+    int64_t available = sum_active(group) - sum_of(group, CELL_DEBT);
     if (!may_owe && available < request->amount) return STATUS_POINTS_SHORT;
-    int64_t taken = take_lots(entry, group, request->group, request->amount);
+    int64_t taken = take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
     cell_t debt = {.kind = CELL_DEBT, .sub = PURSE, .value = request->amount - taken};
     if (debt.value > 0) move(entry, group_key(request->group), debt, REASON_ADJUST);
     move_net(call, entry, -request->amount);
+    return STATUS_OK;
+}
+
+/* By its number: the event came, or will not come. Once for a sale; later ones move nothing. */
+static status_t prepare_confirm(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
+{
+    const request_t *request = &call->request;
+    record_t sale = accounts_read(view, receipt_key(request->target));
+    if (sale.head->cell_count == 0) return STATUS_RECEIPT_UNKNOWN;
+    if (value_of(sale, CELL_VOIDED, 0, 0, 0) != 0) return STATUS_RECEIPT_VOIDED;
+    entry->kind = ENTRY_CONFIRM;
+    if (value_of(sale, CELL_CONFIRMED, 0, 0, 0) != 0) return STATUS_OK;
+    bool is_cancelled = request->operation % 3 == 0;
+    record_t group = accounts_read(view, group_key(request->group));
+    int64_t earned = value_of(sale, CELL_EARNED, PURSE, 0, 0);
+    int64_t points = request->target % 5 != 0 ? 0 : earned;
+    points = take_lots(entry, group, request->group, points, LOT_WAITING);
+    cell_t noted = {.kind = CELL_CONFIRMED, .value = is_cancelled ? -1 : 1};
+    move(entry, receipt_key(request->target), noted, REASON_ADJUST);
+    if (points == 0) return STATUS_OK;
+    if (!is_cancelled) {
+        move(entry, group_key(request->group), lot_cell(20602, points), REASON_ADJUST);
+        return STATUS_OK;
+    }
+    cell_t lost = {.kind = CELL_EARNED, .sub = PURSE, .value = -points};
+    move(entry, receipt_key(request->target), lost, REASON_REVERSE);
+    move_net(call, entry, -points);
     return STATUS_OK;
 }
 
@@ -286,6 +334,7 @@ status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_
     case KIND_SPEND: status = prepare_spend(call, view, entry); break;
     case KIND_VOID:
     case KIND_RETURN: status = prepare_undo(call, view, entry); break;
+    case KIND_CONFIRM: status = prepare_confirm(call, view, entry); break;
     case KIND_ADJUST: status = prepare_adjust(call, view, entry); break;
     case KIND_NOTE: entry->kind = ENTRY_UPDATE; break;
     default: status = prepare_hold(call, view, entry); break;

@@ -27,6 +27,7 @@
 #define KIND_RELEASE 7 /* gives it back */
 #define KIND_NOTE 8    /* moves nothing but its key */
 #define KIND_ADJUST 9  /* gives or takes points by hand; what is not there is owed */
+#define KIND_CONFIRM 10 /* points of a sale that wait can be spent, or are gone */
 
 #define PADDING_MAX 208
 #define RESPONSE_PADDING_MAX 96

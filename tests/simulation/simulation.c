@@ -256,6 +256,7 @@ static uint32_t operation_new(void)
                          .group = (uint8_t)below(GROUPS),
                          .member = (uint8_t)below(MEMBERS),
                          .amount = 1 + (int64_t)below(60)};
+    static const uint8_t undoings[] = {KIND_VOID, KIND_RETURN, KIND_CONFIRM};
     bool is_undo = request.kind == KIND_VOID || request.kind == KIND_RETURN;
     bool is_release = request.kind == KIND_CAPTURE || request.kind == KIND_RELEASE;
     if (is_undo || is_release) {
@@ -265,7 +266,7 @@ static uint32_t operation_new(void)
             uint32_t back = (uint32_t)below(number < 30 ? number : 30) + 1;
             const request_t *target = &world->operations[number - back].request;
             if (target->kind != wanted) continue;
-            request.kind = is_undo ? (below(2) ? KIND_VOID : KIND_RETURN)
+            request.kind = is_undo ? undoings[below(sizeof undoings)]
                                    : (below(2) ? KIND_CAPTURE : KIND_RELEASE);
             request.group = target->group;
             request.target = target->operation;
@@ -383,6 +384,8 @@ static void check_entry(const entry_t *entry)
         CHECK(cell != NULL);
         if (cell->kind == CELL_LOT || cell->kind == CELL_HOLD) CHECK(cell->value >= 0);
         if (cell->kind == CELL_DEBT || cell->kind == CELL_EARNED) CHECK(cell->value >= 0);
+        /* Said once: a second time would be seen here. */
+        if (cell->kind == CELL_CONFIRMED) CHECK(cell->value == 1 || cell->value == -1);
         if (cell->kind != CELL_COUNTER) continue;
         CHECK(cell->value >= 0);
         int64_t ceiling = entry->movements[i].record.family == FAMILY_OFFER ? BUDGET : MEMBER_LIMIT;

@@ -180,6 +180,16 @@ class EngineFixture:
                 setattr(request, field, compact(date.fromisoformat(by[key])))
         self.call("MemberService.AdjustAccount", request.SerializeToString())
 
+    def confirm(self, committed: int, basket: dict[str, Any]) -> None:
+        """Say that the event of a sale came, or will not, by the number that its commit got."""
+        request = member_pb2.ConfirmPointsRequest(
+            context=self._context(f"confirm-{next(self._numbers)}"),
+            original_receipt=self._receipt(basket, committed),
+            cancelled="cancelled" in basket,
+            event_date=compact(date.fromisoformat(basket["confirm"])),
+        )
+        self.call("MemberService.ConfirmPoints", request.SerializeToString())
+
     def wallet_uses(self, basket: dict[str, Any]) -> dict[str, int]:
         """Return the uses left of offers in the wallet that are counted."""
         message = self.basket_message(basket)

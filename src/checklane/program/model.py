@@ -1193,6 +1193,11 @@ class Purse(Part):
     pending_days: int = Field(
         default=0, strict=True, ge=0, le=3650, description="Days before points can be spent."
     )
+    awaits_confirmation: bool = Field(
+        default=False,
+        strict=True,
+        description="Points wait until their sale is confirmed, for `pending_days` at most.",
+    )
     worth: Worth | None = Field(
         default=None, description="What its points count for when offers compete. Default: nothing."
     )

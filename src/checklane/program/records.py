@@ -167,6 +167,7 @@ def purse_records(program: Program, strings: StringPool) -> Records:
         record["decimals"] = purse.decimals
         record["expiry"], record["expiry_n"] = expiry_of(purse.expires)
         record["pending_days"] = purse.pending_days
+        record["flags"] = _layout.PURSE_FLAG_AWAITS if purse.awaits_confirmation else 0
         record["id_text"], record["id_length"] = strings.add(name)
         if purse.worth is not None:
             points = exact_number(purse.worth.points, purse.decimals, "points", "100")

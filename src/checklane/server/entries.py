@@ -36,6 +36,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_LIVE: _KIND.LEDGER_ENTRY_KIND_SNAPSHOT,
     _layout.ENTRY_RECOVERED: _KIND.LEDGER_ENTRY_KIND_SYSTEM,
     _layout.ENTRY_ADJUST: _KIND.LEDGER_ENTRY_KIND_ADJUSTMENT,
+    _layout.ENTRY_CONFIRM: _KIND.LEDGER_ENTRY_KIND_CONFIRMATION,
 }
 
 #: For entries that a call made: the method, its request and its answer.
@@ -84,6 +85,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "MemberService/AdjustAccount",
         member_pb2.AdjustAccountRequest,
         member_pb2.AdjustAccountResponse,
+    ),
+    _layout.ENTRY_CONFIRM: (
+        "MemberService/ConfirmPoints",
+        member_pb2.ConfirmPointsRequest,
+        member_pb2.ConfirmPointsResponse,
     ),
 }
 
@@ -210,6 +216,9 @@ def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
         entry.discount_minor = -sum(line.discount_minor for line in reversal.lines)
         for award in reversal.points:
             points[award.purse_id] += award.points
+    elif isinstance(response, member_pb2.ConfirmPointsResponse):
+        for confirmed in response.points:
+            points[confirmed.purse_id] += confirmed.points
     for purse_id, total in sorted(points.items()):
         entry.points.add(purse_id=purse_id, points=total)
 
@@ -244,7 +253,12 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             movement.kind = (
                 kinds.MOVEMENT_KIND_KEY_BOUND if bound else kinds.MOVEMENT_KIND_RECEIPT_BOUND
             )
-        case _layout.CELL_VOIDED | _layout.CELL_RETURNED | _layout.CELL_EARNED:
+        case (
+            _layout.CELL_VOIDED
+            | _layout.CELL_RETURNED
+            | _layout.CELL_EARNED
+            | _layout.CELL_CONFIRMED
+        ):
             movement.kind = kinds.MOVEMENT_KIND_RECEIPT_CHANGED
         case _layout.CELL_HOLD:
             movement.kind, movement.points = kinds.MOVEMENT_KIND_HOLD, value
