@@ -1,5 +1,6 @@
 """Every block of docs/integrating.md runs, in order, and prints what the page says."""
 
+import json
 import os
 import re
 import shutil
@@ -21,26 +22,34 @@ from checklane.clock import SYSTEM_CLOCK
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "integrating.md").read_text()
-BLOCK = re.compile(r"^```(\w+)( serve)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ADDRESS = "127.0.0.1:7071"
+BLOCK = re.compile(r"^```(\w+)(?: (serve|npm))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ADDRESSES = ("127.0.0.1:7071", "127.0.0.1:7072")
+#: Where `make` installs what the file of packages names.
+NODE = ROOT / ".cache" / "npm" / "node_modules"
+PACKAGES = ROOT / "tests" / "conformance" / "node" / "package.json"
 READY_WITHIN_S = 60
+WITHIN_S = 300
 
 
 def blocks():
-    """Return the blocks of the page: language, whether it serves, content."""
-    return [(language, bool(serves), content) for language, serves, content in BLOCK.findall(PAGE)]
+    """Return the blocks of the page: language, what it is for, content."""
+    return BLOCK.findall(PAGE)
 
 
-def free_address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+def free_addresses():
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{probe.getsockname()[1]}" for probe in (one, other)]
 
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder as a reader has it: the examples, and the commands on the path."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    """A folder as a reader has it: examples, contract, packages, and the commands on the path."""
+    assert NODE.is_dir(), "the packages of npm are missing: `make test` brings them"
+    (tmp_path / "node_modules").symlink_to(NODE)
+    for name in ("examples", "proto"):
+        (tmp_path / name).symlink_to(ROOT / name)
     commands = tmp_path / "bin"
     commands.mkdir()
     checklane = commands / "checklane"
@@ -72,35 +81,77 @@ def wait_until_serving(address, process):
 
 def run(language, content, folder, environment):
     """Run one block and return what it printed."""
-    command = ["bash", "-euo", "pipefail"] if language == "bash" else [sys.executable]
+    command = {
+        "bash": ["bash", "-euo", "pipefail", "-c"],
+        "js": ["node", "--input-type=module", "-e"],
+        "python": [sys.executable, "-c"],
+    }[language]
     done = subprocess.run(
-        [*command, "-c", content], cwd=folder, env=environment, capture_output=True, text=True
+        [*command, content],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
     )
     assert done.returncode == 0, f"{content}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
+def assert_brought(content):
+    """What a reader installs is what `make` has installed for the tests."""
+    command, verb, *packages = content.split()
+    assert (command, verb) == ("npm", "install")
+    assert set(packages) <= set(json.loads(PACKAGES.read_text())["dependencies"])
+
+
+def part(message, name):
+    """Return a field of a message in JSON; tools differ in how they write its name."""
+    first, *more = name.split("_")
+    other = first + "".join(word.capitalize() for word in more)
+    return message[name] if name in message else message[other]
+
+
+def assert_printed(code, printed):
+    """Look for what a reader looks for where the page does not show what is printed."""
+    if "grpcurl" in code and " list" in code:
+        assert "checklane.v1.CheckoutService\n" in printed
+    if "QuoteBasket" not in code:
+        return
+    answers = [json.loads(answer) for answer in printed.replace("}\n{", "}\0{").split("\0")]
+    if "IdentifyMember" in code:
+        assert answers.pop(0)["members"], "the card is no member's"
+    if "CommitTransaction" in code:
+        assert answers[-1]["outcome"] == "COMMIT_OUTCOME_POSTED"
+    for answer in answers:
+        decision = answer["decision"]
+        assert part(decision["totals"], "due_minor") == "398"
+        offers = [part(offer, "offer_id") for offer in part(decision, "applied_offers")]
+        assert "soup-3-for-2" in offers
+
+
 def test_the_page_runs(place):
     folder, environment = place
-    address = free_address()
+    addresses = free_addresses()
     server = None
     printed = ""
     try:
-        for language, serves, content in blocks():
-            code = content.replace(ADDRESS, address)
-            if serves:
+        for language, use, content in blocks():
+            code = content
+            for told, address in zip(ADDRESSES, addresses, strict=True):
+                code = code.replace(told, address)
+            if use == "serve":
                 command = ["bash", "-c", f"exec {code}"]
                 server = subprocess.Popen(command, cwd=folder, env=environment)
-                wait_until_serving(address, server)
+                wait_until_serving(addresses[0], server)
+            elif use == "npm":
+                assert_brought(content)
             elif language == "text":
                 assert printed == content
             else:
                 printed = run(language, code, folder, environment)
-                if "grpcurl" in code and " list" in code:
-                    assert "checklane.v1.CheckoutService\n" in printed
-                elif "grpcurl" in code:
-                    assert '"offer_id": "soup-3-for-2"' in printed
-                    assert '"due_minor": "398"' in printed
+                if language == "bash":
+                    assert_printed(code, printed)
     finally:
         if server is not None:
             server.send_signal(signal.SIGTERM)
@@ -109,10 +160,14 @@ def test_the_page_runs(place):
 
 
 def test_the_page_has_what_it_promises():
-    kinds = [(language, serves) for language, serves, _ in blocks()]
-    assert kinds.count(("python", False)) >= 5
-    assert kinds.count(("bash", True)) == 1
-    assert {language for language, _ in kinds} == {"bash", "python", "text"}
+    kinds = [(language, use) for language, use, _ in blocks()]
+    assert kinds.count(("python", "")) >= 6
+    assert kinds.count(("js", "")) >= 1
+    assert kinds.count(("bash", "serve")) == 1
+    assert {language for language, _ in kinds} == {"bash", "js", "python", "text"}
+    commands = "".join(content for language, _, content in blocks() if language == "bash")
+    assert "grpcurl " in commands
+    assert "buf curl " in commands
 
 
 def test_the_table_of_refusals_is_that_of_the_engine():
@@ -127,7 +182,7 @@ def test_the_table_of_refusals_is_that_of_the_engine():
 
 
 def test_the_table_of_exceptions_names_real_ones():
-    section = PAGE.split("## 7.")[1].split("## 8.")[0]
+    section = PAGE.split("## 10.")[1].split("## 11.")[0]
     rows = re.findall(r"^\| (`.*?`) \| ([A-Z_, ]+) \|", section, re.MULTILINE)
     named = {name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell)}
     told = {refusal.error_class.__name__ for refusal in errors.REFUSALS.values()}

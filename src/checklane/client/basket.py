@@ -235,7 +235,7 @@ class Basket:
     def tender(
         self, kind: str, amount: Amount | None = None, *, amount_minor: int | None = None
     ) -> Self:
-        """Say how it is paid: "CASH", "CARD" or another kind of the contract."""
+        """Say how it is paid: "CASH", "CREDIT_CARD" or another kind of the contract."""
         number = number_of(basket_pb2.TenderKind, "TENDER_KIND", kind, "tender.kind")
         tender = self.message.tenders.add(kind=number)
         if amount is not None or amount_minor is not None:
