@@ -7,7 +7,8 @@ single units owns it, and every other use is worth what it gives above that. The
 branched on: how often an offer applies, and for cheapest-free offers how many blocks have their
 first free unit in each run. With these fixed the units are a transportation problem, which flow.h
 solves exactly on runs. simplex.h bounds what a branch can still give; a branch is closed, and a
-count is narrowed, only by that bound evaluated in whole numbers.
+count is narrowed, only by that bound evaluated in whole numbers. Parts of few states need no
+branches: with the prices of the root, layers.h goes through them unit by unit.
 """
 
 from checklane.structs cimport *
@@ -1168,7 +1169,7 @@ cdef void add_run_row(scratch_t *scratch, uint32_t run) noexcept nogil:
     while column != NONE_32:
         lp_add_nonzero(&scratch.lp, column, 1)
         column = search.columns[column].next_of_run
-    lp_add_row(&scratch.lp, scratch.run_left[run], LP_UNBOUNDED)
+    scratch.run_row[run] = lp_add_row(&scratch.lp, scratch.run_left[run], LP_UNBOUNDED)
 
 
 cdef bint build_program(scratch_t *scratch) noexcept nogil:
@@ -1181,6 +1182,7 @@ cdef bint build_program(scratch_t *scratch) noexcept nogil:
     scratch.search.grain = 0
     for r in range(scratch.run_count):
         scratch.run_column[r] = NONE_32
+        scratch.run_row[r] = NONE_32
     for c in range(contest.contender_count):
         scratch.search.owner_row[c] = NONE_32
         scratch.search.owner_most[c] = LP_UNBOUNDED
@@ -1647,6 +1649,295 @@ cdef void allocate_kept(scratch_t *scratch) noexcept nogil:
         scratch.run_left[kept.run] -= kept.units
 
 
+# ------------------------------------------------------------------ unit by unit --------------
+
+
+cdef bint is_wide(int64_t worth) noexcept nogil:
+    return worth > LAYERS_WORTH_MAX or worth < -LAYERS_WORTH_MAX
+
+
+cdef bint add_taker(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """A contender as a taker of units. False when it has too many states."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place
+    cdef layers_t *layers = &scratch.layers
+    cdef taker_t *taker = &layers.takers[layers.taker_count]
+    cdef int64_t states = 1
+    cdef int64_t units
+    cdef uint32_t p, i
+    if layers.taker_count == LAYERS_TAKERS_MAX or contender.place_count > LAYERS_PLACES_MAX or \
+            is_wide(contender.price_parts):
+        return False
+    taker.place_count = contender.place_count
+    taker.price_parts = contender.price_parts
+    taker.last_layer = NONE_32
+    taker.tie = 0
+    taker.is_endless = False
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        units = 0
+        for i in range(place.entry_count):
+            units += scratch.run_left[contest.entries[place.first_entry + i].run]
+        taker.count[p] = maximum(1, place.count)
+        taker.get[p] = contender.get if contender.kind == CONTEND_CHEAPEST else taker.count[p]
+        taker.is_endless = contender.place_count == 1 and contender.cap >= units // taker.count[p]
+        taker.stride[p] = states
+        taker.size[p] = taker.count[p]
+        if not taker.is_endless:
+            taker.size[p] = minimum(contender.cap, LAYERS_STATES_MAX) * taker.count[p] + 1
+        states *= taker.size[p]
+        if states > LAYERS_STATES_MAX:
+            return False
+        layers.cursor[layers.taker_count][p] = 0
+    taker.state_count = states
+    taker.first_bit = layers.key_bits
+    while 1 << (layers.key_bits - taker.first_bit) < states:
+        layers.key_bits += 1
+    layers.contender[layers.taker_count] = number
+    layers.taker_count += 1
+    return layers.key_bits <= 64
+
+
+cdef bint shares_group(const scratch_t *scratch, const place_t *place, uint32_t at) noexcept nogil:
+    """Whether another entry of a place has a ceiling together with this one."""
+    cdef const fitting_t *entries = &scratch.contest.entries[place.first_entry]
+    cdef uint32_t i
+    if entries[at].group == NONE_32:
+        return False
+    for i in range(place.entry_count):
+        if i != at and entries[i].group == entries[at].group:
+            return True
+    return False
+
+
+cdef bint add_layer(scratch_t *scratch, uint32_t t, uint32_t p, uint32_t at,
+                    uint32_t column) noexcept nogil:
+    """What a taker can take of one run for one of its places."""
+    cdef contest_t *contest = &scratch.contest
+    cdef layers_t *layers = &scratch.layers
+    cdef const contender_t *contender = &contest.contenders[layers.contender[t]]
+    cdef const place_t *place = &contest.places[contender.first_place + p]
+    cdef const fitting_t *entry = &contest.entries[place.first_entry + at]
+    cdef layer_t *layer = &layers.layers[layers.layer_count]
+    cdef uint32_t row = scratch.run_row[entry.run]
+    if layers.layer_count == LAYERS_MAX or is_wide(entry.worth) or \
+            is_wide(scratch.run_base[entry.run]) or scratch.run_left[entry.run] > LAYERS_UNITS_MAX:
+        return False
+    if entry.group != NONE_32 and (
+            contender.kind != CONTEND_UNITS or shares_group(scratch, place, at)):
+        return False
+    layer.taker = t
+    layer.place = p
+    layer.run = entry.run
+    layer.column = column
+    layer.before = layers.takers[t].last_layer
+    layers.takers[t].last_layer = layers.layer_count
+    layer.is_scarce = row != NONE_32
+    layer.units = scratch.run_left[entry.run]
+    layer.most = demand_of(scratch, contender, place, entry.run)
+    if entry.group != NONE_32:
+        layer.most = minimum(layer.most, contest.group_caps[entry.group])
+    layer.worth_rewarded = entry.worth
+    layer.worth_bought = -scratch.run_base[entry.run]
+    layer.price = 0
+    layer.tie = 0
+    if row != NONE_32:
+        layer.price = minimum(LAYERS_WORTH_MAX, maximum(
+            0, (scratch.lp.dual[row] + scratch.lp.dual_scale // 2) // scratch.lp.dual_scale))
+    if scratch.base_owner[entry.run] != NONE_32:
+        layers.owned[scratch.base_owner[entry.run]] += layer.units
+    layers.layer_count += 1
+    return True
+
+
+cdef bint add_layers(scratch_t *scratch, uint32_t run) noexcept nogil:
+    """All takers of a run, one after the other."""
+    cdef contest_t *contest = &scratch.contest
+    cdef layers_t *layers = &scratch.layers
+    cdef const contender_t *contender
+    cdef const place_t *place
+    cdef uint32_t first = layers.layer_count
+    cdef uint32_t t, p, column, stride
+    cdef uint32_t *at
+    for t in range(layers.taker_count):
+        contender = &contest.contenders[layers.contender[t]]
+        column = scratch.search.first_column[layers.contender[t]]
+        column += contender.kind == CONTEND_APPLICATIONS
+        stride = stride_of(contender) if contender.kind == CONTEND_CHEAPEST else 1
+        for p in range(contender.place_count):
+            place = &contest.places[contender.first_place + p]
+            at = &layers.cursor[t][p]
+            if at[0] < place.entry_count and \
+                    contest.entries[place.first_entry + at[0]].run == run:
+                if not add_layer(scratch, t, p, at[0], column + stride * at[0]):
+                    return False
+                layers.layers[layers.layer_count - 1].is_first = \
+                    layers.layer_count - 1 == first
+                layers.layers[layers.layer_count - 1].is_last = False
+                at[0] += 1
+            column += place.entry_count
+    if layers.layer_count > first:
+        layers.layers[layers.layer_count - 1].is_last = True
+    return True
+
+
+cdef bint weigh_ties(scratch_t *scratch) noexcept nogil:
+    """Ties as numbers: a count weighs more than all counts of lower rank together (D3). False when
+    63 bits do not hold them."""
+    cdef contest_t *contest = &scratch.contest
+    cdef layers_t *layers = &scratch.layers
+    cdef int64_t weight = 1
+    cdef int64_t owned
+    cdef uint32_t t = layers.taker_count
+    cdef uint32_t c = contest.contender_count
+    cdef uint32_t i
+    while c > 0:
+        c -= 1
+        owned = layers.owned[c]
+        if t > 0 and layers.contender[t - 1] == c:
+            t -= 1
+            layers.takers[t].tie = weight
+            weight = capped_product(weight, contest.contenders[c].cap + 1)
+        elif scratch.search.is_owner[c] and owned > 0:
+            for i in range(layers.layer_count):
+                if scratch.base_owner[layers.layers[i].run] == c:
+                    layers.layers[i].tie = -weight
+            weight = capped_product(weight, owned + 1)
+        if weight >= LP_UNBOUNDED:
+            return False
+    return True
+
+
+cdef bint lay_layers(scratch_t *scratch) noexcept nogil:
+    """The part as takers and layers. False when it does not fit."""
+    cdef contest_t *contest = &scratch.contest
+    cdef layers_t *layers = &scratch.layers
+    cdef uint32_t c, r
+    layers_begin(layers)
+    for c in range(contest.contender_count):
+        layers.owned[c] = 0
+        if is_in(scratch, c) and not add_taker(scratch, c):
+            return False
+    for r in range(scratch.run_count):
+        if scratch.run_column[r] != NONE_32 and not add_layers(scratch, r):
+            return False
+    for c in range(layers.taker_count):
+        if layers.cursor[c][0] == 0 or not layers_place(layers, &layers.takers[c]):
+            return False
+    scratch.steps += layers.layer_count + scratch.run_count
+    return True
+
+
+cdef void forget_ties(scratch_t *scratch) noexcept nogil:
+    cdef layers_t *layers = &scratch.layers
+    cdef uint32_t i
+    for i in range(layers.taker_count):
+        layers.takers[i].tie = 0
+    for i in range(layers.layer_count):
+        layers.layers[i].tie = 0
+
+
+cdef void take_layers(scratch_t *scratch) noexcept nogil:
+    """Make what the takers took the incumbent."""
+    cdef search_t *search = &scratch.search
+    cdef layers_t *layers = &scratch.layers
+    cdef const contender_t *contender
+    cdef const layer_t *layer
+    cdef int64_t at, blocks
+    cdef uint32_t i, column
+    for i in range(scratch.lp.column_count):
+        search.best_vertex[i] = 0
+    for i in range(layers.taker_count):
+        layers.cursor[i][0] = 0
+    for i in range(layers.layer_count):
+        layer = &layers.layers[i]
+        contender = &scratch.contest.contenders[layers.contender[layer.taker]]
+        column = layer.column
+        if contender.kind != CONTEND_CHEAPEST:
+            search.best_vertex[column] = layer.taken
+            if layer.place == 0:
+                layers.cursor[layer.taker][0] += layer.taken
+            continue
+        at = layers.cursor[layer.taker][0]
+        blocks = blocks_before(at + layer.taken, contender, &scratch.contest) - \
+            blocks_before(at, contender, &scratch.contest)
+        at = free_before(at + layer.taken, layers.takers[layer.taker].count[0], contender.get) - \
+            free_before(at, layers.takers[layer.taker].count[0], contender.get)
+        search.best_vertex[column] = blocks
+        search.best_vertex[column + 1] = layer.taken - at
+        if contender.get > 1:
+            search.best_vertex[column + 2] = at
+        layers.cursor[layer.taker][0] += layer.taken
+    for i in range(layers.taker_count):
+        column = search.times_column[layers.contender[i]]
+        if column != NONE_32:
+            search.best_vertex[column] = layers.cursor[i][0] // layers.takers[i].count[0]
+    search.incumbent_parts = layers.worth_parts
+    search.is_found = True
+    search.is_vertex = VERTEX_UNITS
+    search.box_count = 0
+
+
+cdef void fix_ties(scratch_t *scratch) noexcept nogil:
+    """Ask the layout for the counts of single units and of owners that settle ties."""
+    cdef search_t *search = &scratch.search
+    cdef layers_t *layers = &scratch.layers
+    cdef uint32_t i, c
+    for i in range(layers.taker_count):
+        c = layers.contender[i]
+        if scratch.contest.contenders[c].kind == CONTEND_UNITS:
+            ask_for(scratch, c, layers.cursor[i][0])
+    for c in range(scratch.contest.contender_count):
+        if not search.is_owner[c] or layers.owned[c] == 0:
+            continue
+        search.owner_most[c] = 0
+        for i in range(layers.layer_count):
+            if scratch.base_owner[layers.layers[i].run] == c:
+                search.owner_most[c] += layers.layers[i].taken
+
+
+cdef bint solve_layers(scratch_t *scratch, uint64_t limit) noexcept nogil:
+    """Look among what is worth nearly the bound first: what is found there is the best, and no
+    incumbent was needed."""
+    cdef layers_t *layers = &scratch.layers
+    cdef int64_t least = scratch.search.incumbent_parts
+    cdef int64_t bound = layers_bound(layers, limit)
+    cdef int64_t loss = bound // LAYERS_LOSS_FIRST + 1
+    cdef uint32_t status
+    if bound >= LP_UNBOUNDED:
+        return False
+    while True:
+        status = layers_solve(layers, bound, maximum(least, bound - loss), limit)
+        if status != LAYERS_NONE or bound - loss <= least:
+            return status == LAYERS_SOLVED
+        loss *= LAYERS_LOSS_GROWTH
+
+
+cdef bint end_by_layers(scratch_t *scratch) noexcept nogil:
+    """Answer the part unit by unit, with the prices of the root. False when it has too many states
+    or the attempt took too many steps: then the incumbent is as before."""
+    cdef layers_t *layers = &scratch.layers
+    cdef int64_t limit = LAYERS_STEPS_MAX
+    cdef bint has_ties, is_solved
+    limit = minimum(limit, <int64_t>scratch.step_budget - <int64_t>steps_taken(scratch))
+    if limit <= 0 or not lay_layers(scratch):
+        return False
+    has_ties = weigh_ties(scratch)
+    if not has_ties:
+        forget_ties(scratch)
+    layers.steps = 0
+    is_solved = solve_layers(scratch, limit)
+    scratch.steps += layers.steps
+    if not is_solved:
+        return False
+    take_layers(scratch)
+    scratch.search.is_settled = has_ties
+    if has_ties:
+        fix_ties(scratch)
+    return True
+
+
 # ------------------------------------------------------------------ branch and bound ----------
 
 
@@ -1863,6 +2154,10 @@ cdef bint relax_node(scratch_t *scratch) noexcept nogil:
         if status == LP_OPTIMAL and not lp.is_full and add_broken_prefixes(scratch) > 0:
             continue
         if is_closed_by_bound(scratch, status):
+            return False
+        if status == LP_OPTIMAL and rounds == CUT_ROUNDS and search.restart_count == 0 and \
+                not search.is_probe and end_by_layers(scratch):
+            search.node_bound = search.incumbent_parts
             return False
         if status == LP_OPTIMAL and not lp.is_full and rounds > 0 and add_cuts(scratch) > 0:
             rounds -= 1
@@ -2247,6 +2542,7 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
         return resolve_in_turn(scratch, bound)
     search.is_probe = False
     search.is_found = False
+    search.is_settled = False
     search.box_count = 0
     search.kept_count = 0
     try_in_turn(scratch)
@@ -2255,7 +2551,8 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
     keep_root(scratch)
     bound[0] = search.incumbent_parts
     if search.is_proven:
-        settle_ties(scratch)
+        if not search.is_settled:
+            settle_ties(scratch)
     else:
         bound[0] = 0
         for i in range(scratch.contest.contender_count):

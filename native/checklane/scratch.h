@@ -7,6 +7,7 @@
 
 #include "basket.h"
 #include "flow.h"
+#include "layers.h"
 #include "layout.h"
 #include "limits.h"
 #include "rounding.h"
@@ -222,6 +223,11 @@ typedef struct frame {
  * be broken. Below the root they cost more pivots than they spare nodes. */
 #define CUT_ROUNDS 4
 #define CUT_LEAST 0.02
+/* Steps of one attempt to end a search unit by unit. */
+#define LAYERS_STEPS_MAX 100000
+/* It looks at what is worth up to this part less than the bound, then at so many times that. */
+#define LAYERS_LOSS_FIRST 64
+#define LAYERS_LOSS_GROWTH 3
 
 typedef struct trail_entry {
     uint32_t column;
@@ -248,6 +254,8 @@ typedef struct search {
     uint32_t kept_count;
     uint32_t restart_count;
     uint32_t is_vertex;       /* VERTEX_: the incumbent is best_vertex, not laid out yet */
+    uint32_t is_settled;      /* ties are settled already */
+    uint32_t reserved;
     int64_t root_bound;
     int64_t root_incumbent;   /* when the root was last left */
     int64_t split_lower[2];   /* bounds of the two branches, the first to be tried first */
@@ -322,6 +330,7 @@ typedef struct scratch {
     uint32_t entry_arc[ENTRIES_MAX];
     uint32_t bought_arc[ENTRIES_MAX];
     uint32_t run_column[WORK_RUNS_MAX];
+    uint32_t run_row[WORK_RUNS_MAX];       /* row of the linear program; NONE_32 none */
     uint32_t group_node[GROUPS_MAX];
     int64_t weights[WORK_RUNS_MAX];
     int64_t ceilings[WORK_RUNS_MAX];
@@ -353,6 +362,7 @@ typedef struct scratch {
     search_t search;
     flow_t flow;
     lp_t lp;
+    layers_t layers;
 } scratch_t;
 
 #endif

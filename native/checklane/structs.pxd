@@ -734,6 +734,7 @@ cdef extern from "checklane/simplex.h" nogil:
         uint32_t nonzero_count
         uint32_t is_full
         uint64_t steps
+        int64_t dual_scale
         double ray
         uint32_t ray_row
         int32_t ray_sign
@@ -773,6 +774,62 @@ cdef extern from "checklane/simplex.h" nogil:
     void lp_keep(lp_t *lp, lp_kept_t *kept, uint32_t first_cell)
     uint32_t lp_kept_end(const lp_kept_t *kept)
     void lp_return(lp_t *lp, const lp_kept_t *kept)
+
+cdef extern from "checklane/layers.h" nogil:
+    enum:
+        LAYERS_TAKERS_MAX
+        LAYERS_PLACES_MAX
+        LAYERS_MAX
+        LAYERS_STATES_MAX
+        LAYERS_UNITS_BITS
+        LAYERS_UNITS_MAX
+        LAYERS_SOLVED
+        LAYERS_NONE
+    const int64_t LAYERS_WORTH_MAX
+    ctypedef struct taker_t:
+        uint32_t place_count
+        uint32_t state_count
+        uint32_t first_bit
+        uint32_t last_layer
+        uint32_t is_endless
+        int64_t price_parts
+        int64_t tie
+        int64_t count[LAYERS_PLACES_MAX]
+        int64_t get[LAYERS_PLACES_MAX]
+        uint32_t stride[LAYERS_PLACES_MAX]
+        uint32_t size[LAYERS_PLACES_MAX]
+    ctypedef struct layer_t:
+        uint32_t taker
+        uint32_t place
+        uint32_t run
+        uint32_t column
+        uint32_t before
+        uint32_t is_scarce
+        uint32_t is_first
+        uint32_t is_last
+        uint32_t taken
+        int64_t units
+        int64_t most
+        int64_t worth_bought
+        int64_t worth_rewarded
+        int64_t price
+        int64_t tie
+    ctypedef struct layers_t:
+        uint32_t taker_count
+        uint32_t layer_count
+        uint32_t key_bits
+        uint64_t steps
+        int64_t worth_parts
+        taker_t takers[LAYERS_TAKERS_MAX]
+        layer_t layers[LAYERS_MAX]
+        uint32_t contender[LAYERS_TAKERS_MAX]
+        uint32_t cursor[LAYERS_TAKERS_MAX][LAYERS_PLACES_MAX]
+        int64_t owned[CANDIDATES_MAX]
+    void layers_begin(layers_t *layers)
+    int layers_place(layers_t *layers, taker_t *taker)
+    int64_t layers_bound(layers_t *layers, uint64_t step_limit)
+    uint32_t layers_solve(layers_t *layers, int64_t bound, int64_t worth_least,
+                          uint64_t step_limit)
 
 cdef extern from "checklane/scratch.h" nogil:
     enum:
@@ -819,6 +876,9 @@ cdef extern from "checklane/scratch.h" nogil:
         BOXES_MAX
         RESTARTS_MAX
         CUT_ROUNDS
+        LAYERS_STEPS_MAX
+        LAYERS_LOSS_FIRST
+        LAYERS_LOSS_GROWTH
     const double CUT_LEAST
     ctypedef struct touched_t:
         uint32_t epoch
@@ -945,6 +1005,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t kept_count
         uint32_t restart_count
         uint32_t is_vertex
+        uint32_t is_settled
         int64_t root_bound
         int64_t root_incumbent
         int64_t split_lower[2]
@@ -1022,6 +1083,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t entry_arc[ENTRIES_MAX]
         uint32_t bought_arc[ENTRIES_MAX]
         uint32_t run_column[WORK_RUNS_MAX]
+        uint32_t run_row[WORK_RUNS_MAX]
         uint32_t group_node[GROUPS_MAX]
         int64_t weights[WORK_RUNS_MAX]
         int64_t ceilings[WORK_RUNS_MAX]
@@ -1045,6 +1107,7 @@ cdef extern from "checklane/scratch.h" nogil:
         search_t search
         flow_t flow
         lp_t lp
+        layers_t layers
 
 cdef extern from "checklane/siphash.h" nogil:
     ctypedef struct hash128_t:
