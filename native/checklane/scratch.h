@@ -226,8 +226,8 @@ typedef struct frame {
 /* Steps of one attempt to end a search unit by unit. */
 #define LAYERS_STEPS_MAX 100000
 /* It looks at what is worth up to this part less than the bound, then at so many times that. */
-#define LAYERS_LOSS_FIRST 64
-#define LAYERS_LOSS_GROWTH 3
+#define LAYERS_LOSS_FIRST 128
+#define LAYERS_LOSS_GROWTH 2
 
 typedef struct trail_entry {
     uint32_t column;
