@@ -97,6 +97,7 @@ cdef extern from "checklane/layout.h" nogil:
 
 
 cdef extern from "checklane/limits.h" nogil:
+    const int PURSES_MAX
     const int REPLY_BYTES_MAX
     const int REQUEST_BYTES_MAX
 
@@ -149,6 +150,8 @@ cdef extern from "checklane/engine.h" nogil:
         uint64_t checkpoints
         uint64_t checkpoint_records
         uint64_t covered_lsn
+        uint64_t points[8][17]
+        int64_t owed_points[17]
     ctypedef struct ledger_metrics_t:
         uint64_t entries
         uint64_t groups
@@ -162,7 +165,15 @@ cdef extern from "checklane/engine.h" nogil:
         uint64_t generation
         uint64_t recovered_entries
         uint64_t sync_ns
+        uint64_t sync_buckets[24]
+        uint64_t group_buckets[10]
+        uint64_t checkpoint_ns
+        uint64_t failed_checkpoints
         accounts_metrics_t accounts
+    const int SYNC_BUCKETS
+    const int GROUP_BUCKETS
+    const int POINTS_FLOWS
+    const char *points_flow_name(uint32_t flow)
     ctypedef struct entry_t:
         const entry_header_t *header
     ctypedef struct ledger_reader_t:
@@ -401,6 +412,24 @@ cdef dict ledger_figures(const ledger_metrics_t *metrics):
         "checkpoints": metrics.accounts.checkpoints,
         "checkpoint_records": metrics.accounts.checkpoint_records,
         "covered_lsn": metrics.accounts.covered_lsn,
+        "uncovered_entries": max(0, <object>metrics.durable_lsn - metrics.accounts.covered_lsn),
+        "checkpoint_us": metrics.checkpoint_ns // 1000,
+        "failed_checkpoints": metrics.failed_checkpoints,
+    }
+
+
+cdef dict ledger_tallies(const ledger_metrics_t *metrics):
+    purses = range(PURSES_MAX + 1)
+    return {
+        "entries": metrics.entries,
+        "sync_us": metrics.sync_ns // 1000,
+        "sync": [metrics.sync_buckets[i] for i in range(SYNC_BUCKETS)],
+        "groups": [metrics.group_buckets[i] for i in range(GROUP_BUCKETS)],
+        "points": {
+            points_flow_name(flow).decode(): [metrics.accounts.points[flow][n] for n in purses]
+            for flow in range(POINTS_FLOWS)
+        },
+        "owed": [metrics.accounts.owed_points[n] for n in purses],
     }
 
 
@@ -615,6 +644,16 @@ cdef class Engine:
         if not is_open:
             return {}
         return ledger_figures(&metrics)
+
+    def tallies(self):
+        """Return what is counted by size, time, flow and purse; see _engine.pyi."""
+        cdef ledger_metrics_t metrics
+        cdef engine_t *engine = self.hold()
+        cdef bint is_open
+        with nogil:
+            is_open = engine_measure(engine, &metrics)
+        self.release()
+        return ledger_tallies(&metrics) if is_open else {}
 
     def close(self):
         """Wait for calls under way, write out what waits, checkpoint, free everything."""
@@ -1070,6 +1109,14 @@ cdef class LedgerDrive:
             return {}
         drive_measure(self.drive, &metrics)
         return ledger_figures(&metrics)
+
+    def tallies(self):
+        """Return what is counted by size, time, flow and purse; see _engine.pyi."""
+        cdef ledger_metrics_t metrics
+        if self.drive == NULL:
+            return {}
+        drive_measure(self.drive, &metrics)
+        return ledger_tallies(&metrics)
 
     def close(self, *, bint is_checkpointed=True):
         """Close the ledger. Closing twice is no error."""

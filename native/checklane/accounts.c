@@ -54,6 +54,7 @@
 
 #define FAMILIES 8
 #define COVERED_KEY "covered"
+#define OWED_KEY "owed"
 /* Receipts and keys lie in a ring of sub-databases, one a month of post time. Two more than are
  * visible at most: the ring's next slot is dropped long before it is due. */
 #define MONTHLY_FAMILIES 2
@@ -198,6 +199,13 @@ struct accounts {
     _Atomic(memtable_t *) replaying; /* whose pages are taken ahead; NULL: none */
     _Atomic uint64_t replay_pages;   /* bytes of it, slots first, that were taken */
     covered_t frozen_covered;
+    /* The writer's sums of points, and what all purses owed when the memtable was frozen. They are
+     * sums over whole entries: what is kept beside the covered LSN is right at exactly that LSN,
+     * and the replay adds every entry behind it. */
+    uint64_t points[POINTS_FLOWS][PURSES_MAX + 1];
+    int64_t owed_points[PURSES_MAX + 1];
+    int64_t frozen_owed_points[PURSES_MAX + 1];
+    bool is_points_dirty;
     tables_t *before_freeze; /* retired together with the frozen memtable */
     accounts_reader_t *writer;
     group_t group;
@@ -208,6 +216,8 @@ struct accounts {
     _Atomic uint64_t frozen_records;
     _Atomic uint64_t checkpoints;
     _Atomic uint64_t checkpoint_records;
+    _Atomic uint64_t shown_points[POINTS_FLOWS][PURSES_MAX + 1];
+    _Atomic int64_t shown_owed_points[PURSES_MAX + 1];
     pthread_mutex_t lock; /* for `covered`, and for taking reader slots */
     covered_t covered;
     accounts_reader_t readers[READERS_MAX];
@@ -851,8 +861,56 @@ static void group_undo(group_t *group)
     }
 }
 
-status_t accounts_apply(accounts_t *accounts, uint64_t lsn, const movement_t *movements,
-                        uint32_t movement_count)
+static points_flow_t flow_of(uint32_t reason, bool is_taken)
+{
+    switch (reason) {
+    case REASON_EARN: return is_taken ? POINTS_ADJUSTED_OUT : POINTS_EARNED;
+    case REASON_GOAL: return is_taken ? POINTS_ADJUSTED_OUT : POINTS_GOAL;
+    case REASON_BURN: return is_taken ? POINTS_BURNED : POINTS_GIVEN_BACK;
+    case REASON_REVERSE:
+    case REASON_CLAW_BACK: return is_taken ? POINTS_CLAWED_BACK : POINTS_GIVEN_BACK;
+    case REASON_EXPIRE: return is_taken ? POINTS_EXPIRED : POINTS_ADJUSTED_IN;
+    default: return is_taken ? POINTS_ADJUSTED_OUT : POINTS_ADJUSTED_IN;
+    }
+}
+
+/* Adds up the points that an applied entry moves. Purse 0 stands for numbers that are no purse's.
+ * A replay only restores what is owed: its flows were counted by the process that wrote them. */
+static void count_points(accounts_t *accounts, const movement_t *movements, uint32_t count,
+                         bool is_replay)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const cell_t *cell = &movements[i].cell;
+        if (cell->kind != CELL_LOT && cell->kind != CELL_DEBT) continue;
+        if (movements[i].op != MOVEMENT_ADD || cell->value == 0) continue;
+        bool is_taken = (cell->value < 0) == (cell->kind == CELL_LOT);
+        uint64_t amount = cell->value < 0 ? 0 - (uint64_t)cell->value : (uint64_t)cell->value;
+        uint32_t purse = cell->sub <= PURSES_MAX ? cell->sub : 0;
+        uint64_t owed = (uint64_t)accounts->owed_points[purse];
+        accounts->owed_points[purse] = (int64_t)(is_taken ? owed - amount : owed + amount);
+        accounts->is_points_dirty = true;
+        if (is_replay) continue;
+        accounts->points[flow_of(movements[i].reason, is_taken)][purse] += amount;
+    }
+}
+
+/* Shows the sums to whoever asks: once a group, when the group is durable. */
+static void show_points(accounts_t *accounts)
+{
+    if (!accounts->is_points_dirty) return;
+    accounts->is_points_dirty = false;
+    for (int purse = 0; purse <= PURSES_MAX; purse++) {
+        atomic_store_explicit(&accounts->shown_owed_points[purse], accounts->owed_points[purse],
+                              memory_order_relaxed);
+        for (int flow = 0; flow < POINTS_FLOWS; flow++) {
+            atomic_store_explicit(&accounts->shown_points[flow][purse],
+                                  accounts->points[flow][purse], memory_order_relaxed);
+        }
+    }
+}
+
+static status_t apply(accounts_t *accounts, uint64_t lsn, const movement_t *movements,
+                      uint32_t movement_count)
 {
     group_t *group = &accounts->group;
     const memtable_t *active = accounts->writer->view.tables->active;
@@ -871,6 +929,14 @@ status_t accounts_apply(accounts_t *accounts, uint64_t lsn, const movement_t *mo
         if (count + group->count > slots - slots / 8) status = STATUS_MEMTABLE_FULL;
     }
     if (status != STATUS_OK) group_undo(group);
+    return status;
+}
+
+status_t accounts_apply(accounts_t *accounts, uint64_t lsn, const movement_t *movements,
+                        uint32_t movement_count)
+{
+    status_t status = apply(accounts, lsn, movements, movement_count);
+    if (status == STATUS_OK) count_points(accounts, movements, movement_count, false);
     return status;
 }
 
@@ -923,6 +989,7 @@ void accounts_group_publish(accounts_t *accounts)
     }
     group->count = 0;
     note_active(accounts, active);
+    show_points(accounts);
     accounts_unpin(accounts->writer);
 }
 
@@ -1093,11 +1160,14 @@ status_t accounts_replay(accounts_t *accounts, uint64_t lsn, int64_t post_unix_m
     }
     if (count <= REPLAY_MOVEMENTS_MAX
         && replay_prepare(accounts, active, movements, count, slots)) {
-        return replay_in_place(active, lsn, movements, count, slots);
+        status_t status = replay_in_place(active, lsn, movements, count, slots);
+        if (status == STATUS_OK) count_points(accounts, movements, count, true);
+        return status;
     }
     accounts_unpin(accounts->writer);
     accounts_group_begin(accounts);
-    status_t status = accounts_apply(accounts, lsn, movements, count);
+    status_t status = apply(accounts, lsn, movements, count);
+    if (status == STATUS_OK) count_points(accounts, movements, count, true);
     accounts_group_publish(accounts);
     accounts_pin(accounts->writer);
     return status;
@@ -1140,6 +1210,7 @@ void accounts_replay_end(accounts_t *accounts)
 {
     atomic_store(&accounts->replaying, NULL);
     note_active(accounts, accounts->writer->view.tables->active);
+    show_points(accounts);
     accounts_unpin(accounts->writer);
 }
 
@@ -1177,6 +1248,8 @@ bool accounts_freeze(accounts_t *accounts, covered_t covered)
     tables->active = fresh;
     tables->frozen = accounts->before_freeze->active;
     accounts->frozen_covered = covered;
+    memcpy(accounts->frozen_owed_points, accounts->owed_points,
+           sizeof accounts->frozen_owed_points);
     note_active(accounts, fresh);
     atomic_store_explicit(&accounts->frozen_bytes, tables->frozen->used, memory_order_relaxed);
     atomic_store_explicit(&accounts->frozen_records, tables->frozen->count, memory_order_relaxed);
@@ -1393,7 +1466,7 @@ static int write_all(accounts_t *accounts, const found_t *found, size_t count, b
     return 0;
 }
 
-/* Advances the covered LSN, and returns when the environment's root is on the disk. */
+/* Advances the covered LSN and what is owed at it, and returns when the environment's root is on the disk. */
 static int write_covered(accounts_t *accounts)
 {
     MDB_txn *transaction;
@@ -1402,6 +1475,9 @@ static int write_covered(accounts_t *accounts)
     MDB_val name = {sizeof COVERED_KEY - 1, (void *)(uintptr_t)COVERED_KEY};
     MDB_val value = {sizeof accounts->frozen_covered, &accounts->frozen_covered};
     error = mdb_put(transaction, accounts->meta, &name, &value, 0);
+    MDB_val owed_name = {sizeof OWED_KEY - 1, (void *)(uintptr_t)OWED_KEY};
+    MDB_val owed = {sizeof accounts->frozen_owed_points, accounts->frozen_owed_points};
+    if (error == 0) error = mdb_put(transaction, accounts->meta, &owed_name, &owed, 0);
     if (error != 0) {
         mdb_txn_abort(transaction);
         return error;
@@ -1508,6 +1584,12 @@ void accounts_measure(accounts_t *accounts, accounts_metrics_t *metrics)
     metrics->checkpoints = atomic_load(&accounts->checkpoints);
     metrics->checkpoint_records = atomic_load(&accounts->checkpoint_records);
     metrics->covered_lsn = accounts_covered(accounts).lsn;
+    for (int purse = 0; purse <= PURSES_MAX; purse++) {
+        metrics->owed_points[purse] = atomic_load(&accounts->shown_owed_points[purse]);
+        for (int flow = 0; flow < POINTS_FLOWS; flow++) {
+            metrics->points[flow][purse] = atomic_load(&accounts->shown_points[flow][purse]);
+        }
+    }
 }
 
 static int open_table(const accounts_t *accounts, MDB_txn *transaction, const char *name,
@@ -1554,6 +1636,19 @@ static int read_meta(accounts_t *accounts, MDB_txn *transaction, covered_t *cove
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
+/* Reads what was owed at the covered LSN; nothing where nothing is covered. */
+static int read_owed(accounts_t *accounts, MDB_txn *transaction)
+{
+    MDB_val name = {sizeof OWED_KEY - 1, (void *)(uintptr_t)OWED_KEY};
+    MDB_val value;
+    int error = mdb_get(transaction, accounts->meta, &name, &value);
+    if (error == 0 && value.mv_size == sizeof accounts->owed_points) {
+        memcpy(accounts->owed_points, value.mv_data, sizeof accounts->owed_points);
+    }
+    accounts->is_points_dirty = true;
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
 /* Opens the sub-databases and reads the covered LSN. */
 static int open_tables(accounts_t *accounts)
 {
@@ -1570,6 +1665,7 @@ static int open_tables(accounts_t *accounts)
     accounts->meta = accounts->families[0];
     if (error == 0) error = open_months(accounts, transaction);
     if (error == 0) error = read_meta(accounts, transaction, &accounts->covered);
+    if (error == 0) error = read_owed(accounts, transaction);
     if (error != 0) {
         mdb_txn_abort(transaction);
         return error;

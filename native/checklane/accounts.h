@@ -224,6 +224,38 @@ status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *conte
 
 /* ---- figures: any thread ---- */
 
+/* What moves points into lots or out of them; a debt counts as points taken. What came in, less
+ * what went out, is by how much the points that a purse owes have changed. Moves between two lots
+ * of one purse count as adjusted, both ways. */
+#define POINTS_FLOW_LIST(FLOW)                 \
+    FLOW(EARNED, 0, "earned")                  \
+    FLOW(GOAL, 1, "goal")                      \
+    FLOW(GIVEN_BACK, 2, "given_back")          \
+    FLOW(ADJUSTED_IN, 3, "adjusted_in")        \
+    FLOW(BURNED, 4, "burned")                  \
+    FLOW(CLAWED_BACK, 5, "clawed_back")        \
+    FLOW(EXPIRED, 6, "expired")                \
+    FLOW(ADJUSTED_OUT, 7, "adjusted_out")
+
+typedef enum points_flow {
+#define POINTS_FLOW_ENUM(name, number, text) POINTS_##name = number,
+    POINTS_FLOW_LIST(POINTS_FLOW_ENUM)
+#undef POINTS_FLOW_ENUM
+} points_flow_t;
+
+#define POINTS_FLOWS 8
+
+/* Name of a flow; NULL for a number without one. */
+static inline const char *points_flow_name(uint32_t flow)
+{
+    switch (flow) {
+#define POINTS_FLOW_NAME(name, number, text) case number: return text;
+        POINTS_FLOW_LIST(POINTS_FLOW_NAME)
+#undef POINTS_FLOW_NAME
+    default: return NULL;
+    }
+}
+
 typedef struct accounts_metrics {
     uint64_t memtable_bytes;    /* used in the active memtable */
     uint64_t memtable_records;
@@ -232,6 +264,10 @@ typedef struct accounts_metrics {
     uint64_t checkpoints;       /* finished */
     uint64_t checkpoint_records; /* written in all */
     uint64_t covered_lsn;
+    /* By flow and purse, in the purse's smallest units: what entries since open have moved. */
+    uint64_t points[POINTS_FLOWS][PURSES_MAX + 1];
+    /* By purse: what all lots hold less all debts, whoever wrote them and when. */
+    int64_t owed_points[PURSES_MAX + 1];
 } accounts_metrics_t;
 
 void accounts_measure(accounts_t *accounts, accounts_metrics_t *metrics);

@@ -10,7 +10,7 @@
 /* The on-disk formats and the rules of docs/semantics.md that this build speaks. */
 #define SNAPSHOT_FORMAT 1
 #define JOURNAL_FORMAT 1
-#define ACCOUNTS_FORMAT 1
+#define ACCOUNTS_FORMAT 2
 #define SEMANTICS_VERSION 1
 
 #define TABLE_MAGIC 0x314c42544e4c4b43 /* "CKLNTBL1" */

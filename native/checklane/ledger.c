@@ -97,6 +97,8 @@ struct ledger {
     _Atomic uint64_t recovered_entries;
     _Atomic uint64_t sync_ns;
     _Atomic uint64_t sync_buckets[SYNC_BUCKETS];
+    _Atomic uint64_t group_buckets[GROUP_BUCKETS];
+    _Atomic uint64_t checkpoint_ns;
 };
 
 struct ledger_reader {
@@ -373,6 +375,9 @@ static void sync_group(ledger_t *ledger)
     int bucket = 0;
     while (bucket < SYNC_BUCKETS - 1 && took_ns >= (1000ull << bucket)) bucket++;
     atomic_fetch_add_explicit(&ledger->sync_buckets[bucket], 1, memory_order_relaxed);
+    int size = 0;
+    while (size < GROUP_BUCKETS - 1 && ledger->group_entries > (1u << size)) size++;
+    atomic_fetch_add_explicit(&ledger->group_buckets[size], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&ledger->sync_ns, took_ns, memory_order_relaxed);
     atomic_fetch_add_explicit(&ledger->groups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&ledger->entries, ledger->group_entries, memory_order_relaxed);
@@ -490,7 +495,11 @@ static status_t run_helper(ledger_t *ledger)
 {
     prepare_when_wanted(ledger);
     if (!accounts_has_frozen(ledger->accounts)) return STATUS_OK;
+    const machine_t *machine = ledger->machine;
+    int64_t began_ns = machine->monotonic_ns(machine->context);
     status_t status = accounts_checkpoint(ledger->accounts, between_batches, ledger);
+    uint64_t took_ns = (uint64_t)(machine->monotonic_ns(machine->context) - began_ns);
+    atomic_fetch_add_explicit(&ledger->checkpoint_ns, took_ns, memory_order_relaxed);
     if (status != STATUS_OK) atomic_fetch_add(&ledger->failed_checkpoints, 1);
     bell_ring(&ledger->checkpoint_bell);
     bell_ring(&ledger->bell); /* the writer may want to freeze again */
@@ -863,6 +872,11 @@ void ledger_measure(ledger_t *ledger, ledger_metrics_t *metrics)
     for (int i = 0; i < SYNC_BUCKETS; i++) {
         metrics->sync_buckets[i] = atomic_load(&ledger->sync_buckets[i]);
     }
+    for (int i = 0; i < GROUP_BUCKETS; i++) {
+        metrics->group_buckets[i] = atomic_load(&ledger->group_buckets[i]);
+    }
+    metrics->checkpoint_ns = atomic_load(&ledger->checkpoint_ns);
+    metrics->failed_checkpoints = atomic_load(&ledger->failed_checkpoints);
     accounts_measure(ledger->accounts, &metrics->accounts);
 }
 

@@ -167,6 +167,10 @@ status_t ledger_run_helper(ledger_t *ledger);
 /* Sync times fall in buckets: bucket n counts those below 2^n microseconds, the last the rest. */
 #define SYNC_BUCKETS 24
 
+/* Groups by size: bucket n counts those of at most 2^n entries that are in no bucket before. */
+#define GROUP_BUCKETS 10
+_Static_assert(1 << (GROUP_BUCKETS - 1) == GROUP_ENTRIES_MAX, "the last holds the largest");
+
 typedef struct ledger_metrics {
     uint64_t entries;          /* appended since open */
     uint64_t groups;
@@ -181,6 +185,9 @@ typedef struct ledger_metrics {
     uint64_t recovered_entries; /* replayed at open */
     uint64_t sync_ns;          /* sum over groups */
     uint64_t sync_buckets[SYNC_BUCKETS];
+    uint64_t group_buckets[GROUP_BUCKETS];
+    uint64_t checkpoint_ns;     /* spent in checkpoints, failed ones among them */
+    uint64_t failed_checkpoints;
     accounts_metrics_t accounts;
 } ledger_metrics_t;
 

@@ -128,6 +128,15 @@ class Engine:
         unit.
         """
 
+    def tallies(self) -> dict[str, Any]:
+        """Return what is counted by size, time, flow and purse; empty until a program is live.
+
+        ``sync``: groups by sync time, below 1, 2, 4 ... microseconds. ``groups``: groups by size,
+        of at most 1, 2, 4 ... entries. ``sync_us`` and ``entries`` are the sums. ``points``: by
+        flow, then by number of the purse, what was moved since the engine was opened. ``owed``: by
+        purse, what all lots hold less all debts. Points are in the purse's smallest units.
+        """
+
     def replay(
         self, entry: bytes, program: str, catalogue: str, *, is_explained: bool = False
     ) -> tuple[int, bytes | str]:
@@ -354,6 +363,9 @@ class LedgerDrive:
 
     def stats(self) -> dict[str, int]:
         """Return the ledger's figures, those of `Engine.stats`; empty while it is not open."""
+
+    def tallies(self) -> dict[str, Any]:
+        """Return those of `Engine.tallies`; empty while it is not open."""
 
     def close(self, *, is_checkpointed: bool = True) -> None:
         """Close the ledger. Closing twice is no error."""

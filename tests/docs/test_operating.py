@@ -1,4 +1,4 @@
-"""What docs/operating.md names is there: refusals with their exit statuses, metrics, commands."""
+"""What docs/operating.md names is there: refusals with their exit statuses, commands."""
 
 import re
 
@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from checklane.cli import main
 from checklane.errors import REFUSALS
 from checklane.ledger.prune import KEEP_DAYS_MIN
-from tests.house.tree import NATIVE, ROOT
+from tests.house.tree import ROOT
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 
@@ -19,14 +19,6 @@ def test_refusals_are_told_with_their_exit_status():
         assert REFUSALS[name].error_class.exit_code == int(exit_code), name
     for name in re.findall(r"`([A-Z]+_[A-Z_]+)`", PAGE):
         assert name in REFUSALS or name == "NOT_SERVING", name
-
-
-def test_metrics_are_those_of_the_engine():
-    door = (NATIVE / "_engine.pyx").read_text()
-    names = re.findall(r"`checklane_engine_(\w+)`", PAGE)
-    assert len(names) >= 7
-    for name in names:
-        assert f'"{name}": metrics.' in door, name
 
 
 def test_commands_are_there():

@@ -57,6 +57,9 @@ class FakeEngine:
     def stats(self) -> dict[str, int]:
         return self.figures
 
+    def tallies(self) -> dict[str, Any]:
+        return {}
+
     def checkpoint(self) -> None:
         self.checkpoints += 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import structlog
@@ -65,6 +65,9 @@ class EngineLike(Protocol):
 
     def stats(self) -> dict[str, int]:
         """Return counters and gauges by name."""
+
+    def tallies(self) -> dict[str, Any]:
+        """Return what is counted by size, time, flow and purse."""
 
     def close(self) -> None:
         """Write out what waits and free everything."""

@@ -27,7 +27,7 @@ from checklane.server.lanes import LaneCollector, Lanes
 from checklane.server.ledger_service import LedgerStreams
 from checklane.server.live_set import LivePrograms
 from checklane.server.logs import configure_logs
-from checklane.server.metrics import Metrics
+from checklane.server.metrics import Metrics, SnapshotCollector, TallyCollector
 from checklane.server.port import Port
 from checklane.server.program_service import ProgramMethods
 from checklane.snapshot.keys import Keys, create_keys
@@ -195,6 +195,8 @@ class Service:
         if settings.has_lanes:
             self._open_lanes()
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)
+        self._metrics.registry.register(TallyCollector(engine.tallies))
+        self._metrics.registry.register(SnapshotCollector(self._live.ages_s))
         self._programs = ProgramMethods(self._live, Compiler())
         self._programs.register(calls)
         try:

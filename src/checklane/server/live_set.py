@@ -4,6 +4,7 @@ The order of an activation: the file's hash is checked, the engine swaps and jou
 then does live.json remember it. A crash in between leaves the choice of before, unanswered.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -75,6 +76,18 @@ class LivePrograms:
             return (self.data / "live.json").stat().st_mtime_ns // 1_000_000
         except FileNotFoundError:
             return 0
+
+    def ages_s(self) -> dict[str, float]:
+        """Return seconds since the file of each live snapshot was written, by kind."""
+        ages_s = {}
+        for kind in ("program", "catalogue", "members"):
+            content_hash = getattr(self.now, kind)
+            if content_hash is None:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                written_s = self.path(kind, content_hash).stat().st_mtime
+                ages_s[kind] = self._clock.unix_ms() / 1000 - written_s
+        return ages_s
 
     def path(self, kind: str, content_hash: bytes) -> Path:
         """Return where a snapshot lies, whether it is there or not."""
