@@ -1466,7 +1466,7 @@ static int write_all(accounts_t *accounts, const found_t *found, size_t count, b
     return 0;
 }
 
-/* Advances the covered LSN and what is owed at it, and returns when the environment's root is on the disk. */
+/* Advances the covered LSN and what is owed at it. Returns when the root is on the disk. */
 static int write_covered(accounts_t *accounts)
 {
     MDB_txn *transaction;
