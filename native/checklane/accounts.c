@@ -50,6 +50,7 @@
 #include <time.h>
 
 #include "invariant.h"
+#include "pages.h"
 #include "siphash.h"
 
 #define FAMILIES 8
@@ -1649,13 +1650,14 @@ static int read_owed(accounts_t *accounts, MDB_txn *transaction)
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
-/* Opens the sub-databases and reads the covered LSN. */
-static int open_tables(accounts_t *accounts)
+/* Looks whether the file was cut short, opens the sub-databases and reads the covered LSN. */
+static int open_tables(accounts_t *accounts, const char *path)
 {
     MDB_txn *transaction;
     unsigned flags = accounts->options.is_read_only ? MDB_RDONLY : 0;
     int error = mdb_txn_begin(accounts->environment, NULL, flags, &transaction);
     if (error != 0) return error;
+    error = pages_check(accounts->machine, path);
     static const char *const names[FAMILIES + 1] = {
         "meta", "group", "member", "identity", "place", "offer", NULL, NULL, "basket"};
     for (int family = 0; family <= FAMILIES && error == 0; family++) {
@@ -1695,7 +1697,7 @@ static int open_environment_at(accounts_t *accounts, const char *path)
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NOMETASYNC | MDB_NORDAHEAD;
     if (accounts->options.is_read_only) flags |= MDB_RDONLY;
     if (error == 0) error = mdb_env_open(accounts->environment, path, flags, 0600);
-    if (error == 0) error = open_tables(accounts);
+    if (error == 0) error = open_tables(accounts, path);
     return error;
 }
 
@@ -1803,7 +1805,7 @@ status_t accounts_open(const accounts_options_t *options, accounts_t **opened, f
         /* LMDB's own errors are negative and say that the file is not what it was. */
         fault_at(fault, status, "accounts/accounts.lmdb%s: %s",
                  error < 0 ? " (make it anew: checklane ledger rebuild)" : "",
-                 mdb_strerror(error));
+                 error == MDB_PAGE_NOTFOUND ? "it was cut short" : mdb_strerror(error));
     }
     if (status == STATUS_OK && accounts->covered.lsn != 0
         && accounts->covered.format != ACCOUNTS_FORMAT) {

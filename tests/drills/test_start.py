@@ -3,6 +3,7 @@
 Each is refused by name with the place, and nothing in the data directory is changed by it.
 """
 
+import os
 import signal
 
 import pytest
@@ -98,6 +99,33 @@ def test_a_damaged_head_of_the_accounts_which_can_be_built_again(data):
     assert "ledger rebuild" in words
     run_checklane("ledger", "rebuild", "--data", str(data))
     run_checklane("ledger", "verify", "--data", str(data))
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_accounts_that_were_cut_short_which_can_be_built_again(shop, data, tmp_path, part):
+    accounts = data / "accounts" / "accounts.lmdb"
+    whole_bytes = accounts.stat().st_size
+    cut_bytes = int(whole_bytes * part) // PAGE_BYTES * PAGE_BYTES
+    assert 2 * PAGE_BYTES < cut_bytes < whole_bytes
+    os.truncate(accounts, cut_bytes)
+    words = refused(data)
+    assert "accounts/accounts.lmdb" in words
+    assert "ledger rebuild): it was cut short" in words
+    with pytest.raises(AssertionError, match="sound: no"):
+        run_checklane("ledger", "verify", "--data", str(data))
+    run_checklane("ledger", "rebuild", "--data", str(data))
+    run_checklane("ledger", "verify", "--data", str(data))
+    with serving(data, tmp_path / "log") as server, Till(server.address, shop[1], 2) as till:
+        assert isinstance(till.commit(till.next_request()), bytes)
+
+
+@pytest.mark.parametrize("kind", ["members", "catalogue", "program"])
+def test_a_snapshot_that_was_cut_short(data, kind):
+    content_hash = getattr(read_live(data).now, kind).hex()
+    (path,) = (data / "snapshots").glob(f"{kind}-{content_hash}*")
+    path.chmod(0o600)
+    os.truncate(path, path.stat().st_size // 2)
+    assert path.name in refused(data)
 
 
 @pytest.mark.parametrize("kind", ["members", "catalogue", "program"])
