@@ -21,9 +21,12 @@ from random import Random
 from checklane._engine import METHODS, Engine
 from checklane.bench.loop import Lane
 from checklane.bench.world import World
+from checklane.clock import SYSTEM_CLOCK
 
-#: An answer: lane, number of the sale, digest of the response. Written whole by one call.
-ANSWER = struct.Struct("<II16s")
+DIGEST_BYTES = 24
+#: An answer: lane, number of the sale, digest of the response. Written by one call, and of a length
+#: that lets none straddle two pages: a kill between the two would leave half an answer behind.
+ANSWER = struct.Struct(f"<II{DIGEST_BYTES}s")
 #: Number of a lane in an answer that says that a repeat got another one.
 WRONG = 0xFFFFFFFF
 COMMIT = METHODS["CheckoutService.CommitTransaction"]
@@ -68,13 +71,14 @@ def requests_of(goods: list, lane: int, lanes: int, from_number: int):
 
 
 def serve_lane(engine: Engine, goods: list, lane: int, lanes: int, answered: list, file: int):
-    """Commit until the end; the sale before the first unanswered one comes again."""
+    """Commit until the end, each sale until it is answered; the last answered one comes again."""
     last = len(answered)
     for number, request in requests_of(goods, lane, lanes, max(last, 1)):
         status, response = engine.call(COMMIT, request)
-        if status != 0:
-            continue
-        digest = blake2b(response, digest_size=16).digest()
+        while status != 0:
+            SYSTEM_CLOCK.sleep(0.001)
+            status, response = engine.call(COMMIT, request)
+        digest = blake2b(response, digest_size=DIGEST_BYTES).digest()
         if number > last:
             os.write(file, ANSWER.pack(lane, number, digest))
         elif digest != answered[number - 1]:
