@@ -78,7 +78,9 @@ static void touch(MDB_txn *transaction, MDB_dbi table, int is_root)
         char name[8] = {0};
         memcpy(name, key.mv_data, key.mv_size < 8 ? key.mv_size : 7);
         MDB_dbi below;
-        if (is_root && mdb_dbi_open(transaction, name, 0, &below) == 0) touch(transaction, below, 0);
+        if (is_root && mdb_dbi_open(transaction, name, 0, &below) == 0) {
+            touch(transaction, below, 0);
+        }
     }
     if (error != MDB_NOTFOUND || sum == 1) _exit(2);
     mdb_cursor_close(cursor);
