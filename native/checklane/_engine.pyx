@@ -50,6 +50,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct step_t:
         pass
+    ctypedef struct offer_more_t:
+        pass
     ctypedef struct funding_t:
         pass
     ctypedef struct audience_t:
@@ -961,6 +963,7 @@ def struct_sizes():
         "transition": sizeof(transition_t),
         "program_header": sizeof(program_header_t),
         "offer": sizeof(offer_t),
+        "offer_more": sizeof(offer_more_t),
         "slot": sizeof(slot_t),
         "posting_list": sizeof(posting_list_t),
         "row": sizeof(row_t),

@@ -463,6 +463,26 @@ cdef void refuse(const basket_t *basket, scratch_t *scratch, uint32_t offer, uin
         scratch.explained_count += 1
 
 
+cdef void read_more(const program_t *program, candidate_t *candidate) noexcept nogil:
+    """Find the record of what few offers say."""
+    cdef uint32_t low = 0
+    cdef uint32_t high = program.more_count
+    cdef uint32_t middle
+    candidate.more = NULL
+    candidate.after = NULL
+    if not candidate.offer.flags & OFFER_FLAG_MORE:
+        return
+    while low < high:
+        middle = (low + high) // 2
+        if program.more[middle].offer < candidate.number:
+            low = middle + 1
+        else:
+            high = middle
+    INVARIANT(low < program.more_count)
+    candidate.more = &program.more[low]
+    candidate.after = program.after + candidate.more.first_after
+
+
 cdef status_t touch(const program_t *program, const basket_t *basket, const facts_t *facts,
                     scratch_t *scratch, uint32_t offer, uint32_t *candidate) noexcept nogil:
     """Number of the candidate that an offer is; NONE_32 when it was refused, now or before."""
@@ -484,6 +504,7 @@ cdef status_t touch(const program_t *program, const basket_t *basket, const fact
     fresh.number = offer
     fresh.flags = 0
     fresh.outcome = 0
+    read_more(program, fresh)
     outcome = judge(program, basket, facts, scratch, fresh)
     if scratch.is_counters_full:
         return STATUS_CANDIDATES_CEILING

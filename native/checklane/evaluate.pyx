@@ -13,27 +13,47 @@ from checklane.structs cimport *
 # ------------------------------------------------------------------ pieces and runs -----------
 
 
-cdef int32_t compare_runs(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
+cdef int32_t compare_takers(const scratch_t *scratch, uint32_t a, uint32_t b) noexcept nogil:
+    """Y6: free units first, then by the number of the last offer that took them, and so on."""
+    while a != b:
+        if a <= TAKEN or b <= TAKEN:
+            return -1 if a < b else 1
+        if scratch.takings[a].offer != scratch.takings[b].offer:
+            return -1 if scratch.takings[a].offer < scratch.takings[b].offer else 1
+        a = scratch.takings[a].before
+        b = scratch.takings[b].before
+    return 0
+
+
+cdef int32_t compare_runs(const scratch_t *scratch, const work_piece_t *a,
+                          const work_piece_t *b) noexcept nogil:
     """Canonical order (B2): below 0 when a stands before b, 0 in one run. The basket's runs stand
     by initial price, code, product, source, flags and measure."""
     if a.price_minor != b.price_minor:
         return -1 if a.price_minor > b.price_minor else 1
     if a.origin != b.origin:
         return -1 if a.origin < b.origin else 1
-    if a.taken != b.taken:
-        return <int32_t>a.taken - <int32_t>b.taken
-    return <int32_t>a.marks - <int32_t>b.marks
+    if a.marks != b.marks:
+        return <int32_t>a.marks - <int32_t>b.marks
+    return compare_takers(scratch, a.taken, b.taken) if scratch.is_apart else 0
 
 
-cdef bint stands_before(const work_piece_t *a, const work_piece_t *b) noexcept nogil:
-    cdef int32_t order = compare_runs(a, b)
+cdef bint stands_before(const scratch_t *scratch, const work_piece_t *a,
+                        const work_piece_t *b) noexcept nogil:
+    cdef int32_t order = compare_runs(scratch, a, b)
     if order != 0:
         return order < 0
-    return a.line_id < b.line_id
+    if a.line_id != b.line_id:
+        return a.line_id < b.line_id
+    if (a.taken == TAKEN_NOT) != (b.taken == TAKEN_NOT):
+        return b.taken == TAKEN_NOT
+    return compare_takers(scratch, a.taken, b.taken) < 0
 
 
-cdef void sort_pieces(work_piece_t *pieces, uint32_t count) noexcept nogil:
+cdef void sort_pieces(scratch_t *scratch) noexcept nogil:
     """Shell sort with the gaps 4^k + 3 * 2^(k-1) + 1: pieces are nearly sorted most of the time."""
+    cdef work_piece_t *pieces = scratch.pieces
+    cdef uint32_t count = scratch.piece_count
     cdef uint32_t gaps[7]
     cdef uint32_t g, gap, i, j
     cdef work_piece_t piece
@@ -42,11 +62,11 @@ cdef void sort_pieces(work_piece_t *pieces, uint32_t count) noexcept nogil:
     for g in range(7):
         gap = gaps[g]
         for i in range(gap, count):
-            if not stands_before(&pieces[i], &pieces[i - gap]):
+            if not stands_before(scratch, &pieces[i], &pieces[i - gap]):
                 continue
             piece = pieces[i]
             j = i
-            while j >= gap and stands_before(&piece, &pieces[j - gap]):
+            while j >= gap and stands_before(scratch, &piece, &pieces[j - gap]):
                 pieces[j] = pieces[j - gap]
                 j -= gap
             pieces[j] = piece
@@ -68,12 +88,12 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     cdef work_run_t *run = NULL
     cdef uint32_t kept = 0
     cdef uint32_t i
-    sort_pieces(scratch.pieces, scratch.piece_count)
+    sort_pieces(scratch)
     scratch.run_count = 0
     for i in range(scratch.piece_count):
         piece = &scratch.pieces[i]
         last = &scratch.pieces[kept - 1] if kept > 0 else NULL
-        if last == NULL or compare_runs(last, piece) != 0:
+        if last == NULL or compare_runs(scratch, last, piece) != 0:
             if scratch.run_count == WORK_RUNS_MAX:
                 return False
             run = &scratch.runs[scratch.run_count]
@@ -88,7 +108,7 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             run.count = 0
             run.first_piece = kept
             run.piece_count = 0
-        elif last.line == piece.line:
+        elif last.line == piece.line and last.taken == piece.taken:
             last.count += piece.count
             run.count += piece.count
             continue
@@ -98,6 +118,61 @@ cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
         kept += 1
     scratch.piece_count = kept
     return True
+
+
+cdef bint order_runs(const basket_t *basket, scratch_t *scratch, bint is_apart) noexcept nogil:
+    """Offers that compete see some units only: those that were taken are then runs of their own.
+    False when there are too many runs."""
+    if scratch.is_apart == is_apart:
+        return True
+    scratch.is_apart = is_apart
+    return make_runs(basket, scratch)
+
+
+cdef uint32_t taken_by(scratch_t *scratch, uint32_t before, uint32_t offer) noexcept nogil:
+    """What a unit says that an offer takes now; NONE_32: it is not taken."""
+    cdef uint32_t i = scratch.taking_count
+    if offer == NONE_32:
+        return before
+    if not scratch.keeps_takers:
+        return TAKEN
+    while i > TAKEN + 1:
+        i -= 1
+        if scratch.takings[i].before == before and scratch.takings[i].offer == offer:
+            return i
+    if scratch.taking_count == TAKINGS_MAX:
+        scratch.is_full = True
+        return TAKEN
+    scratch.takings[scratch.taking_count].before = before
+    scratch.takings[scratch.taking_count].offer = offer
+    scratch.taking_count += 1
+    return scratch.taking_count - 1
+
+
+cdef bint stacks_after(const candidate_t *candidate, uint32_t offer) noexcept nogil:
+    cdef uint32_t low = 0
+    cdef uint32_t high = candidate.more.after_count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if candidate.after[middle] < offer:
+            low = middle + 1
+        else:
+            high = middle
+    return low < candidate.more.after_count and candidate.after[low] == offer
+
+
+cdef bint sees(const scratch_t *scratch, uint32_t candidate, uint32_t run) noexcept nogil:
+    """Y2, Y3, Y6: whether a unit is there for an offer."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef uint32_t taken = scratch.runs[run].taken
+    if taken == TAKEN_NOT or scratch.contest.sees_taken:
+        return True
+    if it.more == NULL:
+        return False
+    while taken > TAKEN and stacks_after(it, scratch.takings[taken].offer):
+        taken = scratch.takings[taken].before
+    return taken == TAKEN_NOT
 
 
 cdef bint begin_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
@@ -116,9 +191,10 @@ cdef bint begin_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil:
             piece.line = source.line
             piece.line_id = basket.lines[source.line].line_id
             piece.origin = r
-            piece.taken = 0
+            piece.taken = TAKEN_NOT
             piece.marks = 0
             scratch.piece_count += 1
+    scratch.is_apart = True
     return make_runs(basket, scratch)
 
 
@@ -143,8 +219,9 @@ cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil:
     cdef uint32_t i
     cdef bint is_changed = False
     for i in range(scratch.piece_count):
-        is_changed |= scratch.pieces[i].taken != 0
-        scratch.pieces[i].taken = 0
+        is_changed |= scratch.pieces[i].taken != TAKEN_NOT
+        scratch.pieces[i].taken = TAKEN_NOT
+    scratch.is_apart = True
     return make_runs(basket, scratch) if is_changed else True
 
 
@@ -532,11 +609,10 @@ cdef uint32_t mark_of(const offer_t *offer) noexcept nogil:
 
 cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
                     uint32_t run) noexcept nogil:
-    if scratch.runs[run].taken and not scratch.contest.sees_taken:
-        return False
     if scratch.runs[run].marks & mark_of(scratch.candidates[candidate].offer):
         return False
-    return run_fits(scratch, candidate, slot, scratch.runs[run].origin)
+    return run_fits(scratch, candidate, slot, scratch.runs[run].origin) and \
+        sees(scratch, candidate, run)
 
 
 cdef int64_t base_reached(const basket_t *basket, scratch_t *scratch,
@@ -847,6 +923,8 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
         scratch.ceilings[i] = can_give(offer, run) * scratch.rewarded_units[r]
         worth += scratch.weights[i]
         units[0] += scratch.rewarded_units[r]
+    if product_money_of(candidate) > 0:
+        cap_products(basket, scratch, run_count[0], product_money_of(candidate))
     if offer.mechanic == MECHANIC_GROUP_PRICE:
         if offer.reward == REWARD_AMOUNT:
             worth = 0
@@ -883,8 +961,9 @@ cdef void put_piece(scratch_t *scratch, const work_piece_t *source, int64_t pric
 
 
 cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_t minor,
-                    bint is_competing, uint32_t mark) noexcept nogil:
-    """S3 and Y4: spread a run's part over its lines, and make the units' new prices."""
+                    uint32_t taker, uint32_t mark) noexcept nogil:
+    """S3 and Y4: spread a run's part over its lines, and make the units' new prices. They are
+    taken by an offer, or not (NONE_32)."""
     cdef const work_run_t *run = &scratch.runs[r]
     cdef work_piece_t *piece
     cdef line_share_t *share
@@ -907,7 +986,7 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
                   scratch.rests)
     for i in range(count):
         piece = &scratch.pieces[scratch.line_piece[i]]
-        taken = 1 if is_competing else piece.taken
+        taken = taken_by(scratch, piece.taken, taker)
         marks = piece.marks | mark
         amount = scratch.line_ceilings[i] - scratch.line_minor[i]
         put_piece(scratch, piece, amount // scratch.line_units[i] + 1,
@@ -926,7 +1005,7 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
         share.discount_minor = scratch.line_minor[i]
 
 
-cdef void take_served(scratch_t *scratch, uint32_t number, bint is_competing) noexcept nogil:
+cdef void take_served(scratch_t *scratch, uint32_t number, uint32_t taker) noexcept nogil:
     """S3: units that an offer took without a reward keep their price; lines serve them after all
     that is rewarded, contender by contender."""
     cdef const contender_t *contender = &scratch.contest.contenders[number]
@@ -938,11 +1017,11 @@ cdef void take_served(scratch_t *scratch, uint32_t number, bint is_competing) no
         allocation = &scratch.contest.allocations[i]
         if allocation.contender == number and (
                 contender.serves == SERVES_ALL or not allocation.is_rewarded):
-            take_pieces(scratch, allocation, contender.mark, is_competing)
+            take_pieces(scratch, allocation, contender.mark, taker)
 
 
 cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32_t mark,
-                      bint is_competing) noexcept nogil:
+                      uint32_t taker) noexcept nogil:
     cdef const work_run_t *run = &scratch.runs[allocation.run]
     cdef const work_piece_t *piece
     cdef int64_t wanted = allocation.units
@@ -951,7 +1030,9 @@ cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32
     for p in range(run.first_piece, run.first_piece + run.piece_count):
         piece = &scratch.pieces[p]
         amount = minimum(wanted, piece.count - scratch.piece_used[p])
-        put_piece(scratch, piece, run.price_minor, amount, 1 if is_competing else piece.taken,
+        if amount <= 0:
+            continue
+        put_piece(scratch, piece, run.price_minor, amount, taken_by(scratch, piece.taken, taker),
                   piece.marks | mark)
         scratch.piece_used[p] += amount
         wanted -= amount
@@ -987,6 +1068,37 @@ cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil:
     decision.share_count = kept
 
 
+cdef int64_t product_money_of(const candidate_t *candidate) noexcept nogil:
+    return candidate.more.product_discount_max_minor if candidate.more != NULL else 0
+
+
+cdef void cap_products(const basket_t *basket, scratch_t *scratch, uint32_t run_count,
+                       int64_t most) noexcept nogil:
+    """S7: run by run in canonical order what is worth and can be given, no product above `most`."""
+    cdef int64_t rest, whole
+    cdef uint32_t i, origin, code
+    begin_marks(basket, scratch)
+    for i in range(run_count):
+        origin = scratch.runs[scratch.rewarded_runs[i]].origin
+        mark_code(scratch, origin)
+        code = scratch.code_group[origin]
+        rest = PARTS_PER_MINOR * most - scratch.group_units[code]
+        scratch.weights[i] = minimum(scratch.weights[i], rest)
+        # Kept in whole minor units, so that shares do not pass the cap by rounding.
+        whole = (scratch.weights[i] + PARTS_PER_MINOR - 1) // PARTS_PER_MINOR
+        scratch.ceilings[i] = minimum(scratch.ceilings[i], whole)
+        scratch.group_units[code] += PARTS_PER_MINOR * whole
+
+
+cdef int64_t capped_worth(const scratch_t *scratch, uint32_t run_count,
+                          uint32_t rounding) noexcept nogil:
+    cdef int64_t worth = 0
+    cdef uint32_t i
+    for i in range(run_count):
+        worth += scratch.weights[i]
+    return round_quotient(worth, PARTS_PER_MINOR, rounding)
+
+
 cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64_t worth,
                          uint32_t run_count) noexcept nogil:
     """S1 and S4: rounded once, never more than is left, cut by caps."""
@@ -997,11 +1109,15 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
     cdef uint32_t i
     for i in range(run_count):
         left += scratch.ceilings[i]
+    if product_money_of(candidate) > 0:
+        left = minimum(left, capped_worth(scratch, run_count, candidate.offer.rounding))
     if left < discount and candidate.flags & CANDIDATE_COMPETED:
         scratch.gap_minor += discount - left
     discount = minimum(discount, left)
     cut = minimum(discount, minimum(candidate.money_left,
                                     or_unlimited(candidate.offer.discount_max_minor)))
+    if candidate.offer.layer != LAYER_REDEMPTION:
+        cut = minimum(cut, scratch.discount_room)
     if cut < discount and candidate.offer.flags & OFFER_FLAG_WHOLE:
         candidate.flags |= CANDIDATE_WHOLE
         return 0
@@ -1032,7 +1148,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
                       scratch.rests)
         for i in range(run_count):
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
-                      is_competing, mark_of(candidate.offer))
+                      candidate.number if is_competing else NONE_32, mark_of(candidate.offer))
         merge_shares(decision, first_share)
     # Without worth an offer is left out; rounded to nothing, its units stay used.
     contender.mark = 0
@@ -1049,6 +1165,8 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     if candidate.offer.exclusive:
         scratch.exclusive_out[scratch.exclusive_count] = candidate.offer.exclusive
         scratch.exclusive_count += 1
+    if candidate.offer.layer != LAYER_REDEMPTION:
+        scratch.discount_room -= discount
     scratch.is_changed = True
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
@@ -1155,7 +1273,8 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
                     scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
             give(program, basket, facts, scratch, decision, c, is_competing)
     for c in range(contest.contender_count):
-        take_served(scratch, c, is_competing)
+        take_served(scratch, c, scratch.candidates[contest.contenders[c].candidate].number
+                    if is_competing else NONE_32)
     if scratch.is_full:
         return STATUS_CANDIDATES_CEILING
     if not scratch.is_changed:
@@ -1249,11 +1368,11 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
 
 
 cdef int64_t price_of_units(const scratch_t *scratch) noexcept nogil:
-    """What the units that nobody took cost now, in parts."""
+    """What the units cost now, in parts, that competing offers may see."""
     cdef int64_t price = 0
     cdef uint32_t r
     for r in range(scratch.run_count):
-        if not scratch.runs[r].taken:
+        if scratch.runs[r].taken != TAKEN:
             price += scratch.runs[r].count * scratch.runs[r].price_minor
     return PARTS_PER_MINOR * price
 
@@ -1340,14 +1459,21 @@ cdef bint is_stackable(const scratch_t *scratch, uint32_t candidate) noexcept no
     return (scratch.candidates[candidate].offer.flags & OFFER_FLAG_STACKABLE) != 0
 
 
+cdef uint32_t round_of(const candidate_t *candidate) noexcept nogil:
+    return candidate.more.round if candidate.more != NULL else 0
+
+
 cdef bint runs_before(const scratch_t *scratch, uint32_t a, uint32_t b) noexcept nogil:
-    """Class by class, competing offers in rank order, then stackable ones (Y1 to Y3)."""
+    """Class by class, competing offers round by round in rank order, then stackable ones (Y1 to
+    Y3, Y6)."""
     cdef const candidate_t *left = &scratch.candidates[a]
     cdef const candidate_t *right = &scratch.candidates[b]
     if left.offer.class_order != right.offer.class_order:
         return left.offer.class_order < right.offer.class_order
     if is_stackable(scratch, a) != is_stackable(scratch, b):
         return is_stackable(scratch, b)
+    if round_of(left) != round_of(right):
+        return round_of(left) < round_of(right)
     if not is_stackable(scratch, a):
         return ranks_before(left, right)
     if left.offer.priority != right.offer.priority:
@@ -1358,9 +1484,13 @@ cdef bint runs_before(const scratch_t *scratch, uint32_t a, uint32_t b) noexcept
 cdef uint32_t order_layer(scratch_t *scratch, uint32_t layer) noexcept nogil:
     cdef uint32_t count = 0
     cdef uint32_t i, j
+    scratch.keeps_takers = False
+    scratch.taking_count = TAKEN + 1
     for i in range(scratch.candidate_count):
         if scratch.candidates[i].offer.layer != layer:
             continue
+        scratch.keeps_takers |= scratch.candidates[i].more != NULL and \
+            scratch.candidates[i].more.after_count > 0
         j = count
         while j > 0 and runs_before(scratch, i, scratch.order[j - 1]):
             scratch.order[j] = scratch.order[j - 1]
@@ -1416,7 +1546,8 @@ cdef status_t run_stackable(const program_t *program, const basket_t *basket,
     if scratch.candidates[candidate].offer.exclusive and \
             is_out(scratch, scratch.candidates[candidate].offer):
         return STATUS_OK
-    if not resolve_one(program, basket, facts, scratch, candidate, True):
+    if not order_runs(basket, scratch, False) or \
+            not resolve_one(program, basket, facts, scratch, candidate, True):
         return STATUS_CANDIDATES_CEILING
     return finish_step(program, basket, facts, scratch, decision, False)
 
@@ -1426,19 +1557,23 @@ cdef status_t run_layer(const program_t *program, const basket_t *basket, const 
     cdef uint32_t count = order_layer(scratch, layer)
     cdef uint32_t first = 0
     cdef uint32_t last
+    cdef uint32_t round_number
     cdef int32_t class_order
     cdef status_t status
     while first < count:
         last = first
         class_order = scratch.candidates[scratch.order[first]].offer.class_order
+        round_number = round_of(&scratch.candidates[scratch.order[first]])
         while last < count and not is_stackable(scratch, scratch.order[last]) and \
+                round_of(&scratch.candidates[scratch.order[last]]) == round_number and \
                 scratch.candidates[scratch.order[last]].offer.class_order == class_order:
             last += 1
         judge_layer(program, basket, facts, scratch, first, last if last > first else first + 1)
         if last == first:
             last = first + 1
             status = run_stackable(program, basket, facts, scratch, decision, scratch.order[first])
-        elif not bar_rivals(program, basket, facts, scratch, first, last):
+        elif not order_runs(basket, scratch, True) or \
+                not bar_rivals(program, basket, facts, scratch, first, last):
             return STATUS_CANDIDATES_CEILING
         elif layer == LAYER_ITEM:
             status = compete_for_units(program, basket, facts, scratch, decision, first, last)
@@ -1459,6 +1594,19 @@ cdef void judge_layer(const program_t *program, const basket_t *basket, const fa
             judge_alone(program, basket, facts, scratch, scratch.order[i])
 
 
+cdef int64_t basket_room(const program_t *program, const basket_t *basket) noexcept nogil:
+    """S7: what all discounts of a basket may come to."""
+    cdef int64_t room = or_unlimited(program.header.basket_discount_minor)
+    cdef int64_t gross = 0
+    cdef uint32_t r
+    if program.header.basket_discount_bp > 0:
+        for r in range(basket.run_count):
+            gross += basket.runs[r].count * basket.runs[r].unit_minor
+        room = minimum(room, gross // 10000 * program.header.basket_discount_bp
+                       + gross % 10000 * program.header.basket_discount_bp // 10000)
+    return room
+
+
 cdef status_t evaluate_discounts(const program_t *program, const basket_t *basket,
                                  const facts_t *facts, scratch_t *scratch,
                                  decision_t *decision) noexcept nogil:
@@ -1474,6 +1622,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     scratch.gap_parts = 0
     scratch.gap_minor = 0
     scratch.is_full = False
+    scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
     for i in range(basket.line_count):
@@ -1485,6 +1634,8 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     if not begin_runs(basket, scratch):
         return STATUS_CANDIDATES_CEILING
     status = run_layer(program, basket, facts, scratch, decision, LAYER_ITEM)
+    if status == STATUS_OK and not order_runs(basket, scratch, True):
+        status = STATUS_CANDIDATES_CEILING
     if status == STATUS_OK:
         find_item_misses(program, basket, facts, scratch, decision)
     if status == STATUS_OK and free_all(basket, scratch):

@@ -158,8 +158,9 @@ typedef struct program_header {
     uint16_t points_rounding;   /* ROUNDING_ */
     uint32_t hold_minutes;
     uint32_t return_days;
-    uint32_t reserved_32;
-    uint64_t reserved[4];
+    uint32_t basket_discount_bp; /* most off a basket, of what its sale units cost; 0 no ceiling */
+    int64_t basket_discount_minor; /* ... and in money; 0 no ceiling */
+    uint64_t reserved[3];
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 
@@ -227,6 +228,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_MANUFACTURER 16777216
 #define OFFER_FLAG_STORE_COUPON 33554432
 #define OFFER_FLAG_FACE_VALUE 67108864 /* an amount above the price is refused, not reduced (K4) */
+#define OFFER_FLAG_MORE 262144     /* has a record in "more" */
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {
@@ -292,6 +294,18 @@ typedef struct offer {
     uint32_t progress_every;   /* value + 1 is a multiple of this; 0: not asked for */
 } offer_t;
 _Static_assert(sizeof(offer_t) == 256, "four cache lines");
+
+/* "more": what few offers say, by offer, ascending. An offer that stacks after others competes in a
+ * later round of its class, and sees the units that only they took. */
+typedef struct offer_more {
+    uint32_t offer;
+    uint32_t round;            /* of its class, from 0 */
+    uint32_t first_after;      /* into "after": uint32 offer numbers, ascending */
+    uint32_t after_count;
+    int64_t product_discount_max_minor; /* most money off units of one product; 0 no ceiling */
+    uint64_t reserved[5];
+} offer_more_t;
+_Static_assert(sizeof(offer_more_t) == 64, "one cache line");
 
 #define SLOT_TAKE 0  /* units that the mechanic takes and rewards */
 #define SLOT_BUY 1   /* units that must be there and keep their price */

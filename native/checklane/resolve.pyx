@@ -2618,8 +2618,6 @@ cdef void begin_resolve(scratch_t *scratch) noexcept nogil:
         scratch.run_left[c] = scratch.runs[c].count
         scratch.run_base[c] = 0
         scratch.base_owner[c] = NONE_32
-        if scratch.runs[c].taken and not contest.sees_taken:
-            scratch.run_left[c] = 0
     for c in range(contest.contender_count):
         scratch.search.is_owner[c] = False
         contest.contenders[c].times = 0

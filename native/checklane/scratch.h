@@ -29,6 +29,9 @@
  * touched where it is used. What does not fit competes afterwards, for what is left. */
 #define ENTRIES_MAX (256 * 1024)
 #define PLACES_MAX (256 * 8)
+/* Which offers took a unit, each with those before it: a step adds at most one for each offer that
+ * takes of a unit that others took before. 8,192 * 8 B = 64 KiB. */
+#define TAKINGS_MAX WORK_PIECES_MAX
 /* Ceilings of several entries together in one contest. */
 #define GROUPS_MAX 2048
 
@@ -60,7 +63,18 @@ typedef struct candidate {
     int64_t reward_value;     /* the offer's, or that of the step that was reached */
     int64_t goal;             /* threshold or first step */
     int64_t alone_parts;      /* worth by itself, of an exclusive offer */
+    const offer_more_t *more; /* NULL none */
+    const uint32_t *after;    /* the offers that it stacks after */
 } candidate_t;
+
+#define TAKEN_NOT 0
+#define TAKEN 1           /* by whom does not matter: no offer of the layer stacks after others */
+
+/* From 2 on, what `taken` of a piece names: an offer, and who took the unit before it. */
+typedef struct taking {
+    uint32_t before;          /* TAKEN_NOT, or another of these */
+    uint32_t offer;
+} taking_t;
 
 typedef struct coupon_pair {
     uint32_t offer;
@@ -74,12 +88,12 @@ typedef struct work_piece {
     uint32_t line;
     uint32_t line_id;
     uint32_t origin;          /* run of the basket */
-    uint32_t taken;           /* 1: served by a competing offer in this layer */
+    uint32_t taken;           /* TAKEN_, or into takings: competing offers of this layer */
     uint32_t marks;           /* MARK_: kinds of coupons that it served (K2) */
     uint32_t reserved;
 } work_piece_t;
 
-#define PIECE_ASIDE 2          /* `taken` of a piece that is set apart for one step */
+#define PIECE_ASIDE TAKEN /* a piece that is set apart for one step, where nothing competes */
 
 typedef struct work_run {
     int64_t price_minor;
@@ -353,7 +367,11 @@ typedef struct scratch {
     uint32_t next_count;
     uint32_t is_changed;      /* the step at hand changed prices or took units */
     uint32_t is_full;         /* pieces or shares found no room */
-    uint32_t reserved_1;
+    uint32_t is_apart;        /* units of one run are apart that were taken or not */
+    uint32_t keeps_takers;    /* some offer of the layer stacks after others */
+    uint32_t taking_count;
+    taking_t takings[TAKINGS_MAX];
+    int64_t discount_room;    /* what the discounts of the basket may still come to */
     uint32_t asked_offer[SELECTIONS_MAX];  /* that a request to pay with points names */
     uint32_t asked_outcome[SELECTIONS_MAX]; /* why it is no candidate */
     int64_t due_minor;                     /* when the tender layer began */

@@ -359,6 +359,7 @@ typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
     table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
+    table_t more, after;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -374,6 +375,8 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_probed(mapping, "rows", sizeof(row_t), &tables->rows));
     TRY(read_dense(mapping, "limits", sizeof(limit_t), &tables->limits));
     TRY(read_dense(mapping, "steps", sizeof(step_t), &tables->steps));
+    TRY(read_dense(mapping, "more", sizeof(offer_more_t), &tables->more));
+    TRY(read_dense(mapping, "after", sizeof(uint32_t), &tables->after));
     TRY(read_dense(mapping, "funding", sizeof(funding_t), &tables->funding));
     TRY(read_dense(mapping, "store_sets", sizeof(uint64_t), &tables->store_sets));
     TRY(read_dense(mapping, "audiences", sizeof(audience_t), &tables->audiences));
@@ -410,6 +413,9 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->row_count = (uint32_t)tables->rows.count;
     program->limits = tables->limits.records;
     program->steps = tables->steps.records;
+    program->more = tables->more.records;
+    program->more_count = (uint32_t)tables->more.count;
+    program->after = tables->after.records;
     program->funding = tables->funding.records;
     program->store_sets = tables->store_sets.records;
     program->audiences = tables->audiences.records;
@@ -455,6 +461,8 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->claw_back_policy <= CLAW_BACK_NEGATIVE);
     REQUIRE(header->points_rounding <= ROUNDING_CEIL);
     REQUIRE(header->return_days <= DAYS_MAX);
+    REQUIRE(header->basket_discount_bp <= 10000);
+    REQUIRE(in_range(header->basket_discount_minor, 0, BASKET_AMOUNT_MAX));
     REQUIRE(header->store_set_words <= STORES_MAX / 64);
     tables->store_set_count = 0;
     if (tables->store_sets.count > 0) {
@@ -597,6 +605,31 @@ static status_t check_ranges_of(const program_tables_t *tables, const program_t 
     REQUIRE(offer->progress <= program->progress_count);
     REQUIRE(offer->schedule == NONE_32 || offer->schedule < tables->schedules.count);
     return check_string(program, offer->id_text, offer->id_length);
+}
+
+/* One record for each offer whose flag says so, in their order. */
+static status_t check_more(const program_tables_t *tables, const program_t *program)
+{
+    uint64_t flagged = 0;
+    for (uint32_t i = 0; i < program->header->offer_count; i++) {
+        flagged += (program->offers[i].flags & OFFER_FLAG_MORE) != 0;
+    }
+    REQUIRE(flagged == program->more_count);
+    for (uint32_t i = 0; i < program->more_count; i++) {
+        const offer_more_t *more = &program->more[i];
+        REQUIRE(more->offer < program->header->offer_count);
+        REQUIRE(i == 0 || more[-1].offer < more->offer);
+        REQUIRE(program->offers[more->offer].flags & OFFER_FLAG_MORE);
+        REQUIRE(more->round <= program->header->offer_count);
+        REQUIRE(in_table(more->first_after, more->after_count, tables->after.count));
+        const uint32_t *after = program->after + more->first_after;
+        for (uint32_t j = 0; j < more->after_count; j++) {
+            REQUIRE(after[j] < program->header->offer_count);
+            REQUIRE(j == 0 || after[j - 1] < after[j]);
+        }
+        REQUIRE(in_range(more->product_discount_max_minor, 0, BASKET_AMOUNT_MAX));
+    }
+    return STATUS_OK;
 }
 
 static status_t check_offers(const program_tables_t *tables, const program_t *program)
@@ -847,6 +880,7 @@ static status_t read_program(const mapping_t *mapping, program_t *program)
     point_at_tables(&tables, program);
     TRY(check_header(&tables, program));
     TRY(check_offers(&tables, program));
+    TRY(check_more(&tables, program));
     TRY(check_index(program));
     TRY(check_rows(program));
     TRY(check_limits(&tables, program));

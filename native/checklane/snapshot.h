@@ -52,6 +52,8 @@ typedef struct program {
     const row_t *rows;
     const limit_t *limits;
     const step_t *steps;
+    const offer_more_t *more;
+    const uint32_t *after;
     const funding_t *funding;
     const uint64_t *store_sets;
     const audience_t *audiences;
@@ -82,6 +84,7 @@ typedef struct program {
     uint32_t progress_count;
     uint32_t issuer_count;
     uint32_t row_count;
+    uint32_t more_count;
     uint32_t string_bytes;
     void *environment;
 } program_t;

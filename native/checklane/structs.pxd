@@ -94,6 +94,7 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_COST_FLOOR
         OFFER_FLAG_MARGIN
         OFFER_FLAG_RESHARE
+        OFFER_FLAG_MORE
         OFFER_FLAG_WHOLE
         OFFER_FLAG_MANUFACTURER
         OFFER_FLAG_STORE_COUPON
@@ -193,6 +194,8 @@ cdef extern from "checklane/layout.h" nogil:
         uint16_t points_rounding
         uint32_t hold_minutes
         uint32_t return_days
+        uint32_t basket_discount_bp
+        int64_t basket_discount_minor
     ctypedef struct offer_t:
         uint64_t key
         int64_t reward_value
@@ -252,6 +255,12 @@ cdef extern from "checklane/layout.h" nogil:
         int64_t progress_until
         uint32_t progress
         uint32_t progress_every
+    ctypedef struct offer_more_t:
+        uint32_t offer
+        uint32_t round
+        uint32_t first_after
+        uint32_t after_count
+        int64_t product_discount_max_minor
     ctypedef struct step_t:
         int64_t from_ "from"
         int64_t reward_value
@@ -607,6 +616,8 @@ cdef extern from "checklane/snapshot.h" nogil:
         const offer_t *offers
         const slot_t *slots
         const step_t *steps
+        const offer_more_t *more
+        const uint32_t *after
         const uint32_t *class_of_product
         const posting_list_t *classes
         const uint32_t *postings
@@ -641,6 +652,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         uint32_t progress_count
         uint32_t issuer_count
         uint32_t row_count
+        uint32_t more_count
         uint32_t string_bytes
         void *environment
     uint32_t find_offer(const program_t *program, uint64_t key)
@@ -838,6 +850,9 @@ cdef extern from "checklane/scratch.h" nogil:
         COUPON_PAIRS_MAX
         WORK_RUNS_MAX
         CODE_SLOTS
+        TAKINGS_MAX
+        TAKEN_NOT
+        TAKEN
         WORK_PIECES_MAX
         PIECE_ASIDE
         ENTRIES_MAX
@@ -897,6 +912,11 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t reward_value
         int64_t goal
         int64_t alone_parts
+        const offer_more_t *more
+        const uint32_t *after
+    ctypedef struct taking_t:
+        uint32_t before
+        uint32_t offer
     ctypedef struct coupon_pair_t:
         uint32_t offer
         uint32_t coupon
@@ -1101,6 +1121,11 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t is_full
         uint32_t asked_offer[SELECTIONS_MAX]
         uint32_t asked_outcome[SELECTIONS_MAX]
+        uint32_t is_apart
+        uint32_t keeps_takers
+        uint32_t taking_count
+        taking_t takings[TAKINGS_MAX]
+        int64_t discount_room
         int64_t due_minor
         int64_t tender_minor[TENDERS_MAX]
         contest_t contest

@@ -51,6 +51,7 @@ CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
 PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
 #: Mechanics whose applications are limited.
 BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
+EARNING = ("earn", "bonus", "multiply")
 PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
 #: The slow twin walks every way to use the units: more than these take it too long.
 UNITS_MAX = 9
@@ -273,7 +274,8 @@ class Cases:
             basket = self.some((0.5, "units", self.random.randint(1, 3)))
             on_units = name == "discount" and self.random.random() < 0.2
             if on_units:
-                return {"per_product": {"units": self.pick(1, 2)}}
+                units = {"units": self.pick(1, 2)}
+                return {"per_product": self.pick(units, {"money": money(self.pick(30, 120))})}
         elif name in BY_TIMES or "amount" in part.get("reward", {}):
             basket = self.some((0.5, "times", self.random.randint(1, 3)))
         if name not in ("earn", "bonus", "multiply"):
@@ -343,6 +345,8 @@ class Cases:
         limits = self.limits(mechanic, not anyone and not wallet)
         if limits:
             offer["limits"] = limits
+            if "money" in limits.get("per_product", {}):
+                offer.pop("reshare", None)
         basket = limits.get("per_basket", {})
         if name == "discount" and offer.get("stackable") and "units" in basket:
             mechanic["discount"] |= self.some((0.5, "choose", "cheapest"))
@@ -371,11 +375,37 @@ class Cases:
         for number in range(self.random.randint(1, 6)):
             offer = self.offer(number, files)
             offers.setdefault(offer["id"], offer)
-        policies = {
+        if self.random.random() < 0.4:
+            self.stack(list(offers.values()))
+        policies: dict[str, Any] = {
             "multiplier": self.pick("highest", "additive", "compound"),
             "points_rounding": self.pick("floor", "floor", "half_away"),
         }
+        if self.random.random() < 0.15:
+            both = {"money": "2.00", "percent": "20"}
+            policies["basket_discount"] = self.pick({"percent": "30"}, {"money": "1.00"}, both)
         return {"offers": list(offers.values()), "files": files, "policies": policies}
+
+    def stack(self, offers: list[dict[str, Any]]) -> None:
+        """Let some competing offers stack after earlier ones of their layer and class."""
+
+        def place(offer: dict[str, Any]) -> tuple[bool, int]:
+            return "threshold" in offer, offer.get("class", 0)
+
+        mechanics = (*EARNING, "tender", "redeem")
+        here = [
+            offer
+            for offer in offers
+            if not offer.get("stackable") and not any(name in offer for name in mechanics)
+        ]
+        for at, offer in enumerate(here):
+            before = [
+                other["id"]
+                for other in here[:at]
+                if place(other)[0] == place(offer)[0] and place(other)[1] <= place(offer)[1]
+            ]
+            if before and self.random.random() < 0.7:
+                offer["stack_after"] = self.random.sample(before, self.pick(1, len(before)))
 
     def line(self) -> list[Any]:
         count = self.pick(1, 1, 1, 2, 3)

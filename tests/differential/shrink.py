@@ -10,7 +10,7 @@ TRIES_MAX = 300
 OPTIONAL = (
     "class", "priority", "when", "where", "who", "control_percent", "rounding", "reduced_items",
     "price_sources", "chosen", "coupon", "stackable", "base", "funding", "floor_price", "limits",
-    "wallet",
+    "wallet", "exclusive", "floor", "reshare", "requires", "stack_after",
 )  # fmt: skip
 
 

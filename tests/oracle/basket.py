@@ -83,9 +83,19 @@ class Unit:
         return (*what, "store" in self.marks, "manufacturer" in self.marks)
 
 
-def canonical(units: list[Unit]) -> list[Unit]:
-    """Sort units dearest first; of equal ones the lower line, and there the taken one, first."""
-    return sorted(units, key=lambda unit: (unit.run, unit.line, not unit.taken))
+def canonical(units: list[Unit], *, apart: bool = False) -> list[Unit]:
+    """Sort units dearest first; of equal ones the lower line, and there the taken one, first.
+
+    With `apart` those of one run stand by who took them last, free ones first (Y6).
+    """
+
+    def key(unit: Unit) -> Any:
+        takers = [name.encode() for name in reversed(unit.takers)]
+        if apart:
+            return (unit.run, takers, unit.line)
+        return (unit.run, unit.line, not unit.taken, takers)
+
+    return sorted(units, key=key)
 
 
 @dataclass

@@ -5,6 +5,7 @@ ways that fill the same places are one state, of which the best is kept: by wort
 the units that are rewarded (the earliest first, offers in rank order), then by the buy places.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,8 +104,11 @@ def base_of(reach: Reach, units: list[Unit], offer: Offer | None = None) -> int:
     return sum(unit.measure[0] for unit in units if unit.measure[1] == reach.unit)
 
 
-def touched_by(offer: Offer, units: list[Unit], zone: str) -> list[Unit]:
-    """Return the units that a threshold rewards (M6, M14, S7), in canonical order."""
+def touched_by(offer: Offer, units: list[Unit], zone: str, *, apart: bool = False) -> list[Unit]:
+    """Return the units that a threshold rewards (M6, M14, S7), in canonical order.
+
+    Which runs they are of follows from the offer; the lines serve them from the lowest up (S3).
+    """
     if offer.reward in ("percent", "each"):
         touched = [u for u in units if fits(offer, 1, u) and worth(offer, u, zone) > 0]
     else:
@@ -119,7 +123,17 @@ def touched_by(offer: Offer, units: list[Unit], zone: str) -> list[Unit]:
                 touched.remove(unit)
     if offer.most_rewarded is not None:
         touched = touched[: offer.most_rewarded]
-    return canonical(touched)
+
+    def shelf(unit: Unit) -> Any:
+        return (unit.run, tuple(unit.takers) if apart else ())
+
+    counts = Counter(shelf(unit) for unit in touched)
+    served = []
+    for unit in canonical([u for u in units if fits(offer, 1, u)], apart=apart):
+        if counts[shelf(unit)] > 0:
+            counts[shelf(unit)] -= 1
+            served.append(unit)
+    return served
 
 
 @dataclass
@@ -240,27 +254,13 @@ class ByUnits(Contender):
         offer, value = self.offer, self.value
         row = row_of(offer, self.unit, self.zone) if offer.rows else None
         most = row[1] if row is not None and row[1] > 0 else offer.product_units
-        if most is not None or offer.product_money is not None:
-            used = {code: (units, parts) for code, units, parts in by_product}
-            units, parts = used.get(self.unit.code, (0, 0))
-            if most is not None and units >= most:
+        if most is not None:
+            used = dict(by_product)
+            if used.get(self.unit.code, 0) >= most:
                 return
-            if offer.product_money is not None:
-                value = min(value, PARTS * offer.product_money - parts)
-            used[self.unit.code] = (units + 1, parts + value)
-            by_product = tuple(sorted((code, *rest) for code, rest in used.items()))
+            used[self.unit.code] = used.get(self.unit.code, 0) + 1
+            by_product = tuple(sorted(used.items()))
         yield (count + 1, by_product), value, True
-
-    def worth_of(self, use: Use) -> int:
-        """Return what the units are worth, no product more than its cap."""
-        cap = self.offer.product_money
-        if cap is None:
-            return super().worth_of(use)
-        by_product: dict[int, int] = {}
-        for unit in use.rewarded:
-            before = by_product.get(unit.code, 0)
-            by_product[unit.code] = min(before + self.worth_in_place(unit), PARTS * cap)
-        return sum(by_product.values())
 
     def count(self, state: State) -> int | None:
         """Return the units."""

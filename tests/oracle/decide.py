@@ -185,7 +185,7 @@ def _decide(
         if failure is not None:
             decision.outcomes[offer.id] = failure
     eligible = [offer for offer in offers if offer.id not in decision.outcomes]
-    layers = Layers(basket, scene, decision, program)
+    layers = Layers(basket, scene, decision, program, rounds_of(offers))
     layers.run(eligible)
     decimals = int(program.get("currency", {}).get("exponent", 2))
     payment = Payment(layers, basket, past, decimals)
@@ -269,15 +269,15 @@ def _basket_room(basket: Basket, program: dict[str, Any]) -> int | None:
 
 
 def rounds_of(offers: list[Offer]) -> dict[str, int]:
-    """Return in which round each of some competing offers takes part (Y6)."""
+    """Return in which round of its class each offer of a program takes part (Y6)."""
     by_id = {offer.id: offer for offer in offers}
 
     def number(offer: Offer) -> int:
-        before = [by_id[name] for name in offer.stack_after if name in by_id]
-        return max([1 + number(other) for other in before], default=0)
+        named = [by_id[name] for name in offer.stack_after]
+        before = [o for o in named if (o.layer, o.order) == (offer.layer, offer.order)]
+        return max([1 + number(other) for other in before], default=min(1, len(named)))
 
-    # An offer that names others only of other classes still comes after round 0.
-    return {o.id: max(number(o), 1 if o.stack_after else 0) for o in offers}
+    return {offer.id: number(offer) for offer in offers}
 
 
 def without(units: list[Unit], others: list[Unit]) -> list[Unit]:
@@ -294,8 +294,15 @@ class Layers:
     """The item and the basket layer over one basket (Y1 to Y6)."""
 
     def __init__(
-        self, basket: Basket, scene: Scene, decision: OracleDecision, program: dict[str, Any]
+        self,
+        basket: Basket,
+        scene: Scene,
+        decision: OracleDecision,
+        program: dict[str, Any],
+        rounds: dict[str, int],
     ) -> None:
+        self.rounds = rounds
+        self.apart = False
         self.units = basket.units + basket.charges
         self.scene, self.decision = scene, decision
         self.zone = str(scene.store.get("price_zone", ""))
@@ -315,9 +322,11 @@ class Layers:
     def run_class(self, offers: list[Offer]) -> None:
         """Let the offers of one class compete, round by round, then apply the stackable ones."""
         competing = sorted((o for o in offers if not o.stackable), key=lambda offer: offer.rank)
-        rounds = rounds_of(competing)
-        for number in sorted(set(rounds.values())):
-            self.contest([offer for offer in competing if rounds[offer.id] == number])
+        for number in sorted({self.rounds[offer.id] for offer in competing}):
+            here = [offer for offer in competing if self.rounds[offer.id] == number]
+            self.apart = number > 0
+            self.contest(here)
+            self.apart = False
         stackable = [offer for offer in offers if offer.stackable]
         for offer in sorted(stackable, key=lambda o: (-o.priority, o.id.encode())):
             use, parts = self.alone(offer, canonical(self.units))
@@ -327,7 +336,7 @@ class Layers:
 
     def contest(self, competing: list[Offer]) -> None:
         """Let some offers of one class compete for units (D1, D2)."""
-        everything = canonical(self.units)
+        everything = canonical(self.units, apart=self.apart)
         alone = {offer.id: self.alone(offer, everything)[1] for offer in competing}
         found = {offer.id: self.alone(offer, self.seen(offer)) for offer in competing}
         inside = self.one_of_each_name(competing, {key: part[1] for key, part in found.items()})
@@ -344,7 +353,7 @@ class Layers:
     def seen(self, offer: Offer) -> list[Unit]:
         """Return the units that an offer sees which competes: free ones, and by Y6 some others."""
         free = [unit for unit in self.units if set(unit.takers) <= set(offer.stack_after)]
-        return canonical(free)
+        return canonical(free, apart=self.apart)
 
     def one_of_each_name(self, offers: list[Offer], alone: dict[str, int]) -> list[Offer]:
         """Return the offers that take part: of an exclusive name the one worth most alone (Y5)."""
@@ -368,8 +377,7 @@ class Layers:
                 )
         if not contenders:
             return
-        apart = any(offer.stack_after for offer in offers)
-        deal = best_deal(contenders, everything, apart=apart)
+        deal = best_deal(contenders, everything, apart=self.apart)
         self.decision.unique &= deal.unique
         worths = {one.offer.id: one for one in contenders}
         parts = [worths[use.offer.id].worth_of(use) for use in deal.uses]
@@ -420,7 +428,7 @@ class Layers:
         """
         counting = [unit for unit in units if fits(offer, 0, unit)]
         on_units = offer.reward in ("percent", "each")
-        touched = touched_by(offer, units, self.zone)
+        touched = touched_by(offer, units, self.zone, apart=self.apart)
         if on_units:
             times, parts = 1, sum(worth(offer, unit, self.zone) for unit in touched)
         else:
@@ -483,7 +491,10 @@ class Layers:
         """Round, cap and share the discount of an offer, and take it off (S1 to S8, Y4)."""
         offer = use.offer
         whole = rounded(Fraction(parts, PARTS), offer.rounding)
-        discount = min(whole, sum(give(offer, unit) for unit in use.rewarded))
+        weights, most = self.by_run(offer, self.runs_of(use))
+        discount = min(whole, sum(most))
+        if offer.product_money is not None:
+            discount = min(discount, rounded(Fraction(sum(weights), PARTS), offer.rounding))
         ceiling = _least(offer.money, room(offer, self.scene, "money"), self.room)
         if ceiling is not None and ceiling < discount and offer.whole:
             self.decision.outcomes[offer.id] = "LIMIT_REACHED"
@@ -526,13 +537,9 @@ class Layers:
 
     def share_out(self, use: Use, discount: int, applied: Applied) -> None:
         """Share a discount over runs, then over the lines of each (S2, S3)."""
-        offer = use.offer
-        runs: dict[Any, list[Unit]] = {}
-        for unit in canonical(use.rewarded):
-            runs.setdefault(unit.run, []).append(unit)
-        most = self.ceilings(offer, list(runs.values()))
-        weights = [sum(self.weight(offer, unit) for unit in units) for units in runs.values()]
-        for units, amount in zip(runs.values(), share(discount, weights, most), strict=True):
+        runs = self.runs_of(use)
+        weights, most = self.by_run(use.offer, runs)
+        for units, amount in zip(runs, share(discount, weights, most), strict=True):
             lines: dict[int, list[Unit]] = {}
             for unit in units:
                 lines.setdefault(unit.line, []).append(unit)
@@ -545,17 +552,28 @@ class Layers:
                 applied.shares[line] = applied.shares.get(line, 0) + part
                 applied.units[line] = applied.units.get(line, 0) + len(lines[line])
 
-    def ceilings(self, offer: Offer, runs: list[list[Unit]]) -> list[int]:
-        """Return the most that each run can get: together no product above its cap (S7)."""
+    def runs_of(self, use: Use) -> list[list[Unit]]:
+        """Return the rewarded units run by run, in canonical order (B2, Y6)."""
+        runs: dict[Any, list[Unit]] = {}
+        for unit in canonical(use.rewarded, apart=self.apart):
+            shelf = tuple(unit.takers) if self.apart else ()
+            runs.setdefault((unit.run, shelf), []).append(unit)
+        return list(runs.values())
+
+    def by_run(self, offer: Offer, runs: list[list[Unit]]) -> tuple[list[int], list[int]]:
+        """Return what each run is worth and the most that it can get (S2, S7)."""
         most = [sum(give(offer, unit) for unit in units) for units in runs]
+        weights = [sum(self.weight(offer, unit) for unit in units) for units in runs]
         if offer.product_money is None:
-            return most
+            return weights, most
         rest: dict[int, int] = {}
         for at, units in enumerate(runs):
             left = rest.get(units[0].code, offer.product_money)
-            most[at] = min(most[at], left)
-            rest[units[0].code] = left - most[at]
-        return most
+            weights[at] = min(weights[at], PARTS * left)
+            minor = -(-weights[at] // PARTS)
+            most[at] = min(most[at], minor)
+            rest[units[0].code] = left - minor
+        return weights, most
 
     def weight(self, offer: Offer, unit: Unit) -> int:
         """Return in proportion to what a unit gets its share (S2, M6)."""

@@ -35,7 +35,8 @@ def near_misses(
             miss = _missing_reach(offer, units, units, zone)
             miss = miss or _missing_gift(offer, units)
         elif offer.layer == "item" and outcome != "APPLIED":
-            seen = canonical([u for u in units if offer.stackable or not u.taken])
+            there = [u for u in units if offer.stackable or set(u.takers) <= set(offer.stack_after)]
+            seen = canonical(there)
             if offer.reaches:
                 miss = _missing_reach(offer, seen, seen, zone)
             elif offer.mechanic not in ("discount", "row_prices"):

@@ -163,7 +163,7 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
     tables = compiled(tmp_path, "- id: a\n  discount: {of: all, percent: 10}\n")
     dtypes = {
         "header": "program_header", "offers": "offer", "slots": "slot", "classes": "posting_list",
-        "rows": "row", "limits": "limit", "steps": "step",
+        "rows": "row", "limits": "limit", "steps": "step", "more": "offer_more",
         "funding": "funding", "audiences": "audience",
         "schedules": "schedule", "texts": "text", "purses": "purse", "tiers": "tier",
         "progress": "progress", "coupons": "coupon_slot", "offer_numbers": "offer_number",
@@ -179,6 +179,7 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
         "store_sets",
         "blackouts",
         "strings",
+        "after",
     }
     assert set(tables) == set(dtypes) | plain
     header = tables["header"][0]

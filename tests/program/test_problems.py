@@ -111,6 +111,30 @@ OFFERS = {
                     "non-members cannot", "remove"),
     "non-member wallet": (f"- id: a\n  wallet: true\n  who: {{members: ¦non_members}}\n  {D}\n",
                           "only members", "remove"),
+    "stack after nobody": (f"- id: a\n  stack_after: [¦bb]\n  {D}\n", "unknown offer 'bb'", "'a'"),
+    "stack after itself": (f"- id: a\n  stack_after: ¦a\n  {D}\n", "after 'a' already", "first"),
+    "stack after and stackable": (
+        f"{OFFER}- id: b\n  stackable: true\n  stack_after: ¦[a]\n  {D}\n", "sees every unit",
+        "remove"),
+    "stack after a stackable one": (
+        f"- id: a\n  stackable: true\n  {D}\n- id: b\n  stack_after: [¦a]\n  {D}\n",
+        "takes no units", "remove"),
+    "stack after another layer": (
+        f"- id: a\n  layer: basket\n  {D}\n- id: b\n  stack_after: [¦a]\n  {D}\n",
+        "basket layer", "same layer"),
+    "stack after a later class": (
+        f"- id: a\n  class: 2\n  {D}\n- id: b\n  stack_after: [¦a]\n  {D}\n",
+        "which runs later", "class: 2"),
+    "stack after in earn": (
+        f"{OFFER}- id: b\n  stack_after: ¦[b]\n  earn: {{purse: points, points: 1, per: 1}}\n",
+        "no place in this layer", "remove"),
+    "no product limit": (f"- id: a\n  limits: {{per_product: ¦{{}}}}\n  {D}\n", "says nothing",
+                         "'money'"),
+    "product limit of 0": (f"- id: a\n  limits: {{per_product: {{¦money: 0}}}}\n  {D}\n",
+                           "nothing could", "above 0"),
+    "product limit and reshare": (
+        f"- id: a\n  reshare: ¦true\n  limits: {{per_product: {{money: 1}}}}\n  {D}\n",
+        "off the others", "keep"),
     "missing file": ("- id: a\n  row_prices: {file: ¦row.csv}\n", "missing", "rows.csv"),
     "outside file": ("- id: a\n  row_prices: {file: ¦../../x.csv}\n", "outside", "beside"),
     "duplicate key": (f"- id: a\n  {D}\n  ¦id: b\n", "twice", "keep one"),
@@ -158,6 +182,10 @@ PROGRAMS = {
     "two expiries": (PROGRAM.replace("points: {number: 1}",
                                      "points: {number: 1, expires: {days: 3, ¦on: 2027-01-01}}"),
                      "days and on", "keep one"),
+    "basket discount": (PROGRAM + "policies: {basket_discount: ¦{}}\n", "says nothing",
+                        "'percent'"),
+    "basket discount of 0": (PROGRAM + "policies: {basket_discount: {¦money: 0}}\n",
+                             "no offer could", "write more"),
     "issuer": (PROGRAM + "issuer_ranges: [{prefix: ¦'60291', length: 4}]\n", "longer", "length"),
 }  # fmt: skip
 

@@ -352,6 +352,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     check_coupon(loaded, number, offer)
     if offer.redeem is not None:
         check_redemption(loaded, number, offer)
+    check_stacking(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -440,7 +441,10 @@ def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if product is not None and not on_units:
         what = f"{offer.mechanic} is not limited by product"
         loaded.blame(number, ("limits", "per_product"), what, "remove it")
-    for key in ("exclusive", "reshare"):
+    if product is not None and product.money is not None and offer.reshare:
+        what = "what a product cannot give would be taken off the others"
+        loaded.blame(number, ("reshare",), what, "keep reshare or limits.per_product.money")
+    for key in ("exclusive", "reshare", "stack_after"):
         if getattr(offer, key) and offer.layer_name not in ("item", "basket"):
             mend = "remove it"
             loaded.blame(number, (key,), f"{key} has no place in this layer", mend)
@@ -455,6 +459,44 @@ def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         loaded.blame(number, path, "it competes for the units worth most", mend)
     if product is not None:
         loaded.blame(number, path, "the limit per product chooses too", "keep one of the two")
+
+
+def check_stacking(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Judge the offers that an offer stacks after (Y6)."""
+    by_id = {other.id: other for other in loaded.offers}
+    if offer.stack_after is not None and offer.stackable:
+        what = "a stackable offer sees every unit already"
+        loaded.blame(number, ("stack_after",), what, "remove 'stack_after' or 'stackable'")
+    for index, name in enumerate(offer.stack_after or []):
+        path: Path_ = ("stack_after", index)
+        other = by_id.get(name)
+        if other is None:
+            unknown(loaded, number, path, "offer", name, by_id)
+        elif offer.id in reached_from(other, by_id):
+            what = f"'{name}' stacks after '{offer.id}' already"
+            loaded.blame(number, path, what, "let one of the two come first")
+        elif other.layer_name != offer.layer_name:
+            what = f"'{name}' is in the {other.layer_name} layer"
+            loaded.blame(number, path, what, "name offers of the same layer; later layers see all")
+        elif other.class_ > offer.class_:
+            what = f"'{name}' is in class {other.class_}, which runs later"
+            mend = f"write class: {other.class_} or more here, or name it the other way round"
+            loaded.blame(number, path, what, mend)
+        elif other.stackable:
+            what = f"'{name}' is stackable and takes no units from anybody"
+            loaded.blame(number, path, what, "remove it")
+
+
+def reached_from(offer: Offer, by_id: dict[str, Offer]) -> set[str]:
+    """Return an offer and all those after which it stacks, directly or not."""
+    found: set[str] = set()
+    open_ids = [offer.id]
+    while open_ids:
+        name = open_ids.pop()
+        if name not in found and name in by_id:
+            found.add(name)
+            open_ids += by_id[name].stack_after or []
+    return found
 
 
 def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:

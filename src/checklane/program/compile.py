@@ -33,6 +33,7 @@ from checklane.program.problems import ProgramError
 from checklane.program.records import (
     coupon_table,
     header_record,
+    more_records,
     offer_number_table,
     program_tables,
     progress_slots,
@@ -271,6 +272,7 @@ class Builder:
         slots["flags"][universal] |= _layout.SLOT_FLAG_UNIVERSAL
         header = self._header()
         rows = np.concatenate([np.zeros(0, dtype=_layout.ROW), *self.rows])
+        more, after = more_records(self.offers)
         tables: Tables = {
             "header": header,
             "offers": self._offer_records(),
@@ -282,6 +284,8 @@ class Builder:
             "rows": row_table(rows),
             "limits": np.array(self.limits, dtype=_layout.LIMIT),
             "steps": np.array(self.steps, dtype=_layout.STEP),
+            "more": more,
+            "after": after,
             "funding": np.array(self.funding, dtype=_layout.FUNDING),
             "redeemers": np.array(
                 [n for n, offer in enumerate(self.offers) if offer.redeem is not None],

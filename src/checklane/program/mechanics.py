@@ -3,6 +3,7 @@
 A mechanic has one function here that fills the fields, and one branch of `slots_of`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -177,6 +178,7 @@ def flags_of(offer: Offer) -> int:
         (offer.limits.whole, _layout.OFFER_FLAG_WHOLE),
         (offer.redeem is not None and offer.redeem.item, _layout.OFFER_FLAG_BY_ITEM),
         (offer.redeem is not None and offer.redeem.steps, _layout.OFFER_FLAG_STEPS),
+        (has_more(offer), _layout.OFFER_FLAG_MORE),
         (
             offer.threshold is not None and offer.threshold.reward.gift is not None,
             _layout.OFFER_FLAG_GIFT,
@@ -196,6 +198,46 @@ def coupon_flags(coupon: Coupon | None) -> tuple[tuple[bool, int], ...]:
         (coupon.kind == "store", _layout.OFFER_FLAG_STORE_COUPON),
         (coupon.above_price == "refuse", _layout.OFFER_FLAG_FACE_VALUE),
     )
+
+
+def has_more(offer: Offer) -> bool:
+    """Tell whether an offer has a record in the table of what few offers say."""
+    product = offer.limits.per_product
+    return offer.stack_after is not None or (product is not None and product.money is not None)
+
+
+def more_fields(offer: Offer) -> Fields:
+    """Return the fields of what few offers say that follow from the offer alone."""
+    product = offer.limits.per_product
+    money = product.money if product is not None else None
+    return {"product_discount_max_minor": money or 0}
+
+
+def rounds_of(offers: Sequence[Offer]) -> dict[str, int]:
+    """Return in which round of its class each offer competes, those of round 0 left out (Y6).
+
+    An offer competes a round after the last of those that it names in its class, whoever may have
+    them. A circle has no rounds: its offers stay where the circle was entered.
+    """
+    by_id = {offer.id: offer for offer in offers}
+    found: dict[str, int] = {}
+
+    def number(offer: Offer, open_ids: frozenset[str]) -> int:
+        if offer.id not in found and offer.stack_after is not None:
+            before = [by_id[name] for name in offer.stack_after if name in by_id]
+            same = [
+                other
+                for other in before
+                if (other.layer_name, other.class_) == (offer.layer_name, offer.class_)
+                and other.id not in open_ids
+            ]
+            inside = open_ids | {offer.id}
+            found[offer.id] = 1 + max((number(other, inside) for other in same), default=0)
+        return found.get(offer.id, 0)
+
+    for offer in offers:
+        number(offer, frozenset())
+    return found
 
 
 def chooses_cheapest(offer: Offer) -> bool:

@@ -915,11 +915,15 @@ class ProductLimit(Part):
     """What one basket may take of an offer for one product."""
 
     units: Count | None = Field(default=None, description="Units of one product code.")
+    money: Money | None = Field(default=None, description="Money off the units of one code.")
 
     @model_validator(mode="after")
     def check(self) -> "ProductLimit":
-        """Ask for a limit."""
-        ask_for_one(self, ("units",), "the limit")
+        """Ask for a limit that leaves something."""
+        if self.units is None and self.money is None:
+            fail("the limit says nothing", "give 'units', 'money' or both")
+        if self.money == 0:
+            fail("nothing could be taken off", "give an amount above 0", at="money")
         return self
 
 
@@ -1040,6 +1044,12 @@ class Offer(Part):
     )
     exclusive: Id | None = Field(
         default=None, description="Of the offers with one name here at most one applies."
+    )
+    stack_after: Ids | None = Field(
+        default=None,
+        max_length=64,
+        description="Offers of the same layer: it competes after those of its class, and may take "
+        "units that only they took.",
     )
     reduced_items: Literal["in", "out"] = Field(
         default="in",
@@ -1315,6 +1325,25 @@ class Progress(Part):
         return self
 
 
+class BasketDiscount(Part):
+    """What all discounts of a basket may come to together; the lesser where both are given."""
+
+    money: Money | None = Field(default=None, description="Money.")
+    percent: Percent | None = Field(
+        default=None, description="Percent of what the units for sale cost before any discount."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "BasketDiscount":
+        """Ask for a ceiling that leaves something."""
+        if self.money is None and self.percent is None:
+            fail("the ceiling says nothing", "give 'money', 'percent' or both")
+        for key in ("money", "percent"):
+            if getattr(self, key) == 0:
+                fail("no offer could take anything off", "write more, or stop the offers", at=key)
+        return self
+
+
 class Policies(Part):
     """Rules that hold for every offer that says nothing else."""
 
@@ -1332,6 +1361,9 @@ class Policies(Part):
         default="highest", description="What several multipliers of one purse do to each other."
     )
     points_rounding: Rounding = Field(default="floor", description="How points are rounded.")
+    basket_discount: BasketDiscount | None = Field(
+        default=None, description="What all discounts of a basket may come to. Default: no ceiling."
+    )
     hold_minutes: Count = Field(default=60, description="How long a total holds points and limits.")
     return_days: Count = Field(default=60, description="Days in which goods come back.")
     step_budget: Count = Field(

@@ -8,7 +8,14 @@ import numpy.typing as npt
 
 from checklane import _layout
 from checklane.program.fields import exact_number
-from checklane.program.mechanics import ROUNDINGS, SlotPlan, progress_decimals
+from checklane.program.mechanics import (
+    ROUNDINGS,
+    SlotPlan,
+    has_more,
+    more_fields,
+    progress_decimals,
+    rounds_of,
+)
 from checklane.program.model import Expiry, IdentifierKind, Offer, Program, Progress
 from checklane.program.parts import WINDOWS
 from checklane.program.pools import StringPool
@@ -64,6 +71,9 @@ def header_record(program: Program) -> Records:
         "hold_minutes": policies.hold_minutes,
         "return_days": policies.return_days,
     }
+    if policies.basket_discount is not None:
+        values["basket_discount_minor"] = policies.basket_discount.money or 0
+        values["basket_discount_bp"] = policies.basket_discount.percent or 0
     for name, value in values.items():
         header[name] = value
     return header
@@ -108,6 +118,30 @@ def coupon_table(coupons: Sequence[tuple[str, int]]) -> Table:
     records["coupon_key"] = name_keys("coupon", [code for code, _ in coupons])
     records["offer"] = [number for _, number in coupons]
     return open_addressed(records, records["coupon_key"].copy())
+
+
+def more_records(offers: Sequence[Offer]) -> tuple[Records, Records]:
+    """Return what few offers say, and the offers after which others stack.
+
+    Parameters
+    ----------
+    offers : sequence of Offer
+        In the order of their numbers.
+    """
+    numbers = {offer.id: number for number, offer in enumerate(offers)}
+    rounds = rounds_of(offers)
+    those = [offer for offer in offers if has_more(offer)]
+    records = np.zeros(len(those), dtype=_layout.OFFER_MORE)
+    after: list[int] = []
+    for offer, record in zip(those, np.split(records, len(those)) if those else [], strict=True):
+        named = sorted({numbers[name] for name in offer.stack_after or []})
+        record["offer"] = numbers[offer.id]
+        record["round"] = rounds.get(offer.id, 0)
+        record["first_after"], record["after_count"] = len(after), len(named)
+        after += named
+        for name, value in more_fields(offer).items():
+            record[name] = value
+    return records, np.array(after, dtype=np.uint32)
 
 
 def offer_number_table(ids: Sequence[str]) -> Table:
