@@ -142,7 +142,11 @@ class Cases:
             return {"discount": {"of": self.selector(), "steps": self.steps(*kinds)}}
         if kind == "rows":
             rows = {
-                (code, self.pick("", "A", "B")): (self.pick(20, 90, 120), self.pick("", "1", "2"))
+                (code, self.pick("", "A", "B")): (
+                    # What the law asks for 104 is 0.80.
+                    max(self.pick(20, 90, 120), 80 if code == "104" else 0),
+                    self.pick("", "1", "2"),
+                )
                 for code in self.random.sample(CODES, 4)
             }
             name = f"prices{len(files)}.csv"

@@ -249,6 +249,26 @@ def test_row_problems(rows, what, tmp_path):
     assert what in problem.what
 
 
+def test_a_price_below_the_legal_minimum_is_refused(tmp_path):
+    catalogue = small_catalogue()
+    catalogue.products["legal_min_minor"][1] = 150
+    rows = f"item,price\n{gtin(1)},1.00\n{gtin(2)},1.49\n"
+    path = write_program(tmp_path, "- id: a\n  row_prices: {file: rows.csv}\n", rows_csv=rows)
+    report = check_path(path, catalogue)
+    (problem,) = told(report, "offers/rows.csv", 3, 1)
+    assert "below its legal minimum" in problem.what
+    assert problem.mend == "write at least 1.50"
+    assert not report.is_good
+    catalogue.products["legal_min_minor"][1] = 149
+    assert check_path(path, catalogue).is_good
+
+
+def test_a_window_with_one_day_left_is_no_problem(tmp_path):
+    when = "{from: 2026-03-02, until: 2026-03-06, weekdays: [friday], blackout: 2026-03-02}"
+    path = write_program(tmp_path, f"- id: a\n  when: {when}\n  {D}\n")
+    assert check_path(path).problems == []
+
+
 def test_merge_keys_are_refused(tmp_path):
     text = f"- id: a\n  <<: {{priority: 1}}\n  {D}\n"
     report = check_path(write_program(tmp_path, text))
@@ -278,6 +298,14 @@ WARNINGS = {
     "unknown item": (f"- id: a\n  discount: {{of: {{items: [4011, ¦{gtin(10)}]}}, percent: 1}}\n",
                      "not in the catalogue"),
     "shadowed": (f"- id: b\n  discount: {{of: all, percent: 20}}\n- id: ¦a\n  {D}\n", "'b'"),
+    "no day": ("- id: a\n  when: {from: 2026-03-02, until: 2026-03-04, weekdays: ¦[friday, monday],"
+               f" blackout: 2026-03-02}}\n  {D}\n", "no day of its window"),
+    "asked for and left out": (f"- id: a\n  who: {{segments: {{all: families, none: ¦[families]}}}}"
+                               f"\n  {D}\n", "asked for and left out"),
+    "limit of no money": (f"- id: a\n  limits: {{per_basket: {{money: ¦0}}}}\n  {D}\n",
+                          "leaves no money"),
+    "window of no money": (f"- id: a\n  limits: {{per_store: {{money: ¦0}}}}\n  {D}\n",
+                           "leaves no money"),
     "no points": ("- id: a\n  bonus: {purse: points, points: ¦0}\n", "0 points"),
 }  # fmt: skip
 

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from pydantic_core import PydanticCustomError
 
 from checklane._layout import OFFER_SLOTS_MAX, PROGRESS_MAX, STORES_MAX
 from checklane.program.codes import code_fault, near_gtins, product_codes
-from checklane.program.fields import exact_number
+from checklane.program.fields import MINUTES_A_DAY, exact_number
 from checklane.program.load import LoadedProgram
 from checklane.program.mechanics import mechanic_slots, progress_decimals
-from checklane.program.model import CHANNELS, Offer, Progress, Selector
-from checklane.program.problems import did_you_mean, list_names
+from checklane.program.model import CHANNELS, Offer, Progress, Selector, Weekday, When
+from checklane.program.problems import Problem, did_you_mean, list_names
 from checklane.program.rows import Cell, PriceRow, read_items, read_prices, resolve_file
 from checklane.program.selectors import normal_path, walk
 from checklane.program.yaml_tree import Path_
@@ -27,6 +28,9 @@ POINTS_MAX = 10_000_000_000
 POINTS_STEP_MAX = 4_000_000_000
 #: Unknown items of one list that are named one by one.
 UNKNOWN_ITEMS_TOLD = 20
+WEEKDAYS = get_args(Weekday)
+#: 1970-01-01 was a Thursday.
+EPOCH_WEEKDAY = 3
 ALLOWED_LAYERS = {
     "discount": ("item", "basket"),
     "buy_get": ("item", "basket"),
@@ -125,6 +129,7 @@ def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> A
         check_benefits(loaded, number, offer)
         check_points(loaded, number, offer)
         check_window(loaded, number, offer)
+        check_meetable(loaded, number, offer)
         read_attachments(loaded, number, offer, attachments)
         if names is not None:
             names.check_offer(loaded, number, offer, attachments)
@@ -524,6 +529,54 @@ def check_window(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if when.from_ is not None and when.until is not None and when.until <= when.from_:
         what = "the offer can never apply: it ends before it begins"
         loaded.warn(number, ("when", "until"), what, "correct 'from' or 'until'")
+    elif not has_day(when):
+        what = "the offer can never apply: no day of its window is left"
+        key = "weekdays" if when.weekdays is not None else "blackout"
+        loaded.warn(
+            number, ("when", key), what, "correct the window, the weekdays or the black-out"
+        )
+
+
+def has_day(when: When) -> bool:
+    """Tell whether some day of a short window is neither another weekday nor blacked out."""
+    if when.from_ is None or when.until is None:
+        return True
+    first, last = when.from_ // MINUTES_A_DAY, (when.until - 1) // MINUTES_A_DAY
+    asked = {WEEKDAYS.index(day) for day in when.weekdays or WEEKDAYS}
+    # A window longer than this has a week that is free of so many black-out dates.
+    if last - first > 7 * (len(when.blackout or []) + 1):
+        return True
+    closed = set(when.blackout or [])
+    days = range(first, last + 1)
+    return any((day + EPOCH_WEEKDAY) % 7 in asked and day not in closed for day in days)
+
+
+def check_meetable(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Warn of conditions that nobody meets, and of limits that leave nothing."""
+    rule = offer.who.segments
+    if rule is not None and rule.none_ is not None:
+        path: Path_ = ("who", "segments", "none")
+        both = sorted(set(rule.none_) & set(rule.all_ or []))
+        if rule.any_ is not None and set(rule.any_) <= set(rule.none_):
+            both = both or sorted(set(rule.any_))
+        if both:
+            what = f"the offer can never apply: '{both[0]}' is asked for and left out"
+            loaded.warn(number, path, what, "remove it from 'none', or from 'any' and 'all'")
+    basket = offer.limits.per_basket
+    if basket is not None and basket.money == 0:
+        warn_of_nothing(loaded, number, ("limits", "per_basket", "money"))
+    for scope in ("per_member", "per_household", "per_card", "per_store", "overall"):
+        limits = getattr(offer.limits, scope) or []
+        for index, limit in enumerate(limits):
+            if limit.money == 0:
+                several = (index,) if len(limits) > 1 else ()
+                warn_of_nothing(loaded, number, ("limits", scope, *several, "money"))
+
+
+def warn_of_nothing(loaded: LoadedProgram, number: int, path: Path_) -> None:
+    """Warn of a limit of money that leaves nothing."""
+    what = "the offer can never apply: the limit leaves no money"
+    loaded.warn(number, path, what, "write an amount above 0, or remove the offer")
 
 
 def read_attachments(
@@ -548,6 +601,13 @@ def read_attachments(
                 file = path.relative_to(loaded.root.resolve()).as_posix()
                 items = read_items(path, file, loaded.problems)
             attachments.items[str(folder), inner.items_file] = [item.text for item in items]
+
+
+def attachments_file(loaded: LoadedProgram, number: int) -> str:
+    """Return the name of an offer's price file as its author knows it."""
+    rows = loaded.offers[number].row_prices
+    file = folder_of(loaded, number) / (rows.file if rows is not None else "")
+    return file.resolve().relative_to(loaded.root.resolve()).as_posix()
 
 
 def folder_of(loaded: LoadedProgram, number: int) -> Path:
@@ -602,10 +662,27 @@ class CatalogueNames:
             for prefix in ("", "except_"):
                 self._check_places(loaded, number, prefix + key, getattr(where, prefix + key))
         rows = attachments.prices.get(number, [])
+        self._check_legal_prices(loaded, number, rows)
         self._check_items(loaded, number, ("row_prices", "file"), [row.item.text for row in rows])
         for zone in sorted({row.zone.text for row in rows} - {""} - self._known["price zone"]):
             path = ("row_prices", "file")
             unknown(loaded, number, path, "price zone", zone, self._known["price zone"])
+
+    def _check_legal_prices(
+        self, loaded: LoadedProgram, number: int, rows: Sequence[PriceRow]
+    ) -> None:
+        """Refuse a price for a product that the law forbids."""
+        good = [row for row in rows if code_fault(row.item.text) is None]
+        found = self._catalogue.find_products(product_codes([row.item.text for row in good]))
+        for row, product in zip(good, found.tolist(), strict=True):
+            least = int(self._catalogue.products["legal_min_minor"][product]) if product >= 0 else 0
+            if row.price_minor < least:
+                decimals = loaded.program.currency.exponent
+                what = f"the price of '{row.item.text}' is below its legal minimum"
+                mend = f"write at least {least / 10**decimals:.{decimals}f}"
+                source = attachments_file(loaded, number)
+                problem = Problem(source, row.item.line, row.item.column, what, mend)
+                loaded.problems.add(problem)
 
     def check_progress(self, loaded: LoadedProgram) -> None:
         """Look up the products that counts towards goals name."""
