@@ -133,6 +133,7 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_STOP_OFFER: return call_stop_offer(session);
     case METHOD_ADJUST_ACCOUNT: return call_adjust_account(session);
     case METHOD_CONFIRM_POINTS: return call_confirm_points(session);
+    case METHOD_MERGE_MEMBERS: return call_merge_members(session);
     default: return STATUS_METHOD_UNKNOWN;
     }
 }
@@ -154,6 +155,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_STOP_OFFER] = REQUEST_STOP_OFFER,
         [METHOD_ADJUST_ACCOUNT] = REQUEST_ADJUST_ACCOUNT,
         [METHOD_CONFIRM_POINTS] = REQUEST_CONFIRM_POINTS,
+        [METHOD_MERGE_MEMBERS] = REQUEST_MERGE_MEMBERS,
     };
     return method < sizeof kinds ? kinds[method] : 0;
 }

@@ -34,7 +34,8 @@
     METHOD(ACTIVATE_OFFER, 10, "MemberService.ActivateOffer")          \
     METHOD(STOP_OFFER, 11, "ProgramService.StopOffer")                 \
     METHOD(ADJUST_ACCOUNT, 12, "MemberService.AdjustAccount")          \
-    METHOD(CONFIRM_POINTS, 13, "MemberService.ConfirmPoints")
+    METHOD(CONFIRM_POINTS, 13, "MemberService.ConfirmPoints")          \
+    METHOD(MERGE_MEMBERS, 14, "MemberService.MergeMembers")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -42,7 +43,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 14
+#define METHOD_NUMBERS 15
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

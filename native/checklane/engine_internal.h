@@ -27,6 +27,7 @@ typedef struct original {
     uint64_t account_group;
     uint64_t member;
     int32_t business_date;
+    uint64_t member_group;  /* under which the member's own record is; see follow_merges */
     uint64_t confirmed_key; /* of the lots that were confirmed; 0: none was */
     uint32_t movement_count;
     uint32_t sold_count;
@@ -128,14 +129,21 @@ typedef struct place {
     uint16_t birth_month;
     uint16_t birth_day;
     uint64_t lsn;           /* version of the overlay's row; 0: the snapshot's */
+    uint64_t merged_into;   /* the member that this one became; 0: none */
     const member_record_t *record; /* NULL: not in the snapshot */
 } place_t;
 
 /* Where a member is: overlay before snapshot. */
 place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member);
 
-/* Member that an identifier belongs to, or 0; *lsn is the overlay row's version. A value that is no
- * identifier belongs to nobody. */
+/* The place of what `*member` has become, through all merges; `*member` is then that one. */
+place_t find_survivor(const session_t *session, const accounts_view_t *view, uint64_t *member);
+
+/* The group to which a group's points went, through all merges. */
+uint64_t find_group(const session_t *session, const accounts_view_t *view, uint64_t group);
+
+/* Member that an identifier belongs to, or 0, merged or not; *lsn is the overlay row's version. A
+ * value that is no identifier belongs to nobody. */
 uint64_t find_identified(const session_t *session, const accounts_view_t *view, int64_t kind,
                          bytes_t value, hash128_t *hash, uint64_t *lsn);
 
@@ -265,6 +273,7 @@ status_t call_link(session_t *session);
 status_t call_activate_offer(session_t *session);
 status_t call_stop_offer(session_t *session);
 status_t call_adjust_account(session_t *session);
+status_t call_merge_members(session_t *session);
 
 /* ---- engine.c, for the rooms above ---- */
 

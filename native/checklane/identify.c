@@ -105,7 +105,9 @@ place_t find_place(const session_t *session, const accounts_view_t *view, uint64
     const members_t *members = session->live->members;
     record_t record = accounts_read(view, key_of(session, FAMILY_PLACE, member, 0));
     const cell_t *cell = record_find(record, CELL_GROUP, 0, 0, 0);
+    const cell_t *merged = record_find(record, CELL_MERGED, 0, 0, 0);
     place.lsn = record.head->applied_lsn;
+    place.merged_into = merged == NULL ? 0 : (uint64_t)merged->value;
     place.record = members == NULL ? NULL : find_member(members, member);
     if (cell != NULL) {
         place.is_known = true;
@@ -121,6 +123,28 @@ place_t find_place(const session_t *session, const accounts_view_t *view, uint64
         place.birth_day = place.record->birth_day;
     }
     return place;
+}
+
+place_t find_survivor(const session_t *session, const accounts_view_t *view, uint64_t *member)
+{
+    place_t place = find_place(session, view, *member);
+    for (uint32_t i = 0; place.merged_into != 0; i++) {
+        INVARIANT(i < MERGES_MAX);
+        *member = place.merged_into;
+        place = find_place(session, view, *member);
+    }
+    return place;
+}
+
+uint64_t find_group(const session_t *session, const accounts_view_t *view, uint64_t group)
+{
+    for (uint32_t i = 0;; i++) {
+        INVARIANT(i <= MERGES_MAX);
+        record_t record = accounts_read(view, key_of(session, FAMILY_GROUP, group, 0));
+        const cell_t *moved = record_find(record, CELL_MOVED, 0, 0, 0);
+        if (moved == NULL) return group;
+        group = (uint64_t)moved->value;
+    }
 }
 
 /* The member that the overlay's row names, or 0; *is_unlinked: the row takes it from `fed`, whom
@@ -207,11 +231,16 @@ static void identify_one(session_t *session, const accounts_view_t *view,
     uint64_t member = find_identified(session, view, sent->kind, sent->value, &hash, &lsn);
     place_t place = {0};
     if (member != 0) {
-        place = find_place(session, view, member);
+        place = find_survivor(session, view, &member);
         found->result = (place.flags & MEMBER_FLAG_PROVISIONAL) != 0 ? FOUND_PROVISIONAL
                                                                      : FOUND_MEMBER;
     } else if (found->role == 1 && is_issued(session->live->program, sent->kind, sent->value)) {
         member = provisional_number(session->engine, hash);
+        /* An account that became somebody's does not come back with a card that was unlinked. */
+        if (find_place(session, view, member).merged_into != 0) {
+            found->result = FOUND_UNKNOWN;
+            return;
+        }
         place.account_group = member;
         found->result = FOUND_PROVISIONAL_NEW;
     } else {

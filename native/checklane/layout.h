@@ -620,6 +620,9 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
 #define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
 #define CELL_CONFIRMED 19 /* FAMILY_RECEIPT: value: 1, -1 cancelled; other: key of the lots now */
+#define CELL_MERGED 20    /* FAMILY_PLACE: value: the member into which this one was merged */
+#define CELL_MERGES 21    /* FAMILY_PLACE: value: longest chain of merges that ends here */
+#define CELL_MOVED 22     /* FAMILY_GROUP: value: the group to which all of this one went */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
@@ -713,6 +716,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_RECOVERED 10  /* first entry of a generation */
 #define ENTRY_ADJUST 11
 #define ENTRY_CONFIRM 12
+#define ENTRY_MERGE 13
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2

@@ -92,6 +92,8 @@
  * Eight limits of a day are 8 * (62 + 2) = 512 cells, half of RECORD_CELLS_MAX. */
 #define LOT_KEPT_DAYS 31
 #define COUNTER_KEPT_DAYS 62
+/* Members that were merged one into the next: as many look-ups, of a record each, at the till. */
+#define MERGES_MAX 16
 /* Points that an adjustment by hand may leave in one purse, in smallest units, and as many owed.
  * 9 * 10^15 is exact in a binary double, which callers in other languages keep numbers in; 1,000
  * such lots are 9 * 10^18, inside 63 bits (9.2 * 10^18). */

@@ -1,6 +1,6 @@
 /* Members between two snapshots: enrolment, links, wallet, tier and segments as overlay rows;
- * points given and taken by hand; and offers stopped by hand. Each is one entry; it holds at once
- * and until a members snapshot whose feed covers it says otherwise. */
+ * points given and taken by hand; two members made one; and offers stopped by hand. Each is one
+ * entry; it holds at once and until a members snapshot whose feed covers it says otherwise. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 typedef struct subject {
     uint64_t member;
     place_t place;
+    bool is_merge;
+    uint32_t moved_count; /* of a merge: purses in session->points */
 } subject_t;
 
 static bool is_consent(bytes_t name)
@@ -43,8 +45,10 @@ static status_t find_subject(session_t *session, const accounts_view_t *view,
         member = find_identified(session, view, ref->identifier.kind, ref->identifier.value, &hash,
                                  &lsn);
     }
+    subject->place = find_survivor(session, view, &member);
     subject->member = member;
-    subject->place = find_place(session, view, member);
+    subject->is_merge = false;
+    subject->moved_count = 0;
     if (member == 0 || !subject->place.is_known) {
         return fault_at(session->fault, STATUS_MEMBER_UNKNOWN, "member");
     }
@@ -76,8 +80,9 @@ static uint32_t collect_segments(const program_t *program, const member_record_t
     return count;
 }
 
-static uint32_t member_state(uint16_t flags)
+static uint32_t member_state(const place_t *place, uint16_t flags)
 {
+    if (place->merged_into != 0) return MEMBER_STATE_MERGED;
     if ((flags & MEMBER_FLAG_BLOCKED) != 0) return MEMBER_STATE_BLOCKED;
     return (flags & MEMBER_FLAG_PROVISIONAL) != 0 ? MEMBER_STATE_PROVISIONAL : MEMBER_STATE_ACTIVE;
 }
@@ -107,6 +112,7 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     for (uint32_t i = 0; i < entry->movement_count; i++) {
         const cell_t *cell = &entry->movements[i].cell;
         if (entry->movements[i].record.family != FAMILY_MEMBER) continue;
+        if (entry->movements[i].record.lo != subject->member) continue;
         if (cell->kind == CELL_TIER) {
             cells_t own = {session->facts.member_cells, session->facts.member_cell_count};
             cells_t shared = {session->facts.group_cells, session->facts.group_cell_count};
@@ -124,6 +130,36 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
             *word = cell->value > 0 ? *word | bit : *word & ~bit;
         }
     }
+}
+
+/* The working copy: a record's cells with what an entry moves in them. */
+static void lay_movements(session_t *session, const entry_builder_t *entry, record_key_t key,
+                          const cell_t *cells, uint32_t count)
+{
+    copy_cells(session, cells, count);
+    for (uint32_t i = 0; i < entry->movement_count; i++) {
+        const movement_t *movement = &entry->movements[i];
+        bool is_added = movement->op == MOVEMENT_ADD;
+        if (is_added && memcmp(&movement->record, &key, sizeof key) == 0) {
+            add_cell(session, movement->cell);
+        }
+    }
+}
+
+/* Points and counts of the member as a merge leaves them; `own` holds the member's cells. */
+static void overlay_merge(session_t *session, const entry_builder_t *entry,
+                          cell_t own[RECORD_CELLS_MAX])
+{
+    facts_t *facts = &session->facts;
+    record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    lay_movements(session, entry, member, facts->member_cells, facts->member_cell_count);
+    facts->member_cell_count = session->cell_count;
+    if (session->cell_count > 0) memcpy(own, session->cells, session->cell_count * sizeof *own);
+    facts->member_cells = own;
+    lay_movements(session, entry, group, facts->group_cells, facts->group_cell_count);
+    facts->group_cells = session->cells;
+    facts->group_cell_count = session->cell_count;
 }
 
 /* How far the member has come with each progress in today's window. */
@@ -162,12 +198,16 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     bytes_t consents[1] = {{consent, sizeof consent - 1}};
     wallet_offer_t wallet[WALLET_MAX];
     progress_state_t progress[PROGRESS_MAX];
+    cell_t own[RECORD_CELLS_MAX];
     facts_t *facts = &session->facts;
+    uint64_t survivor = subject->member;
+    if (subject->place.merged_into != 0) find_survivor(session, view, &survivor);
     int32_t today = day_of_unix_ms(wall_unix_ms(), 0);
     session->found_count = 0;
     facts->member = subject->member;
     facts->account_group = subject->place.account_group;
     fill_member_facts(session, view, today);
+    if (subject->is_merge) overlay_merge(session, entry, own);
     if (entry != NULL) overlay_entry(session, entry, subject, today);
     uint32_t wallet_count = list_wallet(session, wallet);
     uint32_t progress_count = list_progress(session, today, progress);
@@ -175,7 +215,10 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
         .program = program,
         .member = subject->member,
         .account_group = facts->account_group,
-        .state = member_state(facts->record.flags),
+        .merged_into = survivor == subject->member ? 0 : survivor,
+        .moved = subject->is_merge ? session->points : NULL,
+        .moved_count = subject->moved_count,
+        .state = member_state(&subject->place, facts->record.flags),
         .tier = facts->record.tier,
         .birth_month_day = facts->record.birth_month * 100 + facts->record.birth_day,
         .segment_ids = segments,
@@ -193,6 +236,20 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     return wire_write_member(session->reply, &answer, posting);
 }
 
+/* A merged member that is asked for by its id or number is shown as such; a card of its finds the
+ * survivor. */
+static void note_merged(const session_t *session, const accounts_view_t *view,
+                        const member_ref_t *ref, subject_t *subject)
+{
+    uint64_t member = (uint64_t)ref->member_number;
+    if (is_present(ref->present, MEMBER_REF_IDENTIFIER)) return;
+    if (is_present(ref->present, MEMBER_REF_ID)) {
+        member = number_of_id(session->engine, "member", ref->member_id);
+    }
+    subject->member = member;
+    subject->place = find_place(session, view, member);
+}
+
 status_t call_get_member(session_t *session)
 {
     const get_request_t *request = &session->wire.get;
@@ -200,6 +257,7 @@ status_t call_get_member(session_t *session)
     const accounts_view_t *view = ledger_pin(session->reader);
     status_t status = find_subject(session, view, &request->member, &subject);
     if (status == STATUS_OK) {
+        note_merged(session, view, &request->member, &subject);
         status = write_member(session, view, &subject, request->locale, NULL, NULL);
     }
     ledger_unpin(session->reader);
@@ -359,7 +417,8 @@ static status_t check_owners(session_t *session, const accounts_view_t *view, ui
         uint64_t owner = find_identified(session, view, identifier->kind, identifier->value,
                                          &hash, &lsn);
         if (owner == 0 || owner == member) continue;
-        place_t place = find_place(session, view, owner);
+        place_t place = find_survivor(session, view, &owner);
+        if (owner == member) continue;
         if (!may_adopt(request, &place, *adopted, owner)) {
             return fault_at(session->fault, STATUS_IDENTIFIER_TAKEN, "identifiers[%u]", i);
         }
@@ -438,6 +497,26 @@ static status_t move_enrolment(session_t *session, entry_builder_t *entry,
     return answer_kept(session, kept);
 }
 
+/* The merged one points at the survivor from here on. */
+static status_t merge_places(session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, uint64_t survivor, uint64_t merged)
+{
+    record_key_t from = key_of(session, FAMILY_PLACE, merged, 0);
+    record_key_t to = key_of(session, FAMILY_PLACE, survivor, 0);
+    const cell_t *behind = record_find(accounts_read(view, from), CELL_MERGES, 0, 0, 0);
+    const cell_t *before = record_find(accounts_read(view, to), CELL_MERGES, 0, 0, 0);
+    int64_t chain = (behind == NULL ? 0 : behind->value) + 1;
+    if (chain > MERGES_MAX) {
+        return fault_at(session->fault, STATUS_TOO_MANY_ITEMS, "merged_member");
+    }
+    if (before != NULL && before->value > chain) chain = before->value;
+    cell_t merges = {.kind = CELL_MERGES, .value = chain};
+    cell_t merged_into = {.kind = CELL_MERGED, .value = (int64_t)survivor};
+    status_t status = entry_builder_move(entry, to, merges, MOVEMENT_SET, REASON_OVERLAY);
+    if (status != STATUS_OK) return status;
+    return entry_builder_move(entry, from, merged_into, MOVEMENT_SET, REASON_OVERLAY);
+}
+
 static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_builder_t *entry)
 {
     session_t *session = context;
@@ -462,6 +541,7 @@ static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_
     status_t status = move_enrolment(session, entry, &subject, adopted, &kept);
     if (status == STATUS_OK && adopted != 0) {
         status = move_counts(session, view, entry, &subject, adopted);
+        if (status == STATUS_OK) status = merge_places(session, view, entry, member, adopted);
     }
     if (status != STATUS_OK) return status;
     posting_t posting = posting_of(entry);
@@ -528,12 +608,15 @@ static status_t move_link(session_t *session, const accounts_view_t *view, entry
     hash128_t hash;
     uint64_t lsn;
     uint64_t owner = find_identified(session, view, kind, request->identifier.value, &hash, &lsn);
+    uint64_t survivor = owner;
+    if (owner != 0) find_survivor(session, view, &survivor);
     if (request->remove) {
-        return owner == member ? move_identity(session, entry, hash, member, -kind) : STATUS_OK;
+        return survivor == member ? move_identity(session, entry, hash, owner, -kind) : STATUS_OK;
     }
-    if (owner != 0 && owner != member) {
+    if (survivor != 0 && survivor != member) {
         return fault_at(session->fault, STATUS_IDENTIFIER_TAKEN, "identifier");
     }
+    if (survivor != owner) return STATUS_OK; /* found through the merged one already */
     return move_identity(session, entry, hash, member, kind);
 }
 
@@ -739,6 +822,168 @@ static status_t prepare_adjust(void *context, const accounts_view_t *view, entry
     return status;
 }
 
+/* ------------------------------------------------------------------ merges ---- */
+
+/* Whether nobody else uses the member's group: it is the member's own, or that of a provisional
+ * account that became this member. A household keeps its points. */
+static bool is_own_group(const session_t *session, const accounts_view_t *view,
+                         const subject_t *subject)
+{
+    uint64_t group = subject->place.account_group;
+    if (group == subject->member) return true;
+    uint64_t owner = group;
+    return find_survivor(session, view, &owner).is_known && owner == subject->member;
+}
+
+/* Hands cells of some kinds over, from one record to another: what is taken there comes here. */
+static status_t hand_over(entry_builder_t *entry, record_t record, record_key_t from,
+                          record_key_t to, uint32_t kinds)
+{
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < record.head->cell_count && status == STATUS_OK; i++) {
+        cell_t cell = record.cells[i];
+        if ((kinds >> cell.kind & 1) == 0) continue;
+        status = entry_builder_move(entry, to, cell, MOVEMENT_ADD, REASON_ADJUST);
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        if (status != STATUS_OK) return status;
+        status = entry_builder_move(entry, from, cell, MOVEMENT_ADD, REASON_ADJUST);
+    }
+    return status;
+}
+
+/* Points, debts, and what is counted for the group. */
+static status_t merge_groups(session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, subject_t *survivor, const subject_t *merged,
+                             int32_t today)
+{
+    const uint32_t kinds = 1u << CELL_LOT | 1u << CELL_DEBT | 1u << CELL_COUNTER
+                           | 1u << CELL_PROGRESS | 1u << CELL_HOLD;
+    record_key_t from = key_of(session, FAMILY_GROUP, merged->place.account_group, 0);
+    record_key_t to = key_of(session, FAMILY_GROUP, survivor->place.account_group, 0);
+    if (from.hi == to.hi || !is_own_group(session, view, merged)) return STATUS_OK;
+    record_t group = accounts_read(view, from);
+    uint32_t count = balances_of(group.cells, group.head->cell_count, session->live->program,
+                                 today, session->balances);
+    for (uint32_t i = 0; i < count; i++) {
+        const balance_t *balance = &session->balances[i];
+        int64_t points = balance->available + balance->pending + balance->held;
+        if (points == 0) continue;
+        session->points[survivor->moved_count++] =
+            (points_t){.offer = NONE_32, .purse = (uint8_t)balance->purse, .points = points};
+    }
+    status_t status = hand_over(entry, group, from, to, kinds);
+    cell_t moved = {.kind = CELL_MOVED, .value = (int64_t)to.hi};
+    if (status != STATUS_OK) return status;
+    return entry_builder_move(entry, from, moved, MOVEMENT_SET, REASON_OVERLAY);
+}
+
+/* What the member holds by feed or operator, not by progress. */
+static cell_t given_tier(const subject_t *subject, record_t own, int32_t today)
+{
+    const cell_t *cell = record_find(own, CELL_TIER, 0, 0, 0);
+    cell_t tier = {.kind = CELL_TIER, .other = DAY_NEVER};
+    if (subject->place.record != NULL) tier.value = subject->place.record->tier;
+    return cell != NULL && cell->other >= today ? *cell : tier;
+}
+
+/* What is counted for the member, grants, and the higher of two tiers. Segments and consent
+ * are the survivor's. */
+static status_t merge_rows(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                           const subject_t *survivor, const subject_t *merged, int32_t today)
+{
+    const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_GRANT;
+    record_key_t from = key_of(session, FAMILY_MEMBER, merged->place.account_group,
+                               merged->member);
+    record_key_t to = key_of(session, FAMILY_MEMBER, survivor->place.account_group,
+                             survivor->member);
+    record_t row = accounts_read(view, from);
+    cell_t tier = given_tier(merged, row, today);
+    cell_t kept = given_tier(survivor, accounts_read(view, to), today);
+    status_t status = hand_over(entry, row, from, to, kinds);
+    if (status == STATUS_OK && tier.value > kept.value) {
+        status = move_member(session, entry, survivor, tier);
+    }
+    return status;
+}
+
+static void fill_facts_of(session_t *session, const accounts_view_t *view,
+                          const subject_t *subject, int32_t today)
+{
+    session->found_count = 0;
+    session->facts.member = subject->member;
+    session->facts.account_group = subject->place.account_group;
+    fill_member_facts(session, view, today);
+}
+
+/* Offers in the wallet of the merged one that the survivor does not have. */
+static status_t merge_wallets(session_t *session, const accounts_view_t *view,
+                              entry_builder_t *entry, const subject_t *survivor,
+                              const subject_t *merged, int32_t today)
+{
+    uint64_t brought[WALLET_MAX];
+    fill_facts_of(session, view, merged, today);
+    uint32_t count = session->facts.wallet_count;
+    if (count > 0) memcpy(brought, session->wallet, count * sizeof *brought);
+    fill_facts_of(session, view, survivor, today);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_held = false;
+        for (uint32_t j = 0; j < session->facts.wallet_count; j++) {
+            if (session->wallet[j] == brought[i]) is_held = true;
+        }
+        if (is_held) continue;
+        if (session->facts.wallet_count == WALLET_MAX) {
+            return fault_at(session->fault, STATUS_WALLET_FULL, "merged_member");
+        }
+        change_wallet(session, brought[i], true);
+        cell_t offer = {.kind = CELL_WALLET, .key = brought[i], .value = 1};
+        status_t status = move_member(session, entry, survivor, offer);
+        if (status != STATUS_OK) return status;
+    }
+    return STATUS_OK;
+}
+
+static status_t find_pair(session_t *session, const accounts_view_t *view, subject_t *survivor,
+                          subject_t *merged)
+{
+    const merge_request_t *request = &session->wire.merge;
+    status_t status = find_subject(session, view, &request->surviving_member, survivor);
+    if (status != STATUS_OK) return fault_at(session->fault, status, "surviving_member");
+    status = find_subject(session, view, &request->merged_member, merged);
+    if (status != STATUS_OK) return fault_at(session->fault, status, "merged_member");
+    if (survivor->member != merged->member) return STATUS_OK;
+    return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "merged_member");
+}
+
+/* One entry: all of it is there after a crash, or nothing. */
+static status_t prepare_merge(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const bytes_t no_locale = {NULL, 0};
+    int32_t today = day_of_unix_ms(entry->post_unix_ms, 0);
+    subject_t survivor;
+    subject_t merged;
+    status_t status = find_pair(session, view, &survivor, &merged);
+    if (status == STATUS_OK) {
+        status = merge_places(session, view, entry, survivor.member, merged.member);
+    }
+    if (status == STATUS_OK) {
+        status = merge_groups(session, view, entry, &survivor, &merged, today);
+    }
+    if (status == STATUS_OK) {
+        status = merge_rows(session, view, entry, &survivor, &merged, today);
+    }
+    if (status == STATUS_OK) {
+        status = merge_wallets(session, view, entry, &survivor, &merged, today);
+    }
+    if (status != STATUS_OK) return status;
+    survivor.is_merge = true;
+    posting_t posting = posting_of(entry);
+    status = write_member(session, view, &survivor, no_locale, entry, &posting);
+    seal(session, entry, ENTRY_MERGE, &survivor);
+    return status;
+}
+
 /* ------------------------------------------------------------------ calls ---- */
 
 /* Every change here: the first answer if there was one, else what was `judged`, else the
@@ -819,6 +1064,11 @@ status_t call_activate_offer(session_t *session)
 status_t call_adjust_account(session_t *session)
 {
     return change_member(session, REQUEST_ADJUST_ACCOUNT, STATUS_OK, prepare_adjust);
+}
+
+status_t call_merge_members(session_t *session)
+{
+    return change_member(session, REQUEST_MERGE_MEMBERS, STATUS_OK, prepare_merge);
 }
 
 /* The new list is made first: once the stop is journalled nothing may fail. */

@@ -265,7 +265,7 @@ static status_t take_rewards(session_t *session, const accounts_view_t *view,
     undo->goal_points[progress->reward_purse] += times * progress->reward_points;
     if (progress->reward_offer == NONE_32) return STATUS_OK;
     uint64_t offer = session->live->program->offers[progress->reward_offer].key;
-    record_key_t member = key_of(session, FAMILY_MEMBER, original->account_group,
+    record_key_t member = key_of(session, FAMILY_MEMBER, original->member_group,
                                  original->member);
     const cell_t *left = record_find(accounts_read(view, member), CELL_GRANT, 0, 0, offer);
     if (left == NULL || left->value <= 0) return STATUS_OK;
@@ -410,10 +410,35 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
 
 /* ------------------------------------------------------------------ lines ---- */
 
+/* A sale of a member that was merged since: what it moved is at the survivor's now. */
+static void follow_merges(session_t *session, const accounts_view_t *view)
+{
+    original_t *original = &session->original;
+    uint64_t member = original->member;
+    original->member_group = original->account_group;
+    if (member == 0) return;
+    place_t place = find_survivor(session, view, &member);
+    uint64_t group = find_group(session, view, original->account_group);
+    if (member == original->member && group == original->account_group) return;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        record_key_t *record = &original->movements[i].record;
+        if (record->family == FAMILY_GROUP && record->hi == original->account_group) {
+            record->hi = group;
+        }
+        if (record->family == FAMILY_MEMBER && record->lo == original->member) {
+            *record = key_of(session, FAMILY_MEMBER, place.account_group, member);
+        }
+    }
+    original->member = member;
+    original->account_group = group;
+    original->member_group = place.account_group;
+}
+
 static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *undo)
 {
     original_t *original = &session->original;
     memset(undo, 0, sizeof *undo);
+    follow_merges(session, view);
     undo->receipt_key = original->record;
     undo->receipt = accounts_read(view, undo->receipt_key);
     const cell_t *confirmed = record_find(undo->receipt, CELL_CONFIRMED, 0, 0, 0);

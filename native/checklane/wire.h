@@ -35,7 +35,8 @@
 #define REQUEST_STOP_OFFER 12
 #define REQUEST_ADJUST_ACCOUNT 13
 #define REQUEST_CONFIRM_POINTS 14
-#define REQUEST_KINDS 15
+#define REQUEST_MERGE_MEMBERS 15
+#define REQUEST_KINDS 16
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -442,6 +443,14 @@ typedef struct confirm_request {
     bytes_t reason;
 } confirm_request_t;
 
+typedef struct merge_request {
+    uint64_t present;
+    context_t context;
+    member_ref_t surviving_member;
+    member_ref_t merged_member;
+    bytes_t reason;
+} merge_request_t;
+
 typedef struct request_head {
     uint64_t present;
     context_t context;
@@ -471,6 +480,7 @@ typedef struct wire {
         stop_request_t stop;
         adjust_request_t adjust;
         confirm_request_t confirm;
+        merge_request_t merge;
     };
     fault_t fault;
     uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
@@ -740,6 +750,8 @@ typedef struct member_answer {
     uint32_t wallet_count;
     uint32_t progress_count;
     uint32_t profile_count;
+    const points_t *moved;    /* of a merge: what came from the other; NULL: no merge */
+    uint32_t moved_count;
     bytes_t locale;
 } member_answer_t;
 

@@ -426,6 +426,14 @@ static const field_t CONFIRM_FIELDS[] = {
 };
 MESSAGE(CONFIRM_MESSAGE, "ConfirmPointsRequest", confirm_request_t, CONFIRM_FIELDS, check_change);
 
+static const field_t MERGE_FIELDS[] = {
+    CONTEXT(merge_request_t),
+    ONE(merge_request_t, surviving_member, MEMBER_REF_MESSAGE, MISSING(FIELD_REQUIRED)),
+    ONE(merge_request_t, merged_member, MEMBER_REF_MESSAGE, MISSING(FIELD_REQUIRED)),
+    TEXT(merge_request_t, reason, VALUE_BYTES_MAX),
+};
+MESSAGE(MERGE_MESSAGE, "MergeMembersRequest", merge_request_t, MERGE_FIELDS, check_change);
+
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_IDENTIFY_MEMBER] = &IDENTIFY_MESSAGE,
     [REQUEST_QUOTE_BASKET] = &QUOTE_MESSAGE,
@@ -441,4 +449,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_STOP_OFFER] = &STOP_MESSAGE,
     [REQUEST_ADJUST_ACCOUNT] = &ADJUST_MESSAGE,
     [REQUEST_CONFIRM_POINTS] = &CONFIRM_MESSAGE,
+    [REQUEST_MERGE_MEMBERS] = &MERGE_MESSAGE,
 };

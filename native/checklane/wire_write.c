@@ -433,11 +433,22 @@ static void put_member(writer_t *writer, uint32_t number, const member_answer_t 
     put_close(writer, mark);
 }
 
+static void put_purse_points(writer_t *writer, uint32_t number, const member_answer_t *answer)
+{
+    for (uint32_t i = 0; i < answer->moved_count; i++) {
+        uint32_t mark = put_open(writer, number);
+        put_purse(writer, 1, answer->program, answer->moved[i].purse);
+        put_signed(writer, 2, answer->moved[i].points);
+        put_close(writer, mark);
+    }
+}
+
 status_t wire_write_member(reply_t *reply, const member_answer_t *answer, const posting_t *posting)
 {
     writer_t writer = put_begin(reply);
     put_member(&writer, 1, answer);
-    if (posting != NULL) put_posting(&writer, 2, posting);
+    if (answer->moved != NULL) put_purse_points(&writer, 2, answer);
+    if (posting != NULL) put_posting(&writer, answer->moved == NULL ? 2 : 3, posting);
     return put_end(&writer, reply);
 }
 

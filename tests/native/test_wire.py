@@ -288,6 +288,8 @@ OTHER_FAULTS: list[tuple[int, dict[str, Any], int, str]] = [
     (13, {**ADJUST, "points": -1, "active_date": 20260228}, 15, "active_date"),
     (13, {**ADJUST, "points": -1, "expire_date": 20260228}, 15, "expire_date"),
     (13, {**ADJUST, "allow_debt": True}, 15, "allow_debt"),
+    (15, {"context": KEY, "merged_member": {"member_id": "m"}}, 14, "surviving_member"),
+    (15, {"context": KEY, "surviving_member": {"member_id": "m"}}, 14, "merged_member"),
     (14, {"context": KEY}, 21, "original_receipt"),
 ]  # fmt: skip
 

@@ -30,6 +30,7 @@ REQUESTS = {
     12: "StopOfferRequest",
     13: "AdjustAccountRequest",
     14: "ConfirmPointsRequest",
+    15: "MergeMembersRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

@@ -75,6 +75,7 @@ def decide(
     )
     scene = read_scene(basket, catalogue, members, stopped, keys)
     past = past if past is not None else Past()
+    scene.member = past.survivor(scene.member, members)
     scene.given = past.given()
     if scene.member is not None:
         scene.progress = values(program, scene, past.gains)

@@ -61,6 +61,8 @@ class Past:
         Points that no sale earned: of goals, and given by hand.
     debts : dict
         Points owed, by account group and purse.
+    merged : dict of str to str
+        Members that became another, by their ids.
     """
 
     sales: list[Sale] = field(default_factory=list)
@@ -68,6 +70,7 @@ class Past:
     grants: dict[tuple[str, str], int] = field(default_factory=dict)
     loose_lots: list[Lot] = field(default_factory=list)
     debts: dict[tuple[str, str], int] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
 
     def roll(self, program: dict[str, Any], group: str, purse: str, day: int) -> None:
         """Keep the points of a purse that expires so long after the last sale (P6)."""
@@ -204,6 +207,30 @@ class Past:
                 continue
             lot.first = day
             lot.points = 0 if cancelled else lot.points
+
+    def survivor(
+        self, member: dict[str, Any] | None, members: list[dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Return the member that one has become (P9)."""
+        while member is not None and str(member["member_id"]) in self.merged:
+            into = self.merged[str(member["member_id"])]
+            member = next(other for other in members if str(other["member_id"]) == into)
+        return member
+
+    def merge(self, gone: Scene, into: Scene) -> None:
+        """Make a member that is alone in its group part of another (P9)."""
+        old, new = gone.counted_for, into.counted_for
+        self.merged[old["per_member"]] = new["per_member"]
+        names = {old[scope]: new[scope] for scope in ("per_member", "per_household")}
+        for lot in [*self.loose_lots, *(lot for sale in self.sales for lot in sale.earned)]:
+            lot.group = names.get(lot.group, lot.group)
+        for gain in self.gains:
+            gain.whom = names.get(gain.whom, gain.whom)
+        for given in self.given():
+            for scope in ("per_member", "per_household"):
+                if scope in given.counted_for:
+                    whom = given.counted_for[scope]
+                    given.counted_for[scope] = names.get(whom, whom)
 
     def undo(self, sale: Sale) -> None:
         """Take a sale back as a void does."""

@@ -61,12 +61,17 @@ class Example:
 
         `void` says that it was undone, `back` which units of which lines came back. One with
         `confirm` says when its event came, `cancelled` that it will not. One
-        with `adjust` was no sale: points were given or taken by hand.
+        with `adjust` was no sale: points were given or taken by hand. Nor was one with `merge`:
+        the member of a card became that of another.
         """
         return [
             {
                 **basket_of({**self.written, **part}, {"lines": self.written["lines"], **part}),
-                **{key: part[key] for key in ("adjust", "confirm", "cancelled") if key in part},
+                **{
+                    key: part[key]
+                    for key in ("adjust", "confirm", "cancelled", "merge")
+                    if key in part
+                },
                 "void": part.get("void", "false"),
                 "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
             }

@@ -33,6 +33,11 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         return decide(program, sample.catalogue, sample.members, basket, past=past, **more)
 
     for basket in example.before:
+        if "merge" in basket:
+            gone, into = (basket["merge"][key] for key in ("from", "into"))
+            scenes = [answer({**basket, "card": card}).scene for card in (gone, into)]
+            past.merge(*scenes)
+            continue
         decision = answer(basket)
         if "adjust" in basket:
             past.adjust(decision.scene, program, basket["adjust"])
@@ -82,6 +87,9 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
         for offer in example.written.get("stopped", []):
             engine.stop_offer(offer)
         for basket in example.before:
+            if "merge" in basket:
+                engine.merge(basket["merge"]["from"], basket["merge"]["into"])
+                continue
             if "adjust" in basket:
                 engine.adjust(basket)
                 continue

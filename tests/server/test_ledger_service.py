@@ -148,6 +148,7 @@ KINDS = {
     "CONFIRM",
     "ENROL",
     "LINK",
+    "MERGE",
     "LIVE",
     "RECOVERED",
     "RETURN",

@@ -68,7 +68,7 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
         ("CheckoutService/CreateHold", "holds"),
         ("CheckoutService/UploadTransactions", "late and offline work"),
         ("LedgerService/GetStatement", "a member's statement"),
-        ("MemberService/MergeMembers", "merging two members"),
+        ("MemberService/EraseMember", "erasing a member"),
     ],
 )
 def test_methods_to_come_say_what_is_missing(channel, method, words):

@@ -106,7 +106,7 @@ static int64_t sum_of(record_t record, uint8_t kind)
 static void move_net(call_t *call, entry_builder_t *entry, int64_t points)
 {
     cell_t net = {.kind = CELL_PROGRESS, .sub = 1, .key = NET_KEY, .value = points};
-    move(entry, group_key(call->request.group), net, REASON_COUNT);
+    move(entry, group_key(call->points_group), net, REASON_COUNT);
     call->response.points += points;
 }
 
@@ -171,17 +171,17 @@ static status_t prepare_sale(call_t *call, const accounts_view_t *view, entry_bu
     if (given > left) given = left;
     if (given > member_left) given = member_left;
     move_given(call, entry, request->operation, request->member, given);
-    record_t group = accounts_read(view, group_key(request->group));
+    record_t group = accounts_read(view, group_key(call->points_group));
     int64_t points = 3 * request->amount;
     int64_t debt = sum_of(group, CELL_DEBT);
     int64_t paid = debt < points ? debt : points;
     cell_t less = {.kind = CELL_DEBT, .sub = PURSE, .value = -paid};
-    if (paid > 0) move(entry, group_key(request->group), less, REASON_EARN);
+    if (paid > 0) move(entry, group_key(call->points_group), less, REASON_EARN);
     int32_t day = request->amount % 4 == 0 ? DAY_NEVER : 20600 + (int32_t)(request->amount % 4);
     if (points > paid) {
         cell_t lot = lot_cell(day, points - paid);
         if (request->operation % 5 == 0) lot.key = LOT_WAITING;
-        move(entry, group_key(request->group), lot, REASON_EARN);
+        move(entry, group_key(call->points_group), lot, REASON_EARN);
     }
     cell_t earned = {.kind = CELL_EARNED, .sub = PURSE, .value = points, .other = request->member};
     move(entry, receipt_key(request->operation), earned, REASON_EARN);
@@ -193,9 +193,9 @@ static status_t prepare_sale(call_t *call, const accounts_view_t *view, entry_bu
 static status_t prepare_spend(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
 {
     const request_t *request = &call->request;
-    record_t group = accounts_read(view, group_key(request->group));
+    record_t group = accounts_read(view, group_key(call->points_group));
     if (sum_active(group) < request->amount) return STATUS_POINTS_SHORT;
-    take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
+    take_lots(entry, group, call->points_group, request->amount, LOT_ACTIVATION);
     move_net(call, entry, -request->amount);
     entry->kind = ENTRY_COMMIT;
     return STATUS_OK;
@@ -206,11 +206,11 @@ static void reverse(call_t *call, const accounts_view_t *view, entry_builder_t *
                     int64_t points)
 {
     const request_t *request = &call->request;
-    record_t group = accounts_read(view, group_key(request->group));
-    int64_t taken = take_lots(entry, group, request->group, points, LOT_WAITING);
-    taken += take_lots(entry, group, request->group, points - taken, LOT_ACTIVATION);
+    record_t group = accounts_read(view, group_key(call->points_group));
+    int64_t taken = take_lots(entry, group, call->points_group, points, LOT_WAITING);
+    taken += take_lots(entry, group, call->points_group, points - taken, LOT_ACTIVATION);
     cell_t debt = {.kind = CELL_DEBT, .sub = PURSE, .value = points - taken};
-    if (points > taken) move(entry, group_key(request->group), debt, REASON_CLAW_BACK);
+    if (points > taken) move(entry, group_key(call->points_group), debt, REASON_CLAW_BACK);
     cell_t earned = {.kind = CELL_EARNED, .sub = PURSE, .value = -points};
     move(entry, receipt_key(request->target), earned, REASON_REVERSE);
     move_net(call, entry, -points);
@@ -247,24 +247,24 @@ static status_t prepare_undo(call_t *call, const accounts_view_t *view, entry_bu
 static status_t prepare_hold(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
 {
     const request_t *request = &call->request;
-    record_t group = accounts_read(view, group_key(request->group));
+    record_t group = accounts_read(view, group_key(call->points_group));
     uint32_t number = request->kind == KIND_HOLD ? request->operation : request->target;
     cell_t held = {.kind = CELL_HOLD, .sub = PURSE, .key = number};
     entry->kind = ENTRY_UPDATE;
     if (request->kind == KIND_HOLD) {
         if (sum_active(group) < request->amount) return STATUS_HOLD_NOT_COVERED;
-        take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
+        take_lots(entry, group, call->points_group, request->amount, LOT_ACTIVATION);
         held.value = request->amount;
-        move(entry, group_key(request->group), held, REASON_HOLD);
+        move(entry, group_key(call->points_group), held, REASON_HOLD);
         return STATUS_OK;
     }
     held.value = -value_of(group, CELL_HOLD, PURSE, 0, number);
     if (held.value == 0) return STATUS_HOLD_CLOSED;
-    move(entry, group_key(request->group), held, REASON_HOLD);
+    move(entry, group_key(call->points_group), held, REASON_HOLD);
     int64_t spent = request->kind == KIND_RELEASE ? 0 : request->amount;
     if (spent > -held.value) spent = -held.value;
     int64_t freed = -held.value - spent;
-    if (freed > 0) move(entry, group_key(request->group), lot_cell(20601, freed), REASON_HOLD);
+    if (freed > 0) move(entry, group_key(call->points_group), lot_cell(20601, freed), REASON_HOLD);
     if (spent > 0) move_net(call, entry, -spent);
     return STATUS_OK;
 }
@@ -273,21 +273,56 @@ static status_t prepare_hold(call_t *call, const accounts_view_t *view, entry_bu
 static status_t prepare_adjust(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
 {
     const request_t *request = &call->request;
-    record_t group = accounts_read(view, group_key(request->group));
+    record_t group = accounts_read(view, group_key(call->points_group));
     entry->kind = ENTRY_ADJUST;
     if (request->operation % 2 == 0) {
-        move(entry, group_key(request->group), lot_cell(20602, request->amount), REASON_ADJUST);
+        move(entry, group_key(call->points_group), lot_cell(20602, request->amount), REASON_ADJUST);
         move_net(call, entry, request->amount);
         return STATUS_OK;
     }
     bool may_owe = request->operation % 3 == 0;
     int64_t available = sum_active(group) - sum_of(group, CELL_DEBT);
     if (!may_owe && available < request->amount) return STATUS_POINTS_SHORT;
-    int64_t taken = take_lots(entry, group, request->group, request->amount, LOT_ACTIVATION);
+    int64_t taken = take_lots(entry, group, call->points_group, request->amount, LOT_ACTIVATION);
     cell_t debt = {.kind = CELL_DEBT, .sub = PURSE, .value = request->amount - taken};
-    if (debt.value > 0) move(entry, group_key(request->group), debt, REASON_ADJUST);
+    if (debt.value > 0) move(entry, group_key(call->points_group), debt, REASON_ADJUST);
     move_net(call, entry, -request->amount);
     return STATUS_OK;
+}
+
+/* All of a group's cells become the cells of another, which it names from then on. */
+static status_t prepare_merge(call_t *call, const accounts_view_t *view, entry_builder_t *entry)
+{
+    const request_t *request = &call->request;
+    uint8_t from = (uint8_t)(request->operation % GROUPS);
+    uint8_t to = call->points_group;
+    bool is_rare = request->operation % 3 == 0;
+    record_t gone = accounts_read(view, group_key(from));
+    entry->kind = ENTRY_MERGE;
+    if (!is_rare || from == to || record_find(gone, CELL_MOVED, 0, 0, 0) != NULL) return STATUS_OK;
+    for (uint32_t i = 0; i < gone.head->cell_count; i++) {
+        cell_t cell = gone.cells[i];
+        move(entry, group_key(to), cell, REASON_ADJUST);
+        if (cell.kind == CELL_PROGRESS) call->response.moved += cell.value;
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        move(entry, group_key(from), cell, REASON_ADJUST);
+    }
+    cell_t moved = {.kind = CELL_MOVED, .value = 1 + to};
+    move(entry, group_key(from), moved, REASON_OVERLAY);
+    call->response.from = from;
+    return STATUS_OK;
+}
+
+/* Where a group's points are now. */
+static uint8_t follow(const accounts_view_t *view, uint8_t group)
+{
+    for (uint32_t i = 0;; i++) {
+        INVARIANT(i < GROUPS);
+        int64_t moved = value_of(accounts_read(view, group_key(group)), CELL_MOVED, 0, 0, 0);
+        if (moved == 0) return group;
+        group = (uint8_t)(moved - 1);
+    }
 }
 
 /* By its number: the event came, or will not come. Once for a sale; later ones move nothing. */
@@ -300,15 +335,15 @@ static status_t prepare_confirm(call_t *call, const accounts_view_t *view, entry
     entry->kind = ENTRY_CONFIRM;
     if (value_of(sale, CELL_CONFIRMED, 0, 0, 0) != 0) return STATUS_OK;
     bool is_cancelled = request->operation % 3 == 0;
-    record_t group = accounts_read(view, group_key(request->group));
+    record_t group = accounts_read(view, group_key(call->points_group));
     int64_t earned = value_of(sale, CELL_EARNED, PURSE, 0, 0);
     int64_t points = request->target % 5 != 0 ? 0 : earned;
-    points = take_lots(entry, group, request->group, points, LOT_WAITING);
+    points = take_lots(entry, group, call->points_group, points, LOT_WAITING);
     cell_t noted = {.kind = CELL_CONFIRMED, .value = is_cancelled ? -1 : 1};
     move(entry, receipt_key(request->target), noted, REASON_ADJUST);
     if (points == 0) return STATUS_OK;
     if (!is_cancelled) {
-        move(entry, group_key(request->group), lot_cell(20602, points), REASON_ADJUST);
+        move(entry, group_key(call->points_group), lot_cell(20602, points), REASON_ADJUST);
         return STATUS_OK;
     }
     cell_t lost = {.kind = CELL_EARNED, .sub = PURSE, .value = -points};
@@ -321,11 +356,12 @@ status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_
 {
     call_t *call = context;
     const request_t *request = &call->request;
+    call->points_group = follow(view, request->group);
     response_t response = {.lsn = entry->lsn,
                            .operation = request->operation,
                            .kind = request->kind,
                            .variant = request->variant,
-                           .group = request->group,
+                           .group = call->points_group,
                            .member = request->member};
     call->response = response;
     status_t status = STATUS_OK;
@@ -334,6 +370,7 @@ status_t call_prepare(void *context, const accounts_view_t *view, entry_builder_
     case KIND_SPEND: status = prepare_spend(call, view, entry); break;
     case KIND_VOID:
     case KIND_RETURN: status = prepare_undo(call, view, entry); break;
+    case KIND_MERGE: status = prepare_merge(call, view, entry); break;
     case KIND_CONFIRM: status = prepare_confirm(call, view, entry); break;
     case KIND_ADJUST: status = prepare_adjust(call, view, entry); break;
     case KIND_NOTE: entry->kind = ENTRY_UPDATE; break;

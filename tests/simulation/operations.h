@@ -27,6 +27,7 @@
 #define KIND_RELEASE 7 /* gives it back */
 #define KIND_NOTE 8    /* moves nothing but its key */
 #define KIND_ADJUST 9  /* gives or takes points by hand; what is not there is owed */
+#define KIND_MERGE 11 /* hands the points of one group over to another, for good */
 #define KIND_CONFIRM 10 /* points of a sale that wait can be spent, or are gone */
 
 #define PADDING_MAX 208
@@ -54,6 +55,8 @@ typedef struct response {
     uint8_t member;
     int64_t points; /* change of lots and holds less debts of the group */
     int64_t given;  /* change of the offer's counters */
+    int64_t moved;  /* points that came from the group `from` */
+    uint64_t from;
 } response_t;
 
 /* One call: a change with all that it needs while it waits. */
@@ -64,6 +67,7 @@ typedef struct call {
     bool is_other_key; /* same receipt, another key */
     bool is_done;
     bool is_prepared;
+    uint8_t points_group; /* where the points of the request's group are; members stay */
     uint64_t prepared_hash;
     uint32_t prepared_movements;
     request_t request;

@@ -249,7 +249,7 @@ static uint32_t operation_new(void)
     static const uint8_t kinds[] = {KIND_SALE,   KIND_SALE,   KIND_SALE, KIND_SALE,
                                     KIND_SPEND,  KIND_SPEND,  KIND_VOID, KIND_RETURN,
                                     KIND_RETURN, KIND_HOLD,   KIND_HOLD, KIND_CAPTURE,
-                                    KIND_CAPTURE, KIND_RELEASE, KIND_NOTE, KIND_ADJUST};
+                                    KIND_CAPTURE, KIND_RELEASE, KIND_NOTE, KIND_ADJUST, KIND_MERGE};
     uint32_t number = world->operation_count++;
     request_t request = {.operation = number,
                          .kind = kinds[below(sizeof kinds)],
@@ -467,7 +467,8 @@ static void check_journal(sums_t *sums)
         CHECK(response.lsn == lsn);
         CHECK(!is_seen[response.operation]);
         is_seen[response.operation] = true;
-        sums->points[response.group] += response.points;
+        sums->points[response.group] += response.points + response.moved;
+        sums->points[response.from] -= response.moved;
         sums->given += response.given;
         sums->entries++;
     }

@@ -190,6 +190,16 @@ class EngineFixture:
         )
         self.call("MemberService.ConfirmPoints", request.SerializeToString())
 
+    def merge(self, gone: str, into: str) -> None:
+        """Make the member of one card part of the member of another."""
+        card = common_pb2.IDENTIFIER_KIND_CARD
+        request = member_pb2.MergeMembersRequest(
+            context=self._context(f"merge-{next(self._numbers)}"),
+            surviving_member={"identifier": {"kind": card, "value": into}},
+            merged_member={"identifier": {"kind": card, "value": gone}},
+        )
+        self.call("MemberService.MergeMembers", request.SerializeToString())
+
     def wallet_uses(self, basket: dict[str, Any]) -> dict[str, int]:
         """Return the uses left of offers in the wallet that are counted."""
         message = self.basket_message(basket)

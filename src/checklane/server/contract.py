@@ -40,7 +40,6 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "GetStatement": "a member's statement",
         "ListEntries": "the entries of a member",
         "ListOffers": "listing the offers of the live program",
-        "MergeMembers": "merging two members",
         "ReleaseHold": "holds",
         "TotalBasket": "totals frozen at tender",
         "UploadTransactions": "late and offline work",

@@ -36,6 +36,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_LIVE: _KIND.LEDGER_ENTRY_KIND_SNAPSHOT,
     _layout.ENTRY_RECOVERED: _KIND.LEDGER_ENTRY_KIND_SYSTEM,
     _layout.ENTRY_ADJUST: _KIND.LEDGER_ENTRY_KIND_ADJUSTMENT,
+    _layout.ENTRY_MERGE: _KIND.LEDGER_ENTRY_KIND_MEMBER,
     _layout.ENTRY_CONFIRM: _KIND.LEDGER_ENTRY_KIND_CONFIRMATION,
 }
 
@@ -85,6 +86,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "MemberService/AdjustAccount",
         member_pb2.AdjustAccountRequest,
         member_pb2.AdjustAccountResponse,
+    ),
+    _layout.ENTRY_MERGE: (
+        "MemberService/MergeMembers",
+        member_pb2.MergeMembersRequest,
+        member_pb2.MergeMembersResponse,
     ),
     _layout.ENTRY_CONFIRM: (
         "MemberService/ConfirmPoints",
