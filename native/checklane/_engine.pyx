@@ -42,6 +42,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct posting_list_t:
         pass
+    ctypedef struct retailer_t:
+        pass
     ctypedef struct tender_rule_t:
         pass
     ctypedef struct row_t:
@@ -967,6 +969,7 @@ def struct_sizes():
         "slot": sizeof(slot_t),
         "posting_list": sizeof(posting_list_t),
         "row": sizeof(row_t),
+        "retailer": sizeof(retailer_t),
         "tender_rule": sizeof(tender_rule_t),
         "limit": sizeof(limit_t),
         "step": sizeof(step_t),

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "gs1.h"
 #include "layout.h"
 #include "limits.h"
 
@@ -20,6 +21,10 @@ typedef struct bytes {
 #define LINE_KIND_FEE 4
 #define LINE_KIND_GIFT_CARD_LOAD 5
 #define LINE_KIND_CHARGE 6
+
+/* Of the wire enum MeasureUnit: what scanned coupons weigh by. */
+#define MEASURE_UNIT_KILOGRAM 1
+#define MEASURE_UNIT_POUND 2
 
 #define LINE_FLAG_NO_DISCOUNT 1
 #define LINE_FLAG_NO_EARN 2
@@ -127,6 +132,7 @@ typedef struct basket {
     identifier_t identifiers[IDENTIFIERS_MAX];
     uint64_t coupon_keys[COUPONS_MAX]; /* name key of "coupon:" + code */
     bytes_t coupons[COUPONS_MAX];
+    gs1_coupon_t scanned[COUPONS_MAX]; /* ai GS1_NONE: not scanned */
     uint64_t selections[SELECTIONS_MAX]; /* offer keys */
     tender_t tenders[TENDERS_MAX];
     redemption_request_t redemptions[SELECTIONS_MAX];
@@ -194,6 +200,8 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_NOT_IN_WALLET 15
 #define OUTCOME_HELD_OUT 17
 #define OUTCOME_COUPON_MISSING 18
+#define OUTCOME_COUPON_INVALID 19
+#define OUTCOME_COUPON_USED 20
 #define OUTCOME_NOT_CHOSEN 21
 #define OUTCOME_LIMIT_REACHED 22
 #define OUTCOME_BUDGET_SPENT 23
@@ -309,6 +317,8 @@ typedef struct decision {
     uint32_t coupon_offer[COUPONS_MAX]; /* offer that consumed the coupon; NONE_32 none */
     redemption_t redemptions[SELECTIONS_MAX];
     applied_t applied[APPLIED_MAX];
+    uint32_t coupon_outcome[COUPONS_MAX]; /* why a scanned one gave nothing; 0: not judged */
+    int64_t coupon_minor[COUPONS_MAX];  /* what a scanned one took off */
     line_share_t shares[LINE_SHARES_MAX];
     award_t awards[AWARDS_MAX];
     near_miss_t near_misses[NEAR_MISSES_MAX];

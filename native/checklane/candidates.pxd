@@ -1,8 +1,8 @@
 """From products to the offers that may apply: index, eligibility, fitting units."""
 
 from checklane.structs cimport (
-    basket_t, candidate_t, catalogue_t, facts_t, int64_t, offer_t, program_t, scratch_t, status_t,
-    tender_t, uint32_t, uint64_t,
+    basket_t, candidate_t, catalogue_t, facts_t, gs1_coupon_t, int64_t, offer_t, program_t,
+    scratch_t, status_t, tender_t, uint32_t, uint64_t,
 )
 
 # Fills scratch.candidates[0 .. candidate_count): every offer of which some unit of the basket is
@@ -38,6 +38,9 @@ cdef bint is_identified(const facts_t *facts) noexcept nogil
 
 # True when `key` is among `count` ascending keys.
 cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept nogil
+
+# True for a scanned coupon (8110) of the store, or else of a manufacturer.
+cdef bint is_scan_of(const gs1_coupon_t *scanned, bint is_store) noexcept nogil
 
 # True when the same code was shown at a lower index of the basket's coupons.
 cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil

@@ -244,6 +244,21 @@ cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint3
     return count
 
 
+cdef bint is_scan_of(const gs1_coupon_t *scanned, bint is_store) noexcept nogil:
+    """Whether a coupon is one of GS1 (8110) of the store or of a manufacturer; one that cannot be
+    read counts as a manufacturer's."""
+    cdef bint is_of_store = scanned.fault == 0 and scanned.is_store != 0
+    return scanned.ai == GS1_8110 and is_store == is_of_store
+
+
+cdef bint has_scan(const basket_t *basket, const offer_t *offer) noexcept nogil:
+    cdef uint32_t i
+    for i in range(basket.coupon_count):
+        if is_scan_of(&basket.scanned[i], (offer.flags & OFFER_FLAG_STORE_COUPON) != 0):
+            return True
+    return False
+
+
 cdef bint begins_with(const tender_t *tender, const tender_rule_t *rule) noexcept nogil:
     """Whether the card's number begins with the digits of a rule."""
     cdef uint64_t number = 0
@@ -407,6 +422,8 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
     candidate.coupon_count = coupons_of(basket, scratch, candidate.number,
                                         (offer.flags & OFFER_FLAG_SERIAL) != 0)
     if offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
+        outcome = OUTCOME_COUPON_MISSING
+    elif offer.mechanic == MECHANIC_SCANNED and not has_scan(basket, offer):
         outcome = OUTCOME_COUPON_MISSING
     elif offer.flags & OFFER_FLAG_CHOSEN and not is_chosen(basket, offer.key):
         outcome = OUTCOME_NOT_CHOSEN
@@ -734,6 +751,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
                               const basket_t *basket, const facts_t *facts,
                               scratch_t *scratch) noexcept nogil:
     cdef const posting_list_t *postings
+    cdef uint32_t candidate = NONE_32
     cdef uint32_t run, product, i
     cdef status_t status
     scratch.epoch += 1
@@ -767,5 +785,13 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
             if status != STATUS_OK:
                 return status
     status = touch_asked(program, basket, facts, scratch)
+    for i in range(2):
+        if program.header.scan_offers[i] == 0 or basket.coupon_count == 0:
+            continue
+        # Its coupons are answered, whether or not a unit fits.
+        status = touch(program, basket, facts, scratch, program.header.scan_offers[i] - 1,
+                       &candidate)
+        if status != STATUS_OK:
+            return status
     keep_met(program, basket, scratch)
     return status

@@ -4,7 +4,7 @@
 step the units that it touched have new prices, and the next step sees those."""
 
 from checklane.candidates cimport (
-    accepts, begin_marks, is_shown_before, mark_code, ranks_before, run_fits,
+    accepts, begin_marks, is_scan_of, is_shown_before, mark_code, ranks_before, run_fits,
 )
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
@@ -609,7 +609,8 @@ cdef uint32_t mark_of(const offer_t *offer) noexcept nogil:
 
 cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
                     uint32_t run) noexcept nogil:
-    if scratch.runs[run].marks & mark_of(scratch.candidates[candidate].offer):
+    if not scratch.ignores_marks and \
+            scratch.runs[run].marks & mark_of(scratch.candidates[candidate].offer):
         return False
     return run_fits(scratch, candidate, slot, scratch.runs[run].origin) and \
         sees(scratch, candidate, run)
@@ -861,6 +862,7 @@ cdef void resolve_tender(const program_t *program, const basket_t *basket, scrat
 cdef bint is_pooled(const offer_t *offer) noexcept nogil:
     """The worth is of all units together, shared in proportion to what is left of them."""
     return offer.layer == LAYER_REDEMPTION or offer.layer == LAYER_TENDER or \
+        offer.mechanic == MECHANIC_SCANNED or \
         (offer.mechanic == MECHANIC_THRESHOLD and rewards_whole(offer))
 
 
@@ -961,7 +963,7 @@ cdef void put_piece(scratch_t *scratch, const work_piece_t *source, int64_t pric
 
 
 cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_t minor,
-                    uint32_t taker, uint32_t mark) noexcept nogil:
+                    uint32_t applied, uint32_t taker, uint32_t mark) noexcept nogil:
     """S3 and Y4: spread a run's part over its lines, and make the units' new prices. They are
     taken by an offer, or not (NONE_32)."""
     cdef const work_run_t *run = &scratch.runs[r]
@@ -999,7 +1001,7 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
             return
         share = &decision.shares[decision.share_count]
         decision.share_count += 1
-        share.applied = decision.applied_count
+        share.applied = applied
         share.line = piece.line
         share.units = scratch.line_units[i]
         share.discount_minor = scratch.line_minor[i]
@@ -1133,6 +1135,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef contender_t *contender = &scratch.contest.contenders[number]
     cdef candidate_t *candidate = &scratch.candidates[contender.candidate]
     cdef applied_t *applied
+    cdef uint32_t at = applied_place(decision, candidate)
     cdef uint32_t first_share = decision.share_count
     cdef uint32_t run_count = 0
     cdef uint32_t i
@@ -1141,6 +1144,12 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef int64_t discount = 0
     if worth > 0:
         discount = discount_of(scratch, contender, worth, run_count)
+    scratch.given_minor = discount
+    contender.mark = 0
+    if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
+        contender.mark = mark_of(candidate.offer)
+    while first_share > 0 and decision.shares[first_share - 1].applied == at:
+        first_share -= 1
     if contender.kind == CONTEND_CHEAPEST or contender.kind == CONTEND_UNITS:
         scratch.gap_parts += maximum(0, claimed_worth(scratch, number) - worth)
     if discount > 0:
@@ -1148,12 +1157,10 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
                       scratch.rests)
         for i in range(run_count):
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
-                      candidate.number if is_competing else NONE_32, mark_of(candidate.offer))
+                      at, candidate.number if is_competing else NONE_32,
+                      mark_of(candidate.offer) * (not scratch.ignores_marks))
         merge_shares(decision, first_share)
     # Without worth an offer is left out; rounded to nothing, its units stay used.
-    contender.mark = 0
-    if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
-        contender.mark = mark_of(candidate.offer)
     if worth > 0 and (is_competing or contender.mark):
         contender.serves = SERVES_BOUGHT if discount > 0 else SERVES_ALL
     for i in range(run_count):
@@ -1170,13 +1177,17 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     scratch.is_changed = True
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
-    applied = &decision.applied[decision.applied_count]
-    decision.applied_count += 1
-    applied.offer = candidate.number
-    applied.flags = candidate.offer.flags
-    applied.times = 1 if contender.kind == CONTEND_UNITS else contender.times
-    applied.units = units
-    applied.discount_minor = discount
+    applied = &decision.applied[at]
+    if at == decision.applied_count:
+        decision.applied_count += 1
+        applied.offer = candidate.number
+        applied.flags = candidate.offer.flags
+        applied.times = 0
+        applied.units = 0
+        applied.discount_minor = 0
+    applied.times += 1 if contender.kind == CONTEND_UNITS else contender.times
+    applied.units += units
+    applied.discount_minor += discount
     count_limits(program, facts, decision, candidate, applied.times, units, discount)
     if candidate.offer.flags & OFFER_FLAG_COUPON:
         if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
@@ -1184,6 +1195,16 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
                             (units + candidate.offer.units_max - 1) // candidate.offer.units_max)
         else:
             consume_coupons(basket, scratch, decision, candidate, applied.times)
+
+
+cdef uint32_t applied_place(const decision_t *decision,
+                            const candidate_t *candidate) noexcept nogil:
+    """Where an offer is told: what scanned coupons give with those before them (C4)."""
+    cdef uint32_t count = decision.applied_count
+    if candidate.offer.mechanic == MECHANIC_SCANNED and count > 0 and \
+            decision.applied[count - 1].offer == candidate.number:
+        return count - 1
+    return count
 
 
 cdef int64_t claimed_worth(const scratch_t *scratch, uint32_t number) noexcept nogil:
@@ -1250,20 +1271,25 @@ cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t
 # ------------------------------------------------------------------ steps of a layer ----------
 
 
+cdef void begin_step(scratch_t *scratch) noexcept nogil:
+    cdef uint32_t p
+    scratch.next_count = 0
+    scratch.is_changed = False
+    for p in range(scratch.piece_count):
+        scratch.piece_used[p] = 0
+
+
 cdef status_t finish_step(const program_t *program, const basket_t *basket, const facts_t *facts,
                           scratch_t *scratch, decision_t *decision,
                           bint is_competing) noexcept nogil:
     """Give what the contest answered and make the runs of the next step."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
-    cdef uint32_t c, other, p
+    cdef uint32_t c, other
     if contest.is_full:
         return STATUS_CANDIDATES_CEILING
     scratch.gap_parts += contest.bound_parts - contest.worth_parts
-    scratch.next_count = 0
-    scratch.is_changed = False
-    for p in range(scratch.piece_count):
-        scratch.piece_used[p] = 0
+    begin_step(scratch)
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
         contender.serves = SERVES_NOTHING
@@ -1275,6 +1301,12 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
     for c in range(contest.contender_count):
         take_served(scratch, c, scratch.candidates[contest.contenders[c].candidate].number
                     if is_competing else NONE_32)
+    return end_step(basket, scratch)
+
+
+cdef status_t end_step(const basket_t *basket, scratch_t *scratch) noexcept nogil:
+    """Runs of what the step left, where it changed anything."""
+    cdef uint32_t p
     if scratch.is_full:
         return STATUS_CANDIDATES_CEILING
     if not scratch.is_changed:
@@ -1350,6 +1382,9 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
     cdef uint64_t flow_steps = scratch.flow.steps
     cdef bint is_threshold = it.offer.mechanic == MECHANIC_THRESHOLD
     it.outcome = OUTCOME_OTHER_BETTER
+    if it.offer.mechanic == MECHANIC_SCANNED:
+        it.outcome = 0
+        return
     if not resolve_one(program, basket, facts, scratch, candidate, True):
         return
     if (is_threshold or it.offer.step_count > 0) and has_units(scratch, candidate, 0) and \
@@ -1546,8 +1581,11 @@ cdef status_t run_stackable(const program_t *program, const basket_t *basket,
     if scratch.candidates[candidate].offer.exclusive and \
             is_out(scratch, scratch.candidates[candidate].offer):
         return STATUS_OK
-    if not order_runs(basket, scratch, False) or \
-            not resolve_one(program, basket, facts, scratch, candidate, True):
+    if not order_runs(basket, scratch, False):
+        return STATUS_CANDIDATES_CEILING
+    if scratch.candidates[candidate].offer.mechanic == MECHANIC_SCANNED:
+        return run_scans(program, basket, facts, scratch, decision, candidate)
+    if not resolve_one(program, basket, facts, scratch, candidate, True):
         return STATUS_CANDIDATES_CEILING
     return finish_step(program, basket, facts, scratch, decision, False)
 
@@ -1619,12 +1657,15 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     decision.near_miss_count = 0
     decision.gross_minor = 0
     scratch.exclusive_count = 0
+    scratch.ignores_marks = False
     scratch.gap_parts = 0
     scratch.gap_minor = 0
     scratch.is_full = False
     scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
+        decision.coupon_outcome[i] = 0
+        decision.coupon_minor[i] = 0
     for i in range(basket.line_count):
         decision.line_discount_minor[i] = 0
         if basket.lines[i].kind != LINE_KIND_RETURN:
@@ -1651,11 +1692,319 @@ cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
     settle_tenders(basket, scratch, decision)
     if free_all(basket, scratch):
         status = run_layer(program, basket, facts, scratch, decision, LAYER_TENDER)
+    # A unit that one offer rewarded more than once is one unit.
+    for i in range(decision.share_count):
+        decision.shares[i].units = minimum(decision.shares[i].units,
+                                           basket.lines[decision.shares[i].line].count)
     decision.discount_minor = 0
     for i in range(decision.applied_count):
         decision.discount_minor += decision.applied[i].discount_minor
     decision.net_minor = decision.gross_minor - decision.discount_minor
     return status
+
+
+# ------------------------------------------------------------------ scanned coupons (C2 to C4) -
+
+
+cdef bint fits_purchase(const program_t *program, const basket_t *basket,
+                        const scratch_t *scratch, uint32_t candidate,
+                        const gs1_purchase_t *purchase, uint32_t run) noexcept nogil:
+    """C3: the company prefix and the family code."""
+    cdef const run_t *origin = &basket.runs[scratch.runs[run].origin]
+    cdef uint64_t number = origin.code & ((<uint64_t>1 << 60) - 1)
+    cdef uint32_t asked = purchase.family
+    cdef uint32_t digits = 13
+    cdef uint32_t family
+    if origin.code >> 60 != CODE_KIND_GTIN or not is_usable(scratch, candidate, 0, run):
+        return False
+    while digits > purchase.prefix_digits:
+        number //= 10
+        digits -= 1
+    if number != purchase.prefix or asked == 0:
+        return number == purchase.prefix
+    if origin.product >= program.family_count:
+        return False
+    family = program.families[origin.product]
+    if asked % 100 == 0:
+        return family // 100 == asked // 100
+    if asked % 10 == 0:
+        return family // 10 == asked // 10
+    return family == asked
+
+
+cdef int64_t counted_of_unit(const basket_t *basket, const gs1_purchase_t *purchase,
+                             const work_run_t *run) noexcept nogil:
+    """What one unit counts towards a requirement; weights in thousandths."""
+    if purchase.code == GS1_UNITS:
+        return 1
+    if purchase.code == GS1_MONEY:
+        return run.price_minor
+    if basket.runs[run.origin].measure_unit == (
+            MEASURE_UNIT_POUND if purchase.code == GS1_POUNDS else MEASURE_UNIT_KILOGRAM):
+        return run.measure_milli
+    return 0
+
+
+cdef bint meet_purchase(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                        uint32_t candidate, const gs1_coupon_t *coupon,
+                        uint32_t number) noexcept nogil:
+    """Set the units of a purchase aside, dearest first; False when there are too few."""
+    cdef const gs1_purchase_t *purchase = &coupon.purchases[number]
+    cdef int64_t wanted = purchase.requirement
+    cdef int64_t each, units
+    cdef uint32_t r
+    if purchase.code == GS1_POUNDS or purchase.code == GS1_KILOGRAMS:
+        wanted *= 10
+    for r in range(scratch.run_count):
+        if purchase.code == GS1_NO_PURCHASE or wanted <= 0:
+            return True
+        if purchase.code == GS1_BASKET:
+            wanted -= scratch.runs[r].price_minor * scratch.runs[r].count
+            continue
+        each = counted_of_unit(basket, purchase, &scratch.runs[r])
+        if each <= 0 or not fits_purchase(program, basket, scratch, candidate, purchase, r):
+            continue
+        units = minimum((wanted + each - 1) // each,
+                        scratch.runs[r].count - scratch.run_demand[r])
+        set_aside(scratch, number, r, units)
+        wanted -= units * each
+    if wanted <= 0:
+        return True
+    for r in range(scratch.run_count):
+        set_aside(scratch, number, r, -scratch.scan_units[number][r])
+    return False
+
+
+cdef void set_aside(scratch_t *scratch, uint32_t purchase, uint32_t run,
+                    int64_t units) noexcept nogil:
+    scratch.scan_units[purchase][run] += units
+    scratch.run_demand[run] += units
+
+
+cdef uint32_t meet_rules(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                         uint32_t candidate, const gs1_coupon_t *coupon) noexcept nogil:
+    """C3: a bit for each purchase that the coupon uses; 0 when it cannot be used."""
+    cdef bint has_third = coupon.purchase_count == 3
+    cdef uint32_t p
+    if coupon.rules == GS1_ANY:
+        for p in range(coupon.purchase_count):
+            if meet_purchase(program, basket, scratch, candidate, coupon, p):
+                return 1 << p
+        return 0
+    if coupon.rules == GS1_FIRST_OR_BOTH:
+        if meet_purchase(program, basket, scratch, candidate, coupon, 0):
+            return 1
+        if not meet_purchase(program, basket, scratch, candidate, coupon, 1):
+            return 0
+        if not has_third:
+            return 2
+        return 6 if meet_purchase(program, basket, scratch, candidate, coupon, 2) else 0
+    if not meet_purchase(program, basket, scratch, candidate, coupon, 0):
+        return 0
+    if coupon.rules == GS1_ALL and has_third:
+        if meet_purchase(program, basket, scratch, candidate, coupon, 1) and \
+                meet_purchase(program, basket, scratch, candidate, coupon, 2):
+            return 7
+        return 0
+    if meet_purchase(program, basket, scratch, candidate, coupon, 1):
+        return 3
+    return 5 if has_third and meet_purchase(
+        program, basket, scratch, candidate, coupon, 2) else 0
+
+
+cdef uint32_t lacking_outcome(const program_t *program, const basket_t *basket,
+                              const scratch_t *scratch, uint32_t candidate,
+                              const gs1_coupon_t *coupon) noexcept nogil:
+    """Why a coupon cannot be used: nothing of what it asks for is there, or too little."""
+    cdef uint32_t p, r
+    for p in range(coupon.purchase_count):
+        for r in range(scratch.run_count):
+            if fits_purchase(program, basket, scratch, candidate, &coupon.purchases[p], r):
+                return OUTCOME_THRESHOLD
+    return OUTCOME_NOT_QUALIFIED
+
+
+cdef bint find_units(const program_t *program, const basket_t *basket, scratch_t *scratch,
+                     uint32_t candidate, const gs1_coupon_t *coupon,
+                     uint32_t target) noexcept nogil:
+    """Units for a value whose purchase asks for none: the dearest that fit. False without any."""
+    cdef const gs1_purchase_t *purchase = &coupon.purchases[target]
+    cdef int64_t wanted = 1
+    cdef int64_t units
+    cdef uint32_t r
+    cdef bint is_found = False
+    if purchase.code != GS1_BASKET and purchase.code != GS1_NO_PURCHASE:
+        return True
+    if coupon.save_code == GS1_SAVE_UNITS:
+        wanted = coupon.save_value
+    for r in range(scratch.run_count):
+        if wanted == 0 or not fits_purchase(program, basket, scratch, candidate, purchase, r):
+            continue
+        units = minimum(wanted, scratch.runs[r].count - scratch.run_demand[r])
+        set_aside(scratch, target, r, units)
+        wanted -= units
+        is_found |= units > 0
+    return is_found
+
+
+cdef int64_t scan_worth(const offer_t *offer, const gs1_coupon_t *coupon, int64_t left,
+                        int64_t price) noexcept nogil:
+    """C4, in parts, of what can be taken off the rewarded units and what they cost."""
+    cdef int64_t value = coupon.save_value
+    if coupon.save_code == GS1_SAVE_PERCENT:
+        return minimum(price * value * 100, PARTS_PER_MINOR * left)
+    if coupon.save_code == GS1_SAVE_UNITS or (coupon.save_code == GS1_SAVE_FREE and value == 0):
+        return PARTS_PER_MINOR * left
+    if value > left and coupon.save_code != GS1_SAVE_FREE and offer.flags & OFFER_FLAG_FACE_VALUE:
+        return 0
+    return PARTS_PER_MINOR * minimum(value, left)
+
+
+cdef uint32_t lay_out(scratch_t *scratch, uint32_t candidate, const gs1_coupon_t *coupon,
+                      uint32_t target) noexcept nogil:
+    """C4: rewarded and other units of a coupon off units."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t wanted = LP_UNBOUNDED
+    cdef int64_t left = 0
+    cdef int64_t price = 0
+    cdef int64_t units
+    cdef uint32_t i, r
+    if coupon.save_code == GS1_SAVE_FREE or coupon.save_code == GS1_SAVE_UNITS:
+        wanted = 1 if coupon.save_code == GS1_SAVE_FREE else coupon.save_value
+    for i in range(scratch.run_count):
+        r = scratch.run_count - 1 - i
+        units = minimum(wanted, scratch.scan_units[target][r])
+        wanted -= units
+        left += can_give(offer, &scratch.runs[r]) * units
+        price += scratch.runs[r].price_minor * units
+        take_units(contest, 0, r, True, units)
+        take_units(contest, 0, r, False, scratch.run_demand[r] - units)
+    return begin_scan(scratch, candidate, scan_worth(offer, coupon, left, price))
+
+
+cdef uint32_t begin_scan(scratch_t *scratch, uint32_t candidate, int64_t parts) noexcept nogil:
+    """The one contender of a coupon; the outcome."""
+    cdef contender_t *contender = &scratch.contest.contenders[0]
+    scratch.contest.contender_count = 1
+    contender.candidate = candidate
+    contender.kind = 0
+    contender.component = 0
+    contender.price_parts = 0
+    contender.times = 1
+    contender.alone_parts = parts
+    scratch.contest.worth_parts = parts
+    scratch.contest.bound_parts = parts
+    return OUTCOME_APPLIED if parts > 0 else OUTCOME_NO_SAVING
+
+
+cdef status_t lay_out_basket(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                             const gs1_coupon_t *coupon, uint32_t *outcome) noexcept nogil:
+    """C4: a coupon off the basket marks what was bought for it, then takes its value off all."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t left = 0
+    cdef uint32_t r
+    scratch.ignores_marks = True
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, 0, r):
+            left += can_give(offer, &scratch.runs[r]) * scratch.runs[r].count
+        take_units(contest, 0, r, False, scratch.run_demand[r])
+    outcome[0] = begin_scan(scratch, candidate, scan_worth(offer, coupon, left, 0))
+    if outcome[0] != OUTCOME_APPLIED:
+        return STATUS_OK
+    contest.contenders[0].serves = SERVES_BOUGHT
+    contest.contenders[0].mark = mark_of(offer)
+    begin_step(scratch)
+    take_served(scratch, 0, NONE_32)
+    if contest.is_full or end_step(basket, scratch) != STATUS_OK:
+        return STATUS_CANDIDATES_CEILING
+    contest.allocation_count = 0
+    for r in range(scratch.run_count):
+        if is_usable(scratch, candidate, 0, r) and can_give(offer, &scratch.runs[r]) > 0:
+            take_units(contest, 0, r, True, scratch.runs[r].count)
+    return STATUS_OK
+
+
+cdef uint32_t judge_scan(const program_t *program, const basket_t *basket,
+                         const gs1_coupon_t *coupon) noexcept nogil:
+    """C2: OUTCOME_APPLIED where the coupon may be used here today."""
+    cdef uint32_t i
+    if coupon.fault != 0:
+        return OUTCOME_COUPON_INVALID
+    if coupon.start_date > basket.business_date:
+        return OUTCOME_NOT_YET
+    if coupon.end_date != 0 and coupon.end_date < basket.business_date:
+        return OUTCOME_ENDED
+    if coupon.retailer_digits == 0:
+        return OUTCOME_APPLIED
+    for i in range(program.retailer_count):
+        if program.retailers[i].number == coupon.retailer and \
+                program.retailers[i].digits == coupon.retailer_digits:
+            return OUTCOME_APPLIED
+    return OUTCOME_NOT_THIS_STORE
+
+
+cdef status_t run_scan(const program_t *program, const basket_t *basket, const facts_t *facts,
+                       scratch_t *scratch, decision_t *decision, uint32_t candidate,
+                       uint32_t number, uint32_t *outcome) noexcept nogil:
+    """One coupon, on what those before it left."""
+    cdef const gs1_coupon_t *coupon = &basket.scanned[number]
+    cdef status_t status = STATUS_OK
+    cdef uint32_t met, target, p, r
+    outcome[0] = judge_scan(program, basket, coupon)
+    if outcome[0] != OUTCOME_APPLIED:
+        return STATUS_OK
+    begin_contest(scratch, True)
+    for r in range(scratch.run_count):
+        scratch.run_demand[r] = 0
+        for p in range(GS1_PURCHASES_MAX):
+            scratch.scan_units[p][r] = 0
+    met = meet_rules(program, basket, scratch, candidate, coupon)
+    target = coupon.item
+    if not met >> target & 1:
+        target = 0 if met & 1 else 1 if met & 2 else 2
+    if met == 0:
+        outcome[0] = lacking_outcome(program, basket, scratch, candidate, coupon)
+        return STATUS_OK
+    if coupon.save_code == GS1_SAVE_BASKET:
+        status = lay_out_basket(basket, scratch, candidate, coupon, outcome)
+    elif find_units(program, basket, scratch, candidate, coupon, target):
+        outcome[0] = lay_out(scratch, candidate, coupon, target)
+    else:
+        outcome[0] = OUTCOME_NOT_QUALIFIED
+    if status == STATUS_OK and outcome[0] == OUTCOME_APPLIED:
+        status = finish_step(program, basket, facts, scratch, decision, False)
+        decision.coupon_minor[number] = scratch.given_minor
+        if scratch.given_minor == 0:
+            outcome[0] = OUTCOME_NO_SAVING
+    scratch.ignores_marks = False
+    return status
+
+
+cdef status_t run_scans(const program_t *program, const basket_t *basket, const facts_t *facts,
+                        scratch_t *scratch, decision_t *decision,
+                        uint32_t candidate) noexcept nogil:
+    """The scanned coupons of an offer's kind, in the order of the basket."""
+    cdef candidate_t *it = &scratch.candidates[candidate]
+    cdef bint is_store = (it.offer.flags & OFFER_FLAG_STORE_COUPON) != 0
+    cdef uint32_t first = 0
+    cdef uint32_t outcome = 0
+    cdef uint32_t i
+    cdef status_t status
+    for i in range(basket.coupon_count):
+        if not is_scan_of(&basket.scanned[i], is_store):
+            continue
+        status = run_scan(program, basket, facts, scratch, decision, candidate, i, &outcome)
+        if status != STATUS_OK:
+            return status
+        decision.coupon_outcome[i] = outcome
+        if outcome == OUTCOME_APPLIED:
+            decision.coupon_offer[i] = it.number
+        if first == 0 or outcome == OUTCOME_APPLIED:
+            first = outcome
+    it.outcome = first
+    return STATUS_OK
 
 
 # ------------------------------------------------------------------ near misses (N1) ----------

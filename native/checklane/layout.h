@@ -160,7 +160,8 @@ typedef struct program_header {
     uint32_t return_days;
     uint32_t basket_discount_bp; /* most off a basket, of what its sale units cost; 0 no ceiling */
     int64_t basket_discount_minor; /* ... and in money; 0 no ceiling */
-    uint64_t reserved[3];
+    uint32_t scan_offers[2];   /* number + 1 of those for scanned coupons: maker's, store's */
+    uint64_t reserved[2];
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 
@@ -194,6 +195,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_EARN_RATE 7   /* points for each `per_minor` minor units of slot 0 */
 #define MECHANIC_EARN_BONUS 8  /* points an application of slot 0, or a visit */
 #define MECHANIC_EARN_TIMES 9  /* multiplies the base points of slot 0 by `reward_value` bp */
+#define MECHANIC_SCANNED 40    /* coupons of GS1 (8110) say themselves what they give: slot 0 */
 #define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
 #define MECHANIC_REDEEM 33     /* `points_step` points pay `reward_value`, or a unit, of slot 0 */
 
@@ -376,6 +378,16 @@ typedef struct tender_rule {
     uint32_t reserved;
 } tender_rule_t;
 _Static_assert(sizeof(tender_rule_t) == 24, "drawn without padding");
+
+/* "families": uint16 by product, the family code of scanned coupons, FAMILY_CODE_NONE without one;
+ * or nothing at all. "retailers": whose coupons that name a retailer are good here. */
+#define FAMILY_CODE_NONE 65535
+typedef struct retailer {
+    uint64_t number;           /* company prefix or location number */
+    uint32_t digits;
+    uint32_t reserved;
+} retailer_t;
+_Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 
 #define LIMIT_SCOPE_MEMBER 1
 #define LIMIT_SCOPE_GROUP 2

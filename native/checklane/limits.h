@@ -18,6 +18,8 @@
 #define IDENTIFIERS_MAX 8
 #define COUPONS_MAX 32
 #define TENDERS_MAX 16
+/* Company prefixes and location numbers of one retailer, compared one by one with a coupon's. */
+#define RETAILERS_MAX 64
 #define POS_DISCOUNTS_MAX 512
 #define SELECTIONS_MAX 32
 /* Text fields on the wire, in bytes: an id, an identifier or code, a free reason. */

@@ -376,6 +376,10 @@ typedef struct scratch {
     uint32_t asked_outcome[SELECTIONS_MAX]; /* why it is no candidate */
     int64_t due_minor;                     /* when the tender layer began */
     int64_t tender_minor[TENDERS_MAX];     /* what each tender pays of it */
+    int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]; /* set aside for each purchase */
+    int64_t given_minor;                   /* by the offer that gave last, this time */
+    uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
+    uint32_t reserved_4;
     contest_t contest;
     search_t search;
     flow_t flow;

@@ -360,6 +360,7 @@ typedef struct program_tables {
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
     table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
     table_t more, after;
+    table_t families, retailers;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -392,7 +393,9 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_probed(mapping, "names", sizeof(name_slot_t), &tables->names));
     TRY(read_dense(mapping, "issuers", sizeof(issuer_range_t), &tables->issuers));
     TRY(read_dense(mapping, "tender_rules", sizeof(tender_rule_t), &tables->tender_rules));
-    return read_dense(mapping, "redeemers", sizeof(uint32_t), &tables->redeemers);
+    TRY(read_dense(mapping, "redeemers", sizeof(uint32_t), &tables->redeemers));
+    TRY(read_dense(mapping, "families", sizeof(uint16_t), &tables->families));
+    return read_dense(mapping, "retailers", sizeof(retailer_t), &tables->retailers);
 }
 
 static void point_at_tables(const program_tables_t *tables, program_t *program)
@@ -440,6 +443,10 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->tender_rules = tables->tender_rules.records;
     program->redeemers = tables->redeemers.records;
     program->redeemer_count = (uint32_t)tables->redeemers.count;
+    program->families = tables->families.records;
+    program->family_count = (uint32_t)tables->families.count;
+    program->retailers = tables->retailers.records;
+    program->retailer_count = (uint32_t)tables->retailers.count;
     program->issuer_count = (uint32_t)tables->issuers.count;
 }
 
@@ -455,6 +462,13 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->currency_exponent <= EXPONENT_MAX);
     REQUIRE(header->product_count == tables->class_of_product.count);
     REQUIRE(header->offer_count == tables->offers.count);
+    REQUIRE(tables->families.count == 0 || tables->families.count == header->product_count);
+    REQUIRE(tables->retailers.count <= RETAILERS_MAX);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t offer = header->scan_offers[i];
+        REQUIRE(offer <= header->offer_count);
+        REQUIRE(offer == 0 || program->offers[offer - 1].mechanic == MECHANIC_SCANNED);
+    }
     REQUIRE(header->offer_count <= OFFERS_MAX);
     REQUIRE(header->multiplier_policy <= MULTIPLIER_COMPOUND);
     REQUIRE(header->return_policy <= RETURN_REPRICE);
@@ -485,7 +499,11 @@ static status_t check_reward(const program_t *program, const offer_t *offer)
     REQUIRE(offer->layer <= LAYER_REDEMPTION);
     const bool pays = offer->mechanic == MECHANIC_TENDER;
     const bool redeems = offer->mechanic == MECHANIC_REDEEM;
-    REQUIRE(pays || redeems || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
+    const bool scans = offer->mechanic == MECHANIC_SCANNED;
+    REQUIRE(pays || redeems || scans
+            || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
+    REQUIRE(!scans || offer->layer == LAYER_ITEM);
+    REQUIRE(!scans || (offer->flags & OFFER_FLAG_STACKABLE) != 0);
     const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
     REQUIRE(earns == (offer->layer == LAYER_EARN));
     REQUIRE(pays == (offer->layer == LAYER_TENDER));

@@ -71,6 +71,8 @@ typedef struct program {
     const tender_rule_t *tender_rules;
     const uint32_t *redeemers; /* numbers of the offers of the redemption layer */
     uint32_t redeemer_count;
+    const uint16_t *families;
+    const retailer_t *retailers;
     uint64_t row_mask;
     uint64_t coupon_mask;
     uint64_t offer_number_mask;
@@ -83,6 +85,8 @@ typedef struct program {
     uint32_t tier_count;
     uint32_t progress_count;
     uint32_t issuer_count;
+    uint32_t family_count;
+    uint32_t retailer_count;
     uint32_t row_count;
     uint32_t more_count;
     uint32_t string_bytes;

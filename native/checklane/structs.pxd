@@ -74,6 +74,9 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_STEPS
         CELL_LOT
         CELL_DEBT
+        MECHANIC_SCANNED
+        CODE_KIND_GTIN
+        FAMILY_CODE_NONE
         REWARD_PERCENT
         REWARD_AMOUNT
         REWARD_PRICE
@@ -185,6 +188,7 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t currency
         uint32_t currency_exponent
         uint32_t store_set_words
+        uint32_t scan_offers[2]
         uint32_t product_count
         uint32_t offer_count
         uint32_t flags
@@ -284,6 +288,9 @@ cdef extern from "checklane/layout.h" nogil:
         uint64_t scheme_key
         uint64_t bin
         uint32_t bin_digits
+    ctypedef struct retailer_t:
+        uint64_t number
+        uint32_t digits
     ctypedef struct limit_t:
         int64_t most
         uint8_t scope
@@ -361,6 +368,51 @@ cdef extern from "checklane/layout.h" nogil:
         int64_t value
         int64_t other
 
+cdef extern from "checklane/gs1.h" nogil:
+    enum:
+        GS1_PURCHASES_MAX
+        GS1_8110
+        GS1_8112
+        GS1_UNITS
+        GS1_MONEY
+        GS1_BASKET
+        GS1_POUNDS
+        GS1_KILOGRAMS
+        GS1_NO_PURCHASE
+        GS1_SAVE_MONEY
+        GS1_SAVE_FREE
+        GS1_SAVE_UNITS
+        GS1_SAVE_PERCENT
+        GS1_SAVE_BASKET
+        GS1_ANY
+        GS1_ALL
+        GS1_FIRST_AND_ONE
+        GS1_FIRST_OR_BOTH
+    ctypedef struct gs1_purchase_t:
+        uint64_t prefix
+        uint32_t requirement
+        uint16_t family
+        uint8_t prefix_digits
+        uint8_t code
+    ctypedef struct gs1_coupon_t:
+        uint8_t ai
+        uint8_t fault
+        uint8_t purchase_count
+        uint8_t rules
+        uint8_t save_code
+        uint8_t item
+        uint8_t is_store
+        uint8_t no_multiply
+        uint8_t serial_digits
+        uint8_t retailer_digits
+        uint32_t offer_code
+        uint32_t save_value
+        int32_t start_date
+        int32_t end_date
+        uint64_t serial
+        uint64_t retailer
+        gs1_purchase_t purchases[GS1_PURCHASES_MAX]
+
 cdef extern from "checklane/basket.h" nogil:
     enum:
         LINE_KIND_SALE
@@ -370,6 +422,8 @@ cdef extern from "checklane/basket.h" nogil:
         LINE_KIND_GIFT_CARD_LOAD
         LINE_KIND_CHARGE
         LINE_FLAG_NO_DISCOUNT
+        MEASURE_UNIT_KILOGRAM
+        MEASURE_UNIT_POUND
         LINE_FLAG_NO_EARN
         LINE_FLAG_AGE_VERIFIED
         LINE_FLAG_OPAQUE
@@ -390,6 +444,8 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_NOT_IN_WALLET
         OUTCOME_HELD_OUT
         OUTCOME_COUPON_MISSING
+        OUTCOME_COUPON_INVALID
+        OUTCOME_COUPON_USED
         OUTCOME_NOT_CHOSEN
         OUTCOME_LIMIT_REACHED
         OUTCOME_BUDGET_SPENT
@@ -492,6 +548,7 @@ cdef extern from "checklane/basket.h" nogil:
         piece_t pieces[BASKET_RUNS_MAX]
         identifier_t identifiers[IDENTIFIERS_MAX]
         uint64_t coupon_keys[COUPONS_MAX]
+        gs1_coupon_t scanned[COUPONS_MAX]
         bytes_t coupons[COUPONS_MAX]
         uint64_t selections[SELECTIONS_MAX]
         tender_t tenders[TENDERS_MAX]
@@ -592,6 +649,8 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t redemption_count
         redemption_t redemptions[SELECTIONS_MAX]
         applied_t applied[APPLIED_MAX]
+        uint32_t coupon_outcome[COUPONS_MAX]
+        int64_t coupon_minor[COUPONS_MAX]
         line_share_t shares[LINE_SHARES_MAX]
         award_t awards[AWARDS_MAX]
         near_miss_t near_misses[NEAR_MISSES_MAX]
@@ -637,6 +696,10 @@ cdef extern from "checklane/snapshot.h" nogil:
         const tender_rule_t *tender_rules
         const uint32_t *redeemers
         uint32_t redeemer_count
+        const uint16_t *families
+        const retailer_t *retailers
+        uint32_t family_count
+        uint32_t retailer_count
         const offer_number_t *offer_numbers
         const name_slot_t *names
         uint64_t row_mask
@@ -1128,6 +1191,9 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t discount_room
         int64_t due_minor
         int64_t tender_minor[TENDERS_MAX]
+        int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]
+        int64_t given_minor
+        uint32_t ignores_marks
         contest_t contest
         search_t search
         flow_t flow

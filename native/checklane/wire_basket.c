@@ -1,5 +1,7 @@
 /* From what was sent to what is meant: the engine's basket, product codes, and the hashes that tell
  * whether two requests mean the same. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "invariant.h"
@@ -92,6 +94,22 @@ static void fill_line(const wire_t *wire, const sent_line_t *sent, line_t *line)
     if (sent->parent_line_id != 0) line->parent = wire_find_line(wire, sent->parent_line_id);
 }
 
+/* A scanned coupon has no code of its own but that of a digital one: "gs1:PREFIX:OFFER". */
+static void read_scan(basket_t *basket, uint32_t index)
+{
+    gs1_coupon_t *scanned = &basket->scanned[index];
+    const gs1_purchase_t *first = &scanned->purchases[0];
+    char code[32];
+    gs1_read(basket->coupons[index].at, basket->coupons[index].size, scanned);
+    if (scanned->ai == GS1_NONE) return;
+    basket->coupon_keys[index] = 0;
+    if (scanned->ai != GS1_8112 || scanned->fault != 0) return;
+    int length = snprintf(code, sizeof code, "gs1:%0*" PRIu64 ":%06" PRIu32,
+                          first->prefix_digits, first->prefix, scanned->offer_code);
+    bytes_t bytes = {(const uint8_t *)code, (uint32_t)length};
+    basket->coupon_keys[index] = name_key_of("coupon", bytes);
+}
+
 static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
 {
     basket->identifier_count = sent->identifiers.count;
@@ -108,6 +126,8 @@ static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_
         const sent_coupon_t *coupon = &wire->coupons[sent->coupons.first + i];
         basket->coupons[i] = coupon->code.size != 0 ? coupon->code : coupon->scanned_data;
         basket->coupon_keys[i] = name_key_of("coupon", basket->coupons[i]);
+        basket->scanned[i].ai = GS1_NONE;
+        if (coupon->code.size == 0) read_scan(basket, i);
     }
     basket->selection_count = sent->selections.count;
     for (uint32_t i = 0; i < sent->selections.count; i++) {

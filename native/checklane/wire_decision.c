@@ -356,6 +356,20 @@ static int64_t outcome_of(const decision_t *decision, uint32_t offer)
     return 0;
 }
 
+/* Whether a scanned coupon that gave nothing may do so in another basket. */
+static bool is_kept(uint32_t outcome)
+{
+    return outcome >= OUTCOME_NOT_QUALIFIED;
+}
+
+/* What a coupon took off: a scanned one by itself, others with all of their offer. */
+static int64_t coupon_minor(const decision_answer_t *answer, uint32_t index, uint32_t offer)
+{
+    bool is_scanned = answer->basket->scanned[index].ai == GS1_8110;
+    return is_scanned ? answer->decision->coupon_minor[index]
+                      : discount_of(answer->decision, offer);
+}
+
 static void put_coupons(writer_t *writer, const decision_answer_t *answer)
 {
     for (uint32_t i = 0; i < answer->basket->coupon_count; i++) {
@@ -363,16 +377,18 @@ static void put_coupons(writer_t *writer, const decision_answer_t *answer)
         bool is_consumed = offer != NONE_32;
         if (!is_consumed) offer = find_coupon(answer->program, answer->basket->coupon_keys[i]);
         bool is_known = offer != NONE_32;
+        uint32_t judged = answer->decision->coupon_outcome[i];
         uint32_t mark = put_open(writer, 7);
         put_number(writer, 1, i);
         if (is_consumed) put_number(writer, 2, COUPON_CONSUMED);
-        else put_number(writer, 2, is_known ? COUPON_KEPT : COUPON_REFUSED);
-        if (!is_known) put_number(writer, 3, OUTCOME_UNKNOWN);
+        else put_number(writer, 2, is_known || is_kept(judged) ? COUPON_KEPT : COUPON_REFUSED);
+        if (!is_consumed && judged != 0) put_number(writer, 3, judged);
+        else if (!is_known) put_number(writer, 3, OUTCOME_UNKNOWN);
         else if (!is_consumed) put_number(writer, 3, outcome_of(answer->decision, offer));
         if (is_known) {
             const offer_t *record = &answer->program->offers[offer];
             put_text(writer, 4, text_of(answer->program, record->id_text, record->id_length));
-            if (is_consumed) put_number(writer, 5, discount_of(answer->decision, offer));
+            if (is_consumed) put_number(writer, 5, coupon_minor(answer, i, offer));
             put_text(writer, 6, offer_text(answer->program, record, TEXT_CASHIER, answer->locale));
         }
         put_close(writer, mark);

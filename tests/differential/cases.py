@@ -381,6 +381,8 @@ class Cases:
             offers.setdefault(offer["id"], offer)
         if self.random.random() < 0.4:
             self.stack(list(offers.values()))
+        if self.random.random() < 0.4:
+            offers["scan"] = self.scanned(files)
         policies: dict[str, Any] = {
             "multiplier": self.pick("highest", "additive", "compound"),
             "points_rounding": self.pick("floor", "floor", "half_away"),
@@ -430,6 +432,47 @@ class Cases:
             return ["", 1, money(25), {"kind": self.pick("deposit", "fee", "charge")}]
         return [code, count, money(amount), more] if more else [code, count, money(amount)]
 
+    def shown(self) -> Any:
+        """Return a coupon: a code, or the digits of one that says itself what it gives."""
+        if self.random.random() < 0.7:
+            return f"C{self.random.randrange(6)}"
+        prefix, random = self.pick("14006381", "0400638"), self.random
+
+        def purchase() -> str:
+            code = random.choice("0000123499")
+            amount = random.choice(("1", "2", "3") if code == "0" else ("50", "120", "200"))
+            return f"{len(amount)}{amount}{code}{self.pick('000', '000', '120', '100', '121')}"
+
+        value = self.pick("1", "25", "50", "100", "250")
+        scan = f"8110{prefix}654321{len(value)}{value}{purchase()}"
+        several = random.random() < 0.4
+        if several:
+            scan += f"1{random.randrange(4)}{purchase()}9"
+            if random.random() < 0.5:
+                scan += f"2{purchase()}{self.pick('9', '0400638', '0501234')}"
+        scan += "3260304" if random.random() < 0.1 else ""
+        scan += "610071234" if random.random() < 0.1 else ""
+        if random.random() < 0.6:
+            item = random.choice("001") if several else "0"
+            scan += f"9{random.choice('01256')}{item}{random.choice('0001')}0"
+        return {"scan": scan}
+
+    def scanned(self, files: dict[str, str]) -> dict[str, Any]:
+        """Return an offer for scanned coupons."""
+        files["families.csv"] = "item,family\n4006381333931,121\n"
+        rule: dict[str, Any] = self.some(
+            (0.3, "coupons", "store"),
+            (0.5, "families", "families.csv"),
+            (0.5, "retailers", ["0071234"]),
+            (0.3, "above_price", "refuse"),
+            (0.1, "of", {"brand": "Alba"}),
+        )
+        offer = self.some(
+            (0.3, "class", self.random.randint(-1, 2)),
+            (0.2, "floor_price", money(self.pick(50, 90))),
+        )
+        return {"id": f"s{self.programs}", **offer, "scanned": rule}
+
     def tenders(self, lines: int) -> list[dict[str, Any]]:
         """Return the tenders of one basket of so many lines."""
         return [
@@ -464,7 +507,7 @@ class Cases:
                 (0.1, "offset", self.pick(-300, 60)),
                 (0.3, "date", self.pick("2026-03-03", "2026-03-04", "2026-03-09", "2026-04-01")),
                 (0.1, "channel", "online_delivery"),
-                (0.7, "coupons", [f"C{self.random.randrange(6)}" for _ in range(6)]),
+                (0.7, "coupons", [self.shown() for _ in range(6)]),
                 (0.3, "chosen", self.random.sample(ids, min(2, len(ids)))),
                 (0.5, "tenders", lambda: self.tenders(len(lines))),
                 (0.6, "redeem", lambda: self.requests(ids, len(lines))),

@@ -24,7 +24,7 @@ from hyperframe.frame import (
 from checklane import _layout
 from checklane.tables.files import KINDS, read_snapshot
 from tests.house.tree import NATIVE
-from tests.native.wire_support import REQUESTS, Contract, encode, full_commit, full_return
+from tests.native.wire_support import REQUESTS, SOURCES, Contract, encode, full_commit, full_return
 from tests.server.hostile_requests import BASES
 from tests.server.serving import build_example
 
@@ -56,7 +56,8 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "wire": Target("wire", [*sorted(NATIVE.glob("wire_*.c")), NATIVE / "basket.c"]),
+    "wire": Target("wire", SOURCES),
+    "gs1": Target("gs1", [NATIVE / "gs1.c"]),
     "snapshot": Target("snapshot", [NATIVE / "snapshot.c"]),
     "lane": Target(
         "lane",
@@ -93,6 +94,17 @@ def wire_inputs(contract: Contract) -> Iterable[bytes]:
             yield bytes([kind - 1]) + encode(descriptor, random)
 
 
+def gs1_inputs() -> Iterable[bytes]:
+    """Yield scanned coupons: every optional field, two and three purchases, and a digital one."""
+    head = b"811010614141654321"
+    yield head + b"3250110120" + b"3140131"
+    yield head + b"275110650" + b"10130850" + b"9" + b"3140131"
+    yield head + b"3100210100" + b"11110650" + b"9" + b"2110000" + b"10614142" + b"90200"
+    yield head + b"215211001" + b"4140131" + b"5012345678" + b"610071234" + b"95011"
+    yield b"]e0\x1d(8110)106141416543213500110000310123196000\x1d"
+    yield b"8112009988459000229133701244303370"
+
+
 def snapshot_inputs() -> Iterable[bytes]:
     """Yield changes of tables: none, then one to three words each."""
     random = Random(20262)
@@ -117,7 +129,8 @@ def write_inputs(target: Target, folder: Path) -> list[Path]:
     if target.name == "wire":
         contents = wire_inputs(Contract(folder.parent))
     else:
-        contents = lane_inputs() if target.name == "lane" else snapshot_inputs()
+        makers = {"gs1": gs1_inputs, "lane": lane_inputs, "snapshot": snapshot_inputs}
+        contents = makers[target.name]()
     paths = []
     for number, content in enumerate(contents):
         path = folder / f"{number:04}"

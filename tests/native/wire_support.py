@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "native" / "checklane"
-SOURCES = [*sorted(NATIVE.glob("wire_*.c")), NATIVE / "basket.c"]
+SOURCES = [*sorted(NATIVE.glob("wire_*.c")), NATIVE / "basket.c", NATIVE / "gs1.c"]
 
 #: REQUEST_ of wire.h: the number and the message.
 REQUESTS = {

@@ -65,6 +65,7 @@ class Applied:
         """Add what the same offer gave once more: its times only where they are counted."""
         self.discount += more.discount
         self.times += more.times if by_unit else 0
+        self.coupons += [at for at in more.coupons if at not in self.coupons]
         for mine, other in ((self.shares, more.shares), (self.units, more.units)):
             for line, part in other.items():
                 mine[line] = mine.get(line, 0) + part
@@ -92,6 +93,8 @@ class OracleDecision:
         What it adds to each progress (G1).
     uses : dict of str to int
         Uses of granted offers (G3).
+    coupon_refused : dict of int to str
+        Why a scanned coupon gave nothing, by its place (C2 to C4).
     redeem_refused : list of (str, str)
         Requests to pay with points that were refused: offer or purse, and why.
     """
@@ -112,4 +115,5 @@ class OracleDecision:
     uses: dict[str, int] = field(default_factory=dict)
     redeemed: list[Redemption] = field(default_factory=list)
     redeem_refused: list[tuple[str, str]] = field(default_factory=list)
+    coupon_refused: dict[int, str] = field(default_factory=dict)
     scene: Scene | None = None

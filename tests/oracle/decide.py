@@ -31,10 +31,12 @@ from tests.oracle.eligible import (
     room,
 )
 from tests.oracle.goals import add_steps, tier_of, values
+from tests.oracle.gs1 import ScanError, Scanned, identifier_of, read_scan
 from tests.oracle.near import most_places, near_misses
 from tests.oracle.past import Lot, Past, Sale
 from tests.oracle.pay import Payment
 from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
+from tests.oracle.scans import run_scans
 from tests.oracle.values import NEVER, PARTS, is_true, listed, rounded, scaled, share
 
 EVERYTHING = 10_000
@@ -159,6 +161,7 @@ def read_scene(
     minute = local_minute(
         read_instant(basket["opened"]), basket.get("offset"), str(store.get("timezone", ""))
     )
+    codes, scans = read_coupons(basket.get("coupons", []))
     day = day_number(basket["date"]) if "date" in basket else minute // MINUTES_A_DAY
     return Scene(
         member,
@@ -166,14 +169,41 @@ def read_scene(
         str(basket.get("channel", "store")),
         minute,
         day,
-        [str(code) for code in basket.get("coupons", [])],
+        codes,
         [str(name) for name in basket.get("chosen", [])],
         stopped=stopped,
         keys=keys,
         card=card,
         tenders=listed(basket.get("tenders")),
+        scans=scans,
         redeem=listed(basket.get("redeem")),
     )
+
+
+def read_coupons(shown: list[Any]) -> tuple[list[str], dict[int, Scanned | None]]:
+    """Return the codes of the coupons, and what was scanned by its place."""
+    codes: list[str] = []
+    scans: dict[int, Scanned | None] = {}
+    for at, coupon in enumerate(shown):
+        written = coupon if isinstance(coupon, dict) else {"code": coupon}
+        codes.append(str(written.get("code", "")))
+        if codes[at] or "scan" not in written:
+            continue
+        data = str(written["scan"])
+        try:
+            found = read_scan(data)
+        except ScanError:
+            found, codes[at] = None, ""
+            if identifier_of(data)[0] == "8110":
+                scans[at] = None
+            continue
+        if found is None:
+            codes[at] = data
+        elif found.ai == "8110":
+            scans[at] = found
+        else:
+            codes[at] = f"gs1:{found.prefix}:{found.offer}"
+    return codes, scans
 
 
 def _decide(
@@ -330,6 +360,9 @@ class Layers:
             self.apart = False
         stackable = [offer for offer in offers if offer.stackable]
         for offer in sorted(stackable, key=lambda o: (-o.priority, o.id.encode())):
+            if offer.mechanic == "scanned":
+                run_scans(self, offer)
+                continue
             use, parts = self.alone(offer, canonical(self.units))
             if parts > 0 and offer.exclusive not in self.out:
                 self.apply(use, parts, contested=False)
@@ -511,7 +544,9 @@ class Layers:
             self.out.add(offer.exclusive)
         self.give_out(use, discount)
 
-    def give_out(self, use: Use, discount: int) -> None:
+    def give_out(
+        self, use: Use, discount: int, *, scan: int | None = None, marks: bool = True
+    ) -> None:
         """Take a discount off the units of a use and tell it, added to what the offer gave."""
         offer = use.offer
         by_units = offer.mechanic in ("discount", "row_prices")
@@ -521,16 +556,19 @@ class Layers:
         for unit in use.bought:
             applied.qualifying[unit.line] = applied.qualifying.get(unit.line, 0) + 1
         self.share_out(use, discount, applied)
-        self.mark(use)
+        if marks:
+            self.mark(use)
         self.fund(offer, applied)
         needed = applied.times
         if by_units and offer.units is not None:
             needed = -(-len(use.rewarded) // offer.units)
-        applied.coupons = coupons_of(offer, self.scene)[:needed]
+        applied.coupons = coupons_of(offer, self.scene)[:needed] if scan is None else [scan]
         if told is None:
             self.decision.applied.append(applied)
         else:
-            told.add(applied, by_unit=offer.steps or offer.item)
+            told.add(applied, by_unit=offer.steps or offer.item or scan is not None)
+            for line, count in told.units.items():
+                told.units[line] = min(count, sum(unit.line == line for unit in self.units))
         self.decision.outcomes[offer.id] = "APPLIED"
         counts = (applied.times, len(use.rewarded), discount)
         day = self.scene.business_day
@@ -578,7 +616,7 @@ class Layers:
 
     def weight(self, offer: Offer, unit: Unit) -> int:
         """Return in proportion to what a unit gets its share (S2, M6)."""
-        by_what_is_left = offer.mechanic in ("redeem", "tender")
+        by_what_is_left = offer.mechanic in ("redeem", "scanned", "tender")
         if offer.mechanic == "threshold" and offer.reward in ("amount", "price"):
             by_what_is_left = True
         if by_what_is_left:

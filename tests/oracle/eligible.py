@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from tests.oracle.basket import Unit
 from tests.oracle.deal import base_of
+from tests.oracle.gs1 import Scanned, is_of_kind
 from tests.oracle.program import (
     EPOCH,
     MINUTES_A_DAY,
@@ -47,6 +48,8 @@ class Scene:
     ----------
     member : dict or None
         The row of the member; None when nobody, or a blocked one, is identified.
+    scans : dict of int to Scanned or None
+        Scanned coupons by their places; None: it cannot be read.
     given : list of Given
         What was given before, to anybody.
     keys : (bytes, bytes)
@@ -66,6 +69,7 @@ class Scene:
     hold_out: bool = True
     card: str = ""
     tenders: list[dict[str, Any]] = field(default_factory=list)
+    scans: dict[int, Scanned | None] = field(default_factory=dict)
     redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     progress: dict[str, int] = field(default_factory=dict)
@@ -231,6 +235,9 @@ def coupons_of(offer: Offer, scene: Scene) -> list[int]:
 
 
 def _coupon(offer: Offer, scene: Scene) -> str | None:
+    if offer.mechanic == "scanned":
+        shown = any(is_of_kind(scan, offer.kind) for scan in scene.scans.values())
+        return None if shown else "COUPON_MISSING"
     return "COUPON_MISSING" if offer.coupons and not coupons_of(offer, scene) else None
 
 

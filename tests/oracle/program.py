@@ -13,7 +13,7 @@ MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
 ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
 EARN_MECHANICS = ("earn", "bonus", "multiply")
-MECHANICS = (*ITEM_MECHANICS, "threshold", "redeem", "tender", *EARN_MECHANICS)
+MECHANICS = (*ITEM_MECHANICS, "scanned", "threshold", "redeem", "tender", *EARN_MECHANICS)
 LAYERS = {"threshold": "basket", "redeem": "redemption", "tender": "tender"}
 LAYERS |= dict.fromkeys(EARN_MECHANICS, "earn")
 MEASURES = ("spend", "count", "products", "measure")
@@ -153,6 +153,8 @@ class Offer:
     serial: bool = False
     kind: str = ""
     face_value: bool = False
+    families: dict[int, str] = field(default_factory=dict)
+    retailers: list[str] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     same: bool = False
     buy: int = 0
@@ -394,6 +396,18 @@ class _Reader:
             offer.reaches[0].reward, offer.reaches[0].value = offer.reward, offer.value
         offer.most_rewarded = int(reward["units"]) if "units" in reward else None
         offer.choose = reward.get("choose", "dearest")
+
+    def scanned(self, written: dict[str, Any]) -> None:
+        offer = self.offer
+        offer.slots, offer.stackable = [self.slot(written)], True
+        offer.kind = str(written.get("coupons", "manufacturer"))
+        offer.face_value = written.get("above_price") == "refuse"
+        offer.retailers = [str(number) for number in listed(written.get("retailers"))]
+        if offer.kind == "manufacturer" and not offer.funding:
+            offer.funding = [("manufacturer", 10_000, "third_party")]
+        if "families" in written:
+            for row in csv.DictReader(io.StringIO(self.files[written["families"]])):
+                offer.families[code_number(row["item"].strip())] = row["family"].strip()
 
     def tender(self, written: dict[str, Any]) -> None:
         offer, accepted = self.offer, written.get("with") or {}

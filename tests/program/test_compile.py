@@ -168,11 +168,13 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
         "schedules": "schedule", "texts": "text", "purses": "purse", "tiers": "tier",
         "progress": "progress", "coupons": "coupon_slot", "offer_numbers": "offer_number",
         "names": "name_slot", "issuers": "issuer_range", "tender_rules": "tender_rule",
+        "retailers": "retailer",
     }  # fmt: skip
     for name, struct in dtypes.items():
         assert array_of(tables[name]).dtype == _layout.STRUCTS[struct], name
     plain = {
         "redeemers",
+        "families",
         "class_of_product",
         "postings",
         "universal",

@@ -168,6 +168,8 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
         assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
     elif key == "redeem_refused":
         assert told[key] == [(offer, outcome) for offer, outcome in wanted]
+    elif key == "coupon_refused":
+        assert {at: told[key].get(int(at)) for at in wanted} == wanted
     elif key in ("progress", "wallet_uses", "balances"):
         assert {name: told[key].get(name, 0) for name in wanted} == by_key(int, wanted)
     elif key in ("optimality", "tier"):

@@ -58,6 +58,15 @@ STORES = [
 ]
 
 
+#: Tables of a program that has nothing for them.
+EMPTY_TABLES = {
+    "redeemers": np.uint32,
+    "more": _layout.OFFER_MORE,
+    "after": np.uint32,
+    "families": np.uint16,
+}
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:
     """Write rows as CSV with every column that one of them has."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -216,7 +225,8 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "offer_numbers": open_addressed(numbers, numbers["key"]),
         "names": open_addressed(name, name["key"]),
         "steps": np.zeros(0, dtype=_layout.STEP),
-        "redeemers": np.zeros(0, dtype=np.uint32),
+        **{name: np.zeros(0, dtype=kind) for name, kind in EMPTY_TABLES.items()},
+        "retailers": filled(_layout.RETAILER, number=71234, digits=7),
         "tender_rules": filled(_layout.TENDER_RULE, bin=4111, bin_digits=4),
         "issuers": filled(_layout.ISSUER_RANGE, kind=1, length_min=12, length_max=12),
     }

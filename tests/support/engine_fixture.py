@@ -257,7 +257,7 @@ class EngineFixture:
         if basket.get("card"):
             message.identifiers.add(kind=common_pb2.IDENTIFIER_KIND_CARD, value=str(basket["card"]))
         for code in basket.get("coupons", []):
-            message.coupons.add(code=str(code))
+            message.coupons.append(coupon_message(code))
         for offer in basket.get("chosen", []):
             message.selections.add(offer_id=str(offer))
         for tender in basket.get("tenders", []):
@@ -368,6 +368,17 @@ class EngineFixture:
             writer.writeheader()
             writer.writerows(rows)
         return path
+
+
+def coupon_message(written: Any) -> basket_pb2.Coupon:
+    """Return a coupon: a code, or a mapping of code, serial and what was scanned."""
+    if not isinstance(written, dict):
+        return basket_pb2.Coupon(code=str(written))
+    return basket_pb2.Coupon(
+        code=str(written.get("code", "")),
+        serial=str(written.get("serial", "")),
+        scanned_data=str(written.get("scan", "")).encode(),
+    )
 
 
 def write_keys(data: Path) -> None:

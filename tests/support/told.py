@@ -51,6 +51,7 @@ def by_oracle(decision: OracleDecision) -> Told:
         "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
         "redeemed": sorted((r.offer, r.points, r.amount) for r in decision.redeemed),
         "redeem_refused": sorted(decision.redeem_refused),
+        "coupon_refused": decision.coupon_refused,
         "outcomes": decision.outcomes,
         "progress": {step.progress: step.before for step in decision.steps},
         "steps": {s.progress: (s.before, s.gained, s.times) for s in decision.steps},
@@ -131,6 +132,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             for r in decision.redemptions
             if name("RedemptionState", r.state) == "REFUSED"
         ),
+        "coupon_refused": refused_coupons(decision),
         "outcomes": {e.offer_id: name("OfferOutcome", e.outcome) for e in decision.explanations},
         "progress": {s.progress_id: s.value for s in decision.progress},
         "steps": {s.progress_id: (s.value, s.gained, s.times_reached) for s in decision.progress},
@@ -140,6 +142,19 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
         "optimality": name("OptimalityKind", decision.optimality.kind),
         "gap": decision.optimality.gap_minor,
         "forgone": decision.forgone_minor,
+    }
+
+
+def refused_coupons(decision: "decision_pb2.Decision") -> dict[int, str]:
+    """Return why coupons gave nothing, by their places."""
+    from checklane.v1 import decision_pb2
+
+    return {
+        coupon.coupon_index: decision_pb2.OfferOutcome.Name(coupon.refused_outcome).removeprefix(
+            "OFFER_OUTCOME_"
+        )
+        for coupon in decision.coupons
+        if coupon.refused_outcome
     }
 
 
@@ -176,6 +191,9 @@ def differences(oracle: Told, engine: Told) -> list[str]:
         for key in ("order", "redeemed", "redeem_refused")
         if oracle[key] != engine[key]
     ]
+    for at, wanted in oracle["coupon_refused"].items():
+        if engine["coupon_refused"].get(at) != wanted:
+            found.append(f"coupon {at}: {engine['coupon_refused'].get(at)}, not {wanted}")
     found += differences_of_eligibility(oracle, engine)
     if oracle["forgone"] != engine["forgone"]:
         found.append(f"forgone: {engine['forgone']}, not {oracle['forgone']}")

@@ -225,6 +225,11 @@ class Basket:
         self.message.coupons.add(code=code, serial=serial)
         return self
 
+    def scanned_coupon(self, data: bytes) -> Self:
+        """Show a coupon as the scanner read it: GS1 (8110) or (8112), FNC1 as 0x1D."""
+        self.message.coupons.add(scanned_data=data)
+        return self
+
     def select(self, offer_id: str, *, times: int | None = None) -> Self:
         """Choose an offer that the customer has to choose."""
         selection = self.message.selections.add(offer_id=offer_id)

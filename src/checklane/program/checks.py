@@ -13,9 +13,16 @@ from checklane.program.codes import code_fault, near_gtins, product_codes
 from checklane.program.fields import MINUTES_A_DAY, exact_number
 from checklane.program.load import LoadedProgram
 from checklane.program.mechanics import mechanic_slots, progress_decimals
-from checklane.program.model import CHANNELS, Offer, Progress, Selector, Weekday, When
+from checklane.program.model import CHANNELS, Limits, Offer, Progress, Selector, Weekday, When
 from checklane.program.problems import Problem, did_you_mean, list_names
-from checklane.program.rows import Cell, PriceRow, read_items, read_prices, resolve_file
+from checklane.program.rows import (
+    Cell,
+    PriceRow,
+    read_families,
+    read_items,
+    read_prices,
+    resolve_file,
+)
 from checklane.program.selectors import normal_path, walk
 from checklane.program.yaml_tree import Path_
 from checklane.tables.catalogue_tables import CatalogueTables
@@ -41,6 +48,7 @@ ALLOWED_LAYERS = {
     "threshold": ("basket",),
     "redeem": ("redemption",),
     "tender": ("tender",),
+    "scanned": ("item",),
     "earn": ("earn",),
     "bonus": ("earn",),
     "multiply": ("earn",),
@@ -60,10 +68,13 @@ class Attachments:
         Product codes of items files.
     prices : dict of int to list of PriceRow
         Rows by the number of the offer in the loaded program.
+    families : dict of int to list of (Cell, int)
+        Item and family code of scanned coupons, likewise.
     """
 
     items: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     prices: dict[int, list[PriceRow]] = field(default_factory=dict)
+    families: dict[int, list[tuple[Cell, int]]] = field(default_factory=dict)
 
 
 def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
@@ -92,6 +103,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("redeem", "of"), offer.redeem.of
     elif offer.tender is not None:
         yield ("tender", "of"), offer.tender.of
+    elif offer.scanned is not None:
+        yield ("scanned", "of"), offer.scanned.of
     elif offer.earn is not None:
         yield ("earn", "of"), offer.earn.of
     elif offer.bonus is not None:
@@ -358,6 +371,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if offer.redeem is not None:
         check_redemption(loaded, number, offer)
     check_stacking(loaded, number, offer)
+    check_scanned(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
     if offer.funding is not None and shares != 10_000:
         what = f"the shares make {shares / 100:g} percent"
@@ -430,6 +444,27 @@ def check_coupon(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if coupon.above_price == "refuse" and offer.mechanic not in WITH_FACE_VALUE:
         what = f"{offer.mechanic} has no face value to compare with a price"
         loaded.blame(number, ("coupon", "above_price"), what, "remove it")
+
+
+def check_scanned(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse what an offer for scanned coupons cannot have: they bring their own rules."""
+    if offer.scanned is None:
+        return
+    for key in ("coupon", "exclusive", "reshare", "rounding"):
+        if getattr(offer, key):
+            what = f"{key} has no place here: each coupon brings its own rules"
+            loaded.blame(number, (key,), what, "remove it")
+    if offer.limits != Limits():
+        loaded.blame(number, ("limits",), "scanned coupons have no limits", "remove it")
+    if len(offer.funding or []) > 1:
+        loaded.blame(number, ("funding",), "one funder pays for a scanned coupon", "keep one")
+    if loaded.program.currency.exponent != 2:
+        what = "the values of these coupons are hundredths, which the currency has not"
+        loaded.blame(number, ("scanned",), what, "remove the offer")
+    for other in loaded.offers[:number]:
+        if other.scanned is not None and other.scanned.coupons == offer.scanned.coupons:
+            what = f"the offer '{other.id}' takes these coupons already"
+            loaded.blame(number, ("scanned",), what, "keep one of the two")
 
 
 def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
@@ -591,6 +626,11 @@ def read_attachments(
             exponent = loaded.program.currency.exponent
             rows = read_prices(path, file, exponent, loaded.problems)
             attachments.prices[number] = rows
+    if offer.scanned is not None and offer.scanned.families is not None:
+        path = attached(loaded, number, ("scanned", "families"), offer.scanned.families)
+        if path is not None:
+            file = path.relative_to(loaded.root.resolve()).as_posix()
+            attachments.families[number] = read_families(path, file, loaded.problems)
     for base, selector in selectors_of(offer):
         for inner_path, inner in walk(base, selector):
             if inner.items_file is None or (str(folder), inner.items_file) in attachments.items:

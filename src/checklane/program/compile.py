@@ -37,6 +37,7 @@ from checklane.program.records import (
     offer_number_table,
     program_tables,
     progress_slots,
+    retailer_records,
     row_table,
     slot_records,
     text_records,
@@ -157,6 +158,8 @@ class Builder:
         self.texts: list[tuple[bytes, int, int, int]] = []
         self.rows: list[npt.NDArray[Any]] = []
         self.coupons: list[tuple[str, int]] = []
+        self.families = np.zeros(0, dtype=np.uint16)
+        self.retailers: set[str] = set()
         self.selector_numbers: dict[str, int] = {}
         self.members: list[IntArray] = []
         self.slot_selectors: list[int] = []
@@ -195,8 +198,24 @@ class Builder:
         record["id_text"], record["id_length"] = self.strings.add(offer.id)
         if offer.coupon is not None:
             self.coupons.extend((code, number) for code in offer.coupon.codes)
+        if offer.scanned is not None:
+            self._add_families(source)
+            self.retailers.update(offer.scanned.retailers)
         self.records.append(record)
         self.offers.append(offer)
+
+    def _add_families(self, source: int) -> None:
+        """Keep the family code of every product that the catalogue holds."""
+        rows = self.attachments.families.get(source, [])
+        if not rows:
+            return
+        if len(self.families) == 0:
+            self.families = np.full(
+                self.index.product_count, _layout.FAMILY_CODE_NONE, dtype=np.uint16
+            )
+        products = self.catalogue.find_products(product_codes([item.text for item, _ in rows]))
+        codes = np.array([family for _, family in rows], dtype=np.uint16)
+        self.families[products[products >= 0]] = codes[products >= 0]
 
     def _items_of(self, source: int) -> Callable[[str], Sequence[str]]:
         folder = str(folder_of(self.loaded, source))
@@ -292,6 +311,8 @@ class Builder:
                 dtype=np.uint32,
             ),
             "tender_rules": np.array(self.tender_rules, dtype=_layout.TENDER_RULE),
+            "families": self.families,
+            "retailers": retailer_records(self.retailers),
             "store_sets": self.store_sets.array(np.dtype(np.uint64)),
             "audiences": self.audiences.array(_layout.AUDIENCE),
             "schedules": self.schedules.array(),
@@ -345,6 +366,10 @@ class Builder:
         header["store_set_words"] = store_set_words(self.catalogue)
         header["product_count"] = self.index.product_count
         header["offer_count"] = len(self.records)
+        for number, offer in enumerate(self.offers):
+            if offer.scanned is not None:
+                place = ("manufacturer", "store").index(offer.scanned.coupons)
+                header["scan_offers"][0, place] = number + 1
         return header
 
     def _refuse(self, what: str, mend: str) -> None:

@@ -24,6 +24,7 @@ from checklane.program.model import (
     Program,
     Progress,
     Reached,
+    Scanned,
     Selector,
     Step,
     TenderKind,
@@ -165,7 +166,8 @@ def flags_of(offer: Offer) -> int:
         (offer.chosen, OFFER_FLAG_CHOSEN),
         (offer.wallet, OFFER_FLAG_WALLET),
         *coupon_flags(offer.coupon),
-        (offer.stackable, _layout.OFFER_FLAG_STACKABLE),
+        (offer.stackable or offer.scanned is not None, _layout.OFFER_FLAG_STACKABLE),
+        *scanned_flags(offer.scanned),
         (offer.base == "initial", _layout.OFFER_FLAG_INITIAL_BASE),
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
         (offer.bonus is not None and offer.bonus.once_a_visit, _layout.OFFER_FLAG_ONCE_A_VISIT),
@@ -240,6 +242,17 @@ def rounds_of(offers: Sequence[Offer]) -> dict[str, int]:
     return found
 
 
+def scanned_flags(scanned: Scanned | None) -> tuple[tuple[bool, int], ...]:
+    """Return the flags of an offer for scanned coupons."""
+    if scanned is None:
+        return ()
+    return (
+        (scanned.coupons == "manufacturer", _layout.OFFER_FLAG_MANUFACTURER),
+        (scanned.coupons == "store", _layout.OFFER_FLAG_STORE_COUPON),
+        (scanned.above_price == "refuse", _layout.OFFER_FLAG_FACE_VALUE),
+    )
+
+
 def chooses_cheapest(offer: Offer) -> bool:
     """Tell whether the cheapest of several units are rewarded, which are not those bought."""
     if offer.buy_get is not None:
@@ -299,6 +312,8 @@ def mechanic_fields(offer: Offer) -> Fields:
             "reward": _layout.REWARD_AMOUNT,
             "reward_value": offer.redeem.pays or 0,
         }
+    if offer.scanned is not None:
+        return {"mechanic": _layout.MECHANIC_SCANNED, "reward": _layout.REWARD_AMOUNT}
     if offer.tender is not None:
         is_percent = offer.tender.percent is not None
         kinds = set(offer.tender.with_.kinds or [])
@@ -445,6 +460,8 @@ def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
         return [SlotPlan(number, take, 0, offer.redeem.of)]
     if offer.tender is not None:
         return [SlotPlan(number, take, 0, offer.tender.of)]
+    if offer.scanned is not None:
+        return [SlotPlan(number, take, 0, offer.scanned.of)]
     if offer.bonus is not None:
         return [SlotPlan(number, take, offer.bonus.count or 1, offer.bonus.of)]
     part = offer.earn or offer.multiply

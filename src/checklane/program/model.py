@@ -15,6 +15,7 @@ from checklane._layout import (
     CANDIDATES_MAX,
     OFFER_SLOTS_MAX,
     PURSES_MAX,
+    RETAILERS_MAX,
     SEGMENTS_MAX,
     SEMANTICS_VERSION,
     STEP_BUDGET_DEFAULT,
@@ -97,7 +98,7 @@ Prefix = Annotated[
 ]
 MECHANICS = (
     "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
-    "redeem", "tender",
+    "scanned", "redeem", "tender",
     "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
@@ -677,6 +678,39 @@ class TenderOffer(Part):
         return self
 
 
+class Scanned(Part):
+    """Coupons of GS1 (8110): what is to be bought and what is taken off stands in their code."""
+
+    coupons: Literal["manufacturer", "store"] = Field(
+        default="manufacturer", description="Which: a manufacturer's, or those of the store."
+    )
+    of: Selector = Field(default=ALL, description="Which products may serve. Default: all.")
+    families: Name | None = Field(
+        default=None,
+        description="CSV file beside the offer: columns item, family (000 to 999). Products "
+        "without one serve coupons for any family only.",
+    )
+    retailers: list[Name] = Field(
+        default=[],
+        max_length=RETAILERS_MAX,
+        description="Our company prefixes or location numbers. A coupon that names another "
+        "retailer is refused.",
+    )
+    above_price: Literal["reduce", "refuse"] = Field(
+        default="reduce",
+        description="A value above the price: reduce takes the price off, refuse nothing.",
+    )
+
+    @field_validator("retailers")
+    @classmethod
+    def check_retailers(cls, value: list[str]) -> list[str]:
+        """Refuse what is no number of a company or location."""
+        for text in value:
+            if not (text.isascii() and text.isdigit() and 7 <= len(text) <= 13):
+                fail(f"'{text}' names no retailer", "write 7 to 13 digits")
+        return value
+
+
 class Earn(Part):
     """Points for money."""
 
@@ -1095,6 +1129,9 @@ class Offer(Part):
     waiver: Name | None = Field(
         default=None,
         description="By which waiver an offer may depend on a benefit tender of the program.",
+    )
+    scanned: Scanned | None = Field(
+        default=None, description="Coupons that say themselves what they give."
     )
     earn: Earn | None = Field(default=None, description="Points for money.")
     bonus: Bonus | None = Field(default=None, description="Points for units, or for a visit.")

@@ -26,6 +26,8 @@ SETTLEMENTS = {
 }
 BIRTHDAYS = {None: 0, "day": 1, "month": 2}
 #: Who pays when an offer does not say.
+#: Who pays for scanned coupons, unless the offer names them.
+MANUFACTURER = "manufacturer"
 RETAILER = "retailer"
 #: Bounds of a schedule without an end: no basket is that old or that late.
 ALWAYS_FROM = 0
@@ -123,8 +125,15 @@ def limits_of(offer: Offer) -> list[tuple[int, ...]]:
     return found
 
 
+def is_of_manufacturers(offer: Offer) -> bool:
+    """Tell whether an offer takes scanned coupons that manufacturers pay for."""
+    return offer.scanned is not None and offer.scanned.coupons == "manufacturer"
+
+
 def funding_of(offer: Offer, strings: StringPool) -> list[tuple[int, ...]]:
     """Return who pays, as fields of funding_t; the retailer alone when the offer does not say."""
+    if offer.funding is None and is_of_manufacturers(offer):
+        return [(*strings.add(MANUFACTURER), 10_000, SETTLEMENTS["third_party"])]
     if offer.funding is None:
         pays = offer.layer_name in ("redemption", "tender")
         settlement = "tender" if pays else "price_reduction"

@@ -1,6 +1,6 @@
 """Tables that are not offers: the head, the program's names, and what is looked up by key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -142,6 +142,15 @@ def more_records(offers: Sequence[Offer]) -> tuple[Records, Records]:
         for name, value in more_fields(offer).items():
             record[name] = value
     return records, np.array(after, dtype=np.uint32)
+
+
+def retailer_records(retailers: Iterable[str]) -> Records:
+    """Return whose coupons that name a retailer are good here."""
+    ordered = sorted(retailers)
+    records = np.zeros(len(ordered), dtype=_layout.RETAILER)
+    records["number"] = [int(text) for text in ordered]
+    records["digits"] = [len(text) for text in ordered]
+    return records
 
 
 def offer_number_table(ids: Sequence[str]) -> Table:

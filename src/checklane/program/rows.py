@@ -145,6 +145,28 @@ def read_items(path: Path, file: str, problems: Problems) -> list[Cell]:
     return [row["item"] for row in rows.rows(("item",), ("item",)) if rows.item(row["item"])]
 
 
+def read_families(path: Path, file: str, problems: Problems) -> list[tuple[Cell, int]]:
+    """Return the family code of each item of a families file."""
+    rows = RowFile(path, file, problems)
+    found: list[tuple[Cell, int]] = []
+    seen: dict[str, int] = {}
+    for row in rows.rows(("item", "family"), ("item", "family")):
+        item, family = row["item"], row["family"]
+        if not (family.text.isascii() and family.text.isdigit() and len(family.text) == 3):
+            what = f"'{family.text}' is no family code"
+            rows.refuse(family.line, family.column, what, "write three digits, such as 120")
+            continue
+        if not rows.item(item):
+            continue
+        if item.text in seen:
+            what = f"'{item.text}' has a family here already, in line {seen[item.text]}"
+            rows.refuse(item.line, item.column, what, "keep one of the two rows")
+            continue
+        seen[item.text] = item.line
+        found.append((item, int(family.text)))
+    return found
+
+
 def read_prices(path: Path, file: str, exponent: int, problems: Problems) -> list[PriceRow]:
     """Return the rows of a price file; what cannot be read is a problem.
 
