@@ -149,11 +149,25 @@ def peers(out: Path, chart: Path | None, **flags: Any) -> None:
     type=click.FloatRange(1, 10_000_000),
     help="Calls a second. Default: 60 % of what a closed loop reaches.",
 )
+@click.option(
+    "--ladder/--no-ladder",
+    "has_ladder",
+    default=True,
+    help="Whether a late quote may be decided with less, which fails the soak. --no-ladder is for a"
+    " machine that does other work beside.",
+)
 @click.option("--pin", "is_pinned", is_flag=True, help="Server and generator on a core each.")
 @quick_option
 @seed_option
 @out_option("bench-out/soak")
-def soak(out: Path, minutes: float, chunks: int | None, rate: float | None, **flags: Any) -> None:
+def soak(
+    out: Path,
+    minutes: float,
+    chunks: int | None,
+    rate: float | None,
+    has_ladder: bool,
+    **flags: Any,
+) -> None:
     """Soak a server with clients that come, go, stall and reset, and see what it left behind.
 
     Fails when an answer was wrong, when memory grew or a descriptor stayed open, when the ledger's
@@ -166,7 +180,8 @@ def soak(out: Path, minutes: float, chunks: int | None, rate: float | None, **fl
     console = a_console()
     with shown(console) as (tell, watch), work_folder(out) as work:
         options = LoadOptions(work, rates=(rate,) if rate else (), **flags)
-        report = run_soak(options, minutes, chunks or max(int(minutes * 2), 3), tell, watch)
+        chunks = chunks or max(int(minutes * 2), 3)
+        report = run_soak(options, minutes, chunks, tell, watch, has_ladder=has_ladder)
     show(console, report)
     write_json(report, out / "soak.json")
     write_markdown(report, out / "soak.md")

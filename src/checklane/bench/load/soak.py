@@ -53,6 +53,12 @@ IN_FLIGHT = 4
 STALL_S = 0.3
 #: Every so many lanes one misbehaves; the report has the latencies of the others.
 UNRULY_EVERY = 4
+#: The server's settings where it shares the machine with other work: late quotes are whole quotes.
+NO_LADDER = tuple(
+    word
+    for name in ("public-offers", "shelf-price", "refuse")
+    for word in (f"--lane-{name}-us", "0")
+)
 #: Calls in a million of such a lane that come with misbehaviour.
 UNRULY = ((CANCEL, 20_000), (LEAVE, 8_000), (CUT, 4_000), (STALL, 800))
 #: How much the server may grow after the first third of the soak, beside the accounts' own memory.
@@ -192,7 +198,13 @@ def scraped(metrics: str, name: str) -> int:
 
 
 def run_soak(
-    options: LoadOptions, minutes: float, chunks: int, tell: Callable[[str], None], watch: Watch
+    options: LoadOptions,
+    minutes: float,
+    chunks: int,
+    tell: Callable[[str], None],
+    watch: Watch,
+    *,
+    has_ladder: bool = True,
 ) -> LoadReport:
     """Soak a server and return the report.
 
@@ -204,6 +216,8 @@ def run_soak(
     chunks : int
         Parts of it; half of them over streams.
     tell, watch : callable
+    has_ladder : bool
+        False: a late quote is never decided with less, whatever the machine does beside.
 
     Raises
     ------
@@ -217,9 +231,10 @@ def run_soak(
         scripts = make_scripts("mixed", options.lanes, call, serials, options.seed)
     world.go_live()
     lane, metrics, log = free_address(), free_address(), options.work / "server.log"
+    flags = () if has_ladder else NO_LADDER
     with (
         on_cores(cores.server),
-        serving(world.data, log, "--metrics-listen", metrics, lane=lane) as server,
+        serving(world.data, log, "--metrics-listen", metrics, *flags, lane=lane) as server,
         on_cores(cores.generator),
     ):
         base = quiet_descriptors(server.process_id)[1]
