@@ -11,6 +11,7 @@
 #define CHECKLANE_LAYERS_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "limits.h"
 
@@ -44,6 +45,7 @@ typedef struct taker {
     uint32_t last_layer;      /* its layers are a list from the last back */
     uint32_t is_endless;      /* one place: its count starts over at `count` */
     uint32_t reserved;
+    uint64_t state_mask;      /* bits of its state, at the low end */
     int64_t price_parts;      /* for `count` units of its first place */
     int64_t tie;              /* for the same */
     int64_t count[LAYERS_PLACES_MAX];
@@ -97,6 +99,8 @@ typedef struct layers {
     taker_t takers[LAYERS_TAKERS_MAX];
     layer_t layers[LAYERS_MAX];
     int64_t best[LAYERS_BEST_MAX];
+    int64_t worth[LAYERS_STATES_MAX]; /* of the units taken, by the units before them */
+    int64_t at[LAYERS_STATES_MAX];
     uint64_t slots[LAYERS_SLOTS]; /* stamp * 65,536 + node */
     layer_node_t nodes[LAYERS_NODES_MAX];
 } layers_t;
@@ -109,18 +113,43 @@ static inline void layers_begin(layers_t *all)
     all->key_bits = LAYERS_UNITS_BITS;
 }
 
-/* What one unit more gives a taker that has `digit` units in a place, before the run's price. */
-static inline int64_t layers_gain(const taker_t *taker, const layer_t *layer, int64_t digit,
-                                  int64_t *tie)
+/* What one taker gains at one layer, unit by unit: the first `paid` of `count` units have one gain,
+ * the others another; the last one pays for the application too. */
+typedef struct layers_gains {
+    int64_t count;
+    int64_t paid;
+    int64_t bought;
+    int64_t rewarded;
+    int64_t price_parts;
+    int64_t tie;              /* of a unit, and of the last of `count` */
+    int64_t last_tie;
+} layers_gains_t;
+
+/* Gains above the price of the run. */
+static inline layers_gains_t layers_gains(const taker_t *taker, const layer_t *layer)
 {
-    int64_t count = taker->count[layer->place];
-    int64_t at = digit % count;
-    *tie += layer->tie;
-    int64_t gain = layer->worth_rewarded;
-    if (at < count - taker->get[layer->place]) gain = layer->worth_bought;
-    if (layer->place != 0 || at != count - 1) return gain;
-    *tie += taker->tie;
-    return gain - taker->price_parts;
+    uint32_t p = layer->place;
+    return (layers_gains_t){
+        .count = taker->count[p],
+        .paid = taker->count[p] - taker->get[p],
+        .bought = layer->worth_bought - layer->price,
+        .rewarded = layer->worth_rewarded - layer->price,
+        .price_parts = p == 0 ? taker->price_parts : 0,
+        .tie = layer->tie,
+        .last_tie = p == 0 ? taker->tie : 0,
+    };
+}
+
+/* The unit at place `at` of an application; moves on to the next. */
+static inline int64_t layers_gain(const layers_gains_t *gains, int64_t *at, int64_t *tie)
+{
+    int64_t gain = *at < gains->paid ? gains->bought : gains->rewarded;
+    *tie += gains->tie;
+    *at += 1;
+    if (*at < gains->count) return gain;
+    *at = 0;
+    *tie += gains->last_tie;
+    return gain - gains->price_parts;
 }
 
 /* Whether a taker may end in a state: every place has the units of the same applications. */
@@ -134,29 +163,74 @@ static inline int layers_is_final(const taker_t *taker, uint32_t state)
     return 1;
 }
 
-/* What a taker can get at most from each of its states before one layer. */
-static inline void layers_best_of(layers_t *all, const layer_t *layer)
+/* What a taker whose count starts over can get at most from each of its states before one layer. */
+static inline void layers_best_of_endless(layers_t *all, const layer_t *layer)
 {
     const taker_t *taker = &all->takers[layer->taker];
-    uint32_t stride = taker->stride[layer->place];
-    uint32_t size = taker->size[layer->place];
+    layers_gains_t gains = layers_gains(taker, layer);
     const int64_t *after = &all->best[layer->best_after];
     for (uint32_t state = 0; state < taker->state_count; state++) {
-        uint32_t digit = state / stride % size;
-        uint32_t rest = state - digit * stride;
+        int64_t at = state;
         int64_t worth = 0;
         int64_t tie = 0;
         int64_t most = after[state];
         for (int64_t taken = 0; taken < layer->most; taken++) {
-            worth += layers_gain(taker, layer, digit, &tie) - layer->price;
-            digit += 1;
-            if (digit == size && !taker->is_endless) break;
-            if (digit == size) digit = 0;
-            all->steps += 1;
-            int64_t left = after[rest + digit * stride];
-            if (left > LAYERS_NEVER && worth + left > most) most = worth + left;
+            worth += layers_gain(&gains, &at, &tie);
+            if (worth + after[at] > most) most = worth + after[at];
         }
         all->best[layer->best_here + state] = most;
+    }
+    all->steps += (uint64_t)taker->state_count * (uint64_t)(layer->most + 1);
+}
+
+/* The states whose place has `digit` units more than those of the lower end: one more unit count is
+ * tried for all of them at once. What can not end stays far below all that can. */
+static inline void layers_better(int64_t *restrict best, const int64_t *restrict after,
+                                 uint32_t count, int64_t worth)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t more = after[i] + worth;
+        best[i] = best[i] > more ? best[i] : more;
+    }
+}
+
+/* The same where each state has a worth of its own. */
+static inline void layers_better_each(int64_t *restrict best, const int64_t *restrict after,
+                                      uint32_t count, const int64_t *restrict worth)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t more = after[i] + worth[i];
+        best[i] = best[i] > more ? best[i] : more;
+    }
+}
+
+/* What a taker can get at most from each of its states before one layer. */
+static inline void layers_best_of(layers_t *all, const layer_t *layer)
+{
+    const taker_t *taker = &all->takers[layer->taker];
+    layers_gains_t gains = layers_gains(taker, layer);
+    uint32_t stride = taker->stride[layer->place];
+    uint32_t size = taker->size[layer->place];
+    int64_t *best = &all->best[layer->best_here];
+    const int64_t *after = &all->best[layer->best_after];
+    for (uint32_t digit = 0; digit < size; digit++) {
+        all->worth[digit] = 0;
+        all->at[digit] = digit % (uint32_t)gains.count;
+    }
+    memcpy(best, after, taker->state_count * sizeof(int64_t));
+    for (uint32_t taken = 1; taken <= layer->most && taken < size; taken++) {
+        uint32_t digits = size - taken;
+        int64_t tie = 0;
+        for (uint32_t digit = 0; digit < digits; digit++)
+            all->worth[digit] += layers_gain(&gains, &all->at[digit], &tie);
+        for (uint32_t base = 0; base < taker->state_count; base += size * stride) {
+            if (stride == 1)
+                layers_better_each(best + base, after + base + taken, digits, all->worth);
+            for (uint32_t digit = 0; stride > 1 && digit < digits; digit++)
+                layers_better(best + base + digit * stride, after + base + (digit + taken) * stride,
+                              stride, all->worth[digit]);
+        }
+        all->steps += digits * (uint64_t)(taker->state_count / size);
     }
     all->steps += taker->state_count;
 }
@@ -190,7 +264,10 @@ static inline int64_t layers_bound(layers_t *all, uint64_t step_limit)
             const layer_t *layer = &all->layers[i];
             if (all->steps + taker->state_count * (uint64_t)(layer->most + 1) > step_limit)
                 return INT64_MAX;
-            layers_best_of(all, layer);
+            if (taker->is_endless)
+                layers_best_of_endless(all, layer);
+            else
+                layers_best_of(all, layer);
             first = i;
         }
         if (first != UINT32_MAX) bound += all->best[all->layers[first].best_here];
@@ -224,48 +301,51 @@ static inline int layers_keep(layers_t *all, const layer_node_t *node)
 
 /* All that a combination can become by what one taker takes of one run. Returns whether there was
  * room. */
-static inline int layers_extend(layers_t *all, const layer_t *layer, uint32_t parent,
-                                int64_t loss_most)
+static inline int layers_extend(layers_t *all, const layer_t *layer, const layers_gains_t *gains,
+                                uint32_t parent, int64_t loss_most)
 {
     const taker_t *taker = &all->takers[layer->taker];
     const layer_node_t *from = &all->nodes[parent];
     const int64_t *after = &all->best[layer->best_after];
     uint32_t stride = taker->stride[layer->place];
     uint32_t size = taker->size[layer->place];
-    uint64_t units_mask = LAYERS_UNITS_MAX;
-    int64_t units = layer->is_first ? layer->units : (int64_t)(from->key & units_mask);
+    int64_t units = layer->is_first ? layer->units : (int64_t)(from->key & LAYERS_UNITS_MAX);
     int64_t most = layer->is_scarce && units < layer->most ? units : layer->most;
-    uint32_t state = 0;
-    if (taker->state_count > 1)
-        state = (uint32_t)(from->key >> taker->first_bit) & (LAYERS_STATES_MAX * 2 - 1);
-    uint32_t bits = 0;
-    while (1U << bits < taker->state_count) bits += 1;
-    state &= (1U << bits) - 1;
-    uint64_t rest = from->key & ~units_mask & ~((((uint64_t)1 << bits) - 1) << taker->first_bit);
-    uint32_t digit = state / stride % size;
-    uint32_t others = state - digit * stride;
-    int64_t above = from->loss + all->best[layer->best_here + state];
-    int is_over = layer == &all->layers[taker->last_layer];
+    uint32_t state = (uint32_t)(from->key >> taker->first_bit & taker->state_mask);
+    uint64_t rest = from->key & ~(uint64_t)LAYERS_UNITS_MAX;
+    rest &= ~(taker->state_mask << taker->first_bit);
+    uint32_t digit = taker->place_count == 1 ? state : state / stride % size;
+    if (!taker->is_endless && most > size - 1 - digit) most = size - 1 - digit;
+    int64_t at = digit % (uint32_t)gains->count;
+    uint64_t has_state = layer != &all->layers[taker->last_layer];
+    uint64_t has_units = layer->is_scarce && !layer->is_last;
+    int64_t unused = layer->is_scarce && layer->is_last ? layer->price : 0;
+    int64_t above = from->loss + all->best[layer->best_here + state] + unused * units;
     layer_node_t node = {.tie = from->tie, .parent = parent};
     for (int64_t taken = 0;; taken++) {
-        uint32_t now = others + digit * stride;
-        all->steps += 1;
-        if (after[now] > LAYERS_NEVER) {
-            node.loss = above - after[now];
-            if (layer->is_scarce && layer->is_last) node.loss += layer->price * (units - taken);
-            node.key = rest;
-            if (!is_over) node.key |= (uint64_t)now << taker->first_bit;
-            if (layer->is_scarce && !layer->is_last) node.key |= (uint64_t)(units - taken);
+        /* What can not end has a loss above any. */
+        node.loss = above - after[state];
+        if (node.loss <= loss_most) {
+            node.key = rest | (has_state * state) << taker->first_bit;
+            node.key |= has_units * (uint64_t)(units - taken);
             node.taken = (uint32_t)taken;
-            if (node.loss <= loss_most) {
-                all->steps += 4;
-                if (!layers_keep(all, &node)) return 0;
+            all->steps += 4;
+            if (!layers_keep(all, &node)) {
+                all->steps += (uint64_t)taken + 1;
+                return 0;
             }
         }
-        if (taken == most || (digit + 1 == size && !taker->is_endless)) return 1;
-        above -= layers_gain(taker, layer, digit, &node.tie) - layer->price;
-        digit = digit + 1 == size ? 0 : digit + 1;
+        if (taken == most) break;
+        above -= layers_gain(gains, &at, &node.tie) + unused;
+        state += stride;
+        digit += 1;
+        if (digit == size) {
+            state -= digit * stride;
+            digit = 0;
+        }
     }
+    all->steps += (uint64_t)most + 1;
+    return 1;
 }
 
 /* The best combination, if it is worth at least `worth_least`: layers[i].taken and worth_parts; of
@@ -278,11 +358,13 @@ static inline uint32_t layers_solve(layers_t *all, int64_t bound, int64_t worth_
     uint32_t first = 0;
     for (uint32_t i = 0; i < all->layer_count; i++) {
         uint32_t end = all->node_count;
+        const layer_t *layer = &all->layers[i];
+        layers_gains_t gains = layers_gains(&all->takers[layer->taker], layer);
         all->first_node = end;
         all->stamp += 1;
         for (uint32_t parent = first; parent < end; parent++) {
             if (all->steps > step_limit) return LAYERS_FULL;
-            if (!layers_extend(all, &all->layers[i], parent, bound - worth_least))
+            if (!layers_extend(all, layer, &gains, parent, bound - worth_least))
                 return LAYERS_FULL;
         }
         first = end;

@@ -1694,6 +1694,7 @@ cdef bint add_taker(scratch_t *scratch, uint32_t number) noexcept nogil:
     taker.first_bit = layers.key_bits
     while 1 << (layers.key_bits - taker.first_bit) < states:
         layers.key_bits += 1
+    taker.state_mask = (<uint64_t>1 << (layers.key_bits - taker.first_bit)) - 1
     layers.contender[layers.taker_count] = number
     layers.taker_count += 1
     return layers.key_bits <= 64

@@ -867,6 +867,7 @@ cdef extern from "checklane/layers.h" nogil:
         uint32_t first_bit
         uint32_t last_layer
         uint32_t is_endless
+        uint64_t state_mask
         int64_t price_parts
         int64_t tie
         int64_t count[LAYERS_PLACES_MAX]
