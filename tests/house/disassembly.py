@@ -13,6 +13,8 @@ DATA_REFERENCE = re.compile(r"<(?P<name>[A-Za-z_.$][\w.$]*)(?:@[\w.@]+)?>")
 
 #: Names of the interpreter, whether it exports them or Cython wrote them into the module.
 INTERPRETER = re.compile(r"^_?Py[A-Z]|^_Py_|^__Pyx_")
+#: What gets memory or gives it back.
+MEMORY = re.compile(r"^_*(malloc|calloc|realloc|reallocarray|free|aligned_alloc|mmap(64)?)$")
 
 
 def references(listing: str) -> dict[str, set[str]]:
@@ -55,15 +57,17 @@ def plain_name(symbol: str) -> str:
     return symbol.split(".")[0]
 
 
-def ways_to_the_interpreter(graph: dict[str, set[str]], roots: set[str]) -> list[str]:
-    """Return one line for each name of the interpreter that a root reaches, with the way there.
+def ways_to(names: re.Pattern[str], graph: dict[str, set[str]], roots: set[str]) -> list[str]:
+    """Return one line for each of some names that a root reaches, with the way there.
 
     Parameters
     ----------
+    names : re.Pattern
+        INTERPRETER or MEMORY.
     graph : dict of str to set of str
         What each function of the module touches.
     roots : set of str
-        The functions that must not reach the interpreter.
+        The functions that must not reach them.
     """
     ways = []
     for root in sorted(roots):
@@ -75,8 +79,18 @@ def ways_to_the_interpreter(graph: dict[str, set[str]], roots: set[str]) -> list
                 if other in seen:
                     continue
                 seen.add(other)
-                if INTERPRETER.match(other):
+                if names.match(other):
                     ways.append(f"{way} -> {other}")
                 else:
                     queue.append((other, f"{way} -> {other}"))
     return ways
+
+
+def ways_to_the_interpreter(graph: dict[str, set[str]], roots: set[str]) -> list[str]:
+    """Return how roots reach the interpreter."""
+    return ways_to(INTERPRETER, graph, roots)
+
+
+def ways_to_memory(graph: dict[str, set[str]], roots: set[str]) -> list[str]:
+    """Return how roots reach what gets memory."""
+    return ways_to(MEMORY, graph, roots)

@@ -16,6 +16,7 @@ from tests.house.disassembly import (
     disassemble,
     plain_name,
     references,
+    ways_to_memory,
     ways_to_the_interpreter,
 )
 from tests.house.functions import c_functions
@@ -58,6 +59,20 @@ def test_the_evaluator_does_not_touch_the_interpreter(module):
     roots = cython_roots(graph)
     assert roots, f"{module}: no function found; was the module stripped?"
     assert ways_to_the_interpreter(graph, roots) == []
+
+
+@pytest.mark.parametrize("module", EVALUATOR)
+def test_the_evaluator_gets_no_memory(module):
+    graph = disassemble(built_module(module))
+    assert ways_to_memory(graph, cython_roots(graph)) == []
+
+
+@pytest.mark.parametrize("name", ["malloc", "calloc", "realloc", "free", "mmap64"])
+def test_the_check_sees_memory_behind_a_helper(name):
+    listing = CLEAN_LISTING.replace("<memcpy@plt>", f"<{name}@plt>")
+    graph = references(listing)
+    (way,) = ways_to_memory(graph, cython_roots(graph))
+    assert way.endswith(f"add_shares.isra.0 -> {name}")
 
 
 def test_our_c_does_not_touch_the_interpreter():
