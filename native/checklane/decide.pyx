@@ -5,7 +5,7 @@ discounts are decided once more before, as if nobody were, to know what was forg
 
 from checklane.candidates cimport find_candidates
 from checklane.earn cimport evaluate_points, evaluate_progress
-from checklane.evaluate cimport evaluate_discounts, evaluate_tenders, find_near_misses
+from checklane.evaluate cimport evaluate_discounts, evaluate_tenders
 from checklane.redeem cimport evaluate_redemptions
 from checklane.structs cimport *
 
@@ -83,7 +83,6 @@ cdef status_t decide_basket(const program_t *program, const catalogue_t *catalog
         return status
     evaluate_points(program, basket, facts, scratch, decision)
     evaluate_progress(program, facts, scratch, decision)
-    find_near_misses(program, basket, facts, scratch, decision)
     explain(basket, scratch, decision)
     decision.gap_minor = scratch.gap_minor + round_quotient(
         scratch.gap_parts, PARTS_PER_MINOR, ROUNDING_CEIL)

@@ -165,7 +165,8 @@ cdef bint is_highest(const scratch_t *scratch, uint32_t count, uint32_t number, 
 
 
 cdef int128_t extra_points(const program_t *program, const scratch_t *scratch, uint32_t count,
-                           uint32_t number, uint32_t rate, int64_t *units) noexcept nogil:
+                           uint32_t number, uint32_t rate, int64_t *units,
+                           bint *has_goods) noexcept nogil:
     """What one multiplier adds to one rate, times per * PARTS_PER_MINOR * FACTOR_SCALE."""
     cdef const offer_t *offer = scratch.candidates[number].offer
     cdef const offer_t *base = scratch.candidates[rate].offer
@@ -176,6 +177,7 @@ cdef int128_t extra_points(const program_t *program, const scratch_t *scratch, u
         if not multiplies(scratch, number, base.purse, r) or \
                 not run_fits(scratch, rate, 0, scratch.runs[r].origin):
             continue
+        has_goods[0] = True
         weight = FACTOR_SCALE
         if program.header.multiplier_policy == MULTIPLIER_HIGHEST:
             weight = FACTOR_SCALE if is_highest(scratch, count, number, base.purse, r) else 0
@@ -200,6 +202,7 @@ cdef void multiply(const program_t *program, const basket_t *basket, const facts
     cdef int64_t common = 1
     cdef int64_t points = 0
     cdef int64_t units = 0
+    cdef bint has_goods = False
     cdef int64_t per
     cdef uint32_t i
     for i in range(count):
@@ -210,11 +213,12 @@ cdef void multiply(const program_t *program, const basket_t *basket, const facts
         if not is_multiplied(scratch, scratch.order[i], number):
             continue
         per = maximum(1, scratch.candidates[scratch.order[i]].offer.per_minor)
-        extra = extra_points(program, scratch, count, number, scratch.order[i], &units)
+        extra = extra_points(program, scratch, count, number, scratch.order[i], &units,
+                             &has_goods)
         denominator = <int128_t>per * (PARTS_PER_MINOR * FACTOR_SCALE)
         points += <int64_t>(extra // denominator)
         fractions += extra % denominator * (common // per)
-    if units == 0:
+    if not has_goods:
         scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
         return
     points += round_quotient(fractions, <int128_t>common * (PARTS_PER_MINOR * FACTOR_SCALE),

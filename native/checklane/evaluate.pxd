@@ -36,12 +36,6 @@ cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
 # What is left of all lines, less what return lines pay out; never below 0.
 cdef int64_t due_minor(const basket_t *basket, const decision_t *decision) noexcept nogil
 
-# Adds to decision.near_misses the thresholds that were not reached (N1); those of item offers are
-# listed by evaluate_discounts, when the item layer is done.
-cdef void find_near_misses(const program_t *program, const basket_t *basket,
-                           const facts_t *facts, scratch_t *scratch,
-                           decision_t *decision) noexcept nogil
-
 # Adds to decision.counted how far an offer that applied moved each of its limits.
 cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
                        const candidate_t *candidate, int64_t uses, int64_t units,

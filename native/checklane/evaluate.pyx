@@ -757,6 +757,8 @@ cdef void resolve_threshold(const program_t *program, const basket_t *basket,
         for r in range(scratch.run_count):
             if is_usable(scratch, candidate, 0, r):
                 take_units(contest, 0, r, False, scratch.runs[r].count - scratch.run_demand[r])
+    if worth == 0:
+        contender.times = 0
     contender.alone_parts = worth
     contest.worth_parts = worth
     contest.bound_parts = worth
@@ -1678,9 +1680,11 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     if status == STATUS_OK and not order_runs(basket, scratch, True):
         status = STATUS_CANDIDATES_CEILING
     if status == STATUS_OK:
-        find_item_misses(program, basket, facts, scratch, decision)
+        find_misses(program, basket, facts, scratch, decision, True)
     if status == STATUS_OK and free_all(basket, scratch):
         status = run_layer(program, basket, facts, scratch, decision, LAYER_BASKET)
+    if status == STATUS_OK:
+        find_misses(program, basket, facts, scratch, decision, False)
     return status
 
 
@@ -2049,12 +2053,13 @@ cdef int64_t cheapest_application(const program_t *program, const basket_t *bask
 cdef int64_t first_application(const program_t *program, const basket_t *basket,
                                const facts_t *facts, scratch_t *scratch, uint32_t candidate,
                                work_run_t *missing, near_miss_t *miss) noexcept nogil:
-    """Worth of one application with as many places filled as can be, the rest by missing units."""
+    """Worth of one application with as many places filled as can be, the rest by missing units:
+    what a unit gains is what it is worth above a missing one."""
     cdef const candidate_t *it = &scratch.candidates[candidate]
     cdef const offer_t *offer = it.offer
     cdef uint32_t goal_arc[8]
     cdef int64_t worth = 0
-    cdef int64_t lacking
+    cdef int64_t lacking, spare
     cdef int64_t most_lacking = 0
     cdef uint32_t node, r, s, arc
     flow_begin(&scratch.flow)
@@ -2063,12 +2068,15 @@ cdef int64_t first_application(const program_t *program, const basket_t *basket,
         flow_add_arc(&scratch.flow, FLOW_SOURCE, scratch.run_node[r], scratch.runs[r].count, 0, 0)
     for s in range(offer.slot_count):
         node = flow_add_node(&scratch.flow)
+        spare = unit_worth(program, basket, facts, it, s, missing)
+        worth += program.slots[offer.first_slot + s].count * spare
         goal_arc[s] = flow_add_arc(&scratch.flow, node, FLOW_SINK,
                                    program.slots[offer.first_slot + s].count, FLOW_MUST, 0)
         for r in range(scratch.run_count):
             if is_usable(scratch, candidate, s, r):
                 flow_add_arc(&scratch.flow, scratch.run_node[r], node, scratch.runs[r].count,
-                             unit_worth(program, basket, facts, it, s, &scratch.runs[r]), 0)
+                             unit_worth(program, basket, facts, it, s, &scratch.runs[r]) - spare,
+                             0)
     if scratch.flow.is_full:
         return 0
     flow_solve(&scratch.flow)
@@ -2080,7 +2088,6 @@ cdef int64_t first_application(const program_t *program, const basket_t *basket,
     for s in range(offer.slot_count):
         lacking = scratch.flow.arcs[goal_arc[s]].capacity
         miss.missing_units += lacking
-        worth += lacking * unit_worth(program, basket, facts, it, s, missing)
         if lacking > most_lacking:
             most_lacking = lacking
             miss.slot = s
@@ -2258,15 +2265,3 @@ cdef void find_misses(const program_t *program, const basket_t *basket, const fa
             is_miss = miss_threshold(program, basket, scratch, c, &miss)
         if is_miss:
             list_near_miss(basket, decision, &miss)
-
-
-cdef void find_item_misses(const program_t *program, const basket_t *basket,
-                           const facts_t *facts, scratch_t *scratch,
-                           decision_t *decision) noexcept nogil:
-    find_misses(program, basket, facts, scratch, decision, True)
-
-
-cdef void find_near_misses(const program_t *program, const basket_t *basket,
-                           const facts_t *facts, scratch_t *scratch,
-                           decision_t *decision) noexcept nogil:
-    find_misses(program, basket, facts, scratch, decision, False)

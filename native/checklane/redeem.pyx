@@ -223,7 +223,8 @@ cdef status_t answer_request(const program_t *program, const basket_t *basket,
     return status
 
 
-cdef void merge_applied(decision_t *decision, uint32_t first) noexcept nogil:
+cdef void merge_applied(const basket_t *basket, decision_t *decision,
+                        uint32_t first) noexcept nogil:
     """R4: one entry for each offer, whatever the number of its requests."""
     cdef uint32_t number[SELECTIONS_MAX]
     cdef applied_t *into
@@ -252,6 +253,9 @@ cdef void merge_applied(decision_t *decision, uint32_t first) noexcept nogil:
     for i in range(first_share, decision.share_count):
         decision.shares[i].applied = number[decision.shares[i].applied - first]
     merge_shares(decision, first_share)
+    for i in range(first_share, decision.share_count):
+        decision.shares[i].units = minimum(decision.shares[i].units,
+                                           basket.lines[decision.shares[i].line].count)
 
 
 cdef status_t evaluate_redemptions(const program_t *program, const basket_t *basket,
@@ -288,5 +292,5 @@ cdef status_t evaluate_redemptions(const program_t *program, const basket_t *bas
                                 points)
         if status != STATUS_OK:
             return status
-    merge_applied(decision, first)
+    merge_applied(basket, decision, first)
     return STATUS_OK

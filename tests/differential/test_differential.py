@@ -20,9 +20,9 @@ from tests.semantics.test_examples import ask_engine, decide_example
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
 from tests.support.told import Told, by_engine, by_oracle, differences
 
-CASES = int(os.environ.get("CHECKLANE_CASES", "400"))
+CASES = int(os.environ.get("CHECKLANE_CASES", "20000"))
 SEED = int(os.environ.get("CHECKLANE_SEED", "1"))
-BASKETS_A_PROGRAM = 4
+BASKETS_A_PROGRAM = 12
 KEYS = (IDENTITY_KEY, HOLD_OUT_KEY)
 
 

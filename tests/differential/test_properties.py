@@ -13,10 +13,17 @@ from tests.semantics.examples import Example
 from tests.support.engine_fixture import EngineFixture
 from tests.support.told import UNSPLIT_TOTALS, Told, by_engine
 
-CASES = int(os.environ.get("CHECKLANE_CASES", "400")) // 4
+#: Baskets of each property: 100 where the differential test decides 20,000.
+CASES = int(os.environ.get("CHECKLANE_CASES", "20000")) // 200
+BASKETS_A_PROGRAM = 4
 SEED = int(os.environ.get("CHECKLANE_SEED", "1"))
 
 Basket = dict[str, Any]
+Offers = list[dict[str, Any]]
+PURSE_KEYS = {"earn", "bonus", "multiply", "redeem", "issue"}
+FLOOR_MINOR = 50
+#: Mechanics that compete for units and have no threshold.
+UNIT_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "row_prices", "coverage")
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +34,26 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineFixture]:
         yield found
 
 
-def each_case(engine: EngineFixture, seed: int) -> Iterator[tuple[Cases, dict[str, Any], Basket]]:
-    """Yield random programs, live in the engine, each with a basket.
+def each_case(
+    engine: EngineFixture, seed: int, change: Callable[[Offers], Offers] = list
+) -> Iterator[tuple[Cases, dict[str, Any], Basket]]:
+    """Yield random programs with changed offers, live in the engine, each with some baskets.
 
     No payment names a line: the lines are split and numbered anew here.
     """
     print(f"CHECKLANE_SEED={SEED}: stream {seed}")
     cases = Cases(seed)
-    for _ in range(CASES):
+    for _ in range(-(-CASES // BASKETS_A_PROGRAM)):
         written = cases.program()
-        program = {**SAMPLE.program, **written}
-        engine.change_program(program)
-        part = cases.basket(written)
-        for payment in (*part.get("tenders", []), *part.get("redeem", [])):
-            payment.pop("lines", None)
-            payment.pop("line", None)
-        yield cases, program, Example([], "case", {**written, **part}).basket
+        offers = change(written["offers"])
+        program = {**SAMPLE.program, **written, "offers": offers}
+        for _ in range(BASKETS_A_PROGRAM):
+            engine.change_program(program)
+            part = cases.basket(program)
+            for payment in (*part.get("tenders", []), *part.get("redeem", [])):
+                payment.pop("lines", None)
+                payment.pop("line", None)
+            yield cases, program, Example([], "case", {**written, **part}).basket
 
 
 def figures(told: Told) -> dict[str, Any]:
@@ -161,6 +172,70 @@ def test_shares_sum_and_nothing_is_below_zero(engine: EngineFixture) -> None:
         by_class = totals["price_reduction"] + totals["third_party"] + totals["tender"]
         assert by_class == totals["discount"], basket
         assert all(part["points"] > 0 for part in told["points"].values()), basket
+
+
+def with_floor(offers: Offers) -> Offers:
+    """Return offers that all have the same floor."""
+    return [{**offer, "floor_price": "0.50"} for offer in offers if not PURSE_KEYS & set(offer)]
+
+
+def test_nothing_goes_below_its_floor(engine: EngineFixture) -> None:
+    for _, _, basket in each_case(engine, SEED + 600, with_floor):
+        told = by_engine(engine.quote(basket))
+        for line in basket["lines"]:
+            prices = spread(scaled(line["amount"], 2), int(line["count"]))
+            least = sum(min(price, FLOOR_MINOR) for price in prices)
+            assert told["nets"][int(line["id"])] >= least, (basket, told["applied"])
+
+
+def competing_only(offers: Offers) -> Offers:
+    """Return the offers that only compete for units: one class, no limits, no thresholds."""
+    found = []
+    for offer in offers:
+        mechanic = next((name for name in UNIT_MECHANICS if name in offer), None)
+        if mechanic is not None and not {"steps", "choose"} & set(offer[mechanic]):
+            found.append({key: offer[key] for key in ("id", "who", "where", mechanic)
+                          if key in offer})  # fmt: skip
+    return found
+
+
+def test_without_an_applied_offer_the_saving_is_no_greater(engine: EngineFixture) -> None:
+    for cases, program, basket in each_case(engine, SEED + 700, competing_only):
+        told = by_engine(engine.quote(basket))
+        if not told["applied"]:
+            continue
+        gone = cases.pick(*told["applied"])
+        rest = [offer for offer in program["offers"] if offer["id"] != gone]
+        engine.change_program({**program, "offers": rest})
+        chosen = [name for name in basket.get("chosen", []) if name != gone]
+        less = by_engine(engine.quote({**basket, "chosen": chosen}))
+        # Each offer is rounded once, by half a cent at most.
+        most = told["totals"]["discount"] + len(program["offers"])
+        assert less["totals"]["discount"] <= most, (program["offers"], basket)
+
+
+def test_more_of_everything_saves_at_least_as_often(engine: EngineFixture) -> None:
+    for _, program, basket in each_case(engine, SEED + 800, competing_only):
+        has_measure = any("measure" in line for line in basket["lines"])
+        has_limit = any("row_prices" in offer for offer in program["offers"])
+        if has_measure or has_limit:
+            continue
+        once = by_engine(engine.quote(basket))["totals"]["discount"]
+        for factor in (2, 5):
+            told = by_engine(engine.quote(scaled_basket(basket, factor)))
+            # A deal for the basket is one for each of its copies; each offer is rounded once.
+            assert told["totals"]["discount"] >= factor * (once - len(program["offers"])), basket
+
+
+def scaled_basket(basket: Basket, factor: int) -> Basket:
+    """Return a basket with so many times as much of every line."""
+    lines = []
+    for line in basket["lines"]:
+        cents = {key: scaled(line[key], 2) * factor for key in ("amount", "pos_discount")
+                 if key in line}  # fmt: skip
+        money = {key: f"{part // 100}.{part % 100:02}" for key, part in cents.items()}
+        lines.append({**line, "count": int(line["count"]) * factor, **money})
+    return {**basket, "lines": lines}
 
 
 def test_merging_undoes_splitting() -> None:

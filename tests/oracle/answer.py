@@ -83,6 +83,8 @@ class OracleDecision:
         For every offer of the program the name of its OfferOutcome.
     unique : bool
         No tie was settled: another choice of units would not have been as good.
+    rivals : set of str
+        Thresholds that competed with one that applied: what they lack is not settled by N1.
     cut_minor : int
         What money caps cut off offers that compete for units (D4).
     forgone : int
@@ -107,6 +109,7 @@ class OracleDecision:
     near: list[NearMiss] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
     unique: bool = True
+    rivals: set[str] = field(default_factory=set)
     cut_minor: int = 0
     forgone: int = 0
     given: list[Given] = field(default_factory=list)

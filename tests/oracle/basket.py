@@ -69,7 +69,12 @@ class Unit:
 
     @property
     def run(self) -> tuple[Any, ...]:
-        """Return what the rules can tell of the unit, in the canonical order (B2)."""
+        """Return what tells the unit from others in a step, in the canonical order (B2)."""
+        return (*self.seen[0], self.taken, *self.seen[1])
+
+    @property
+    def seen(self) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
+        """Return the same but for whether it is taken: goods and price, coupons that it served."""
         flags = (
             FLAG_NO_DISCOUNT * self.no_discount
             + FLAG_NO_EARN * self.no_earn
@@ -80,7 +85,7 @@ class Unit:
         source = SOURCES[self.source]
         kind = KINDS.index(self.kind)
         what = (-self.left, -self.initial, self.code, number, source, flags, self.measure, kind)
-        return (*what, "store" in self.marks, "manufacturer" in self.marks)
+        return what, ("store" in self.marks, "manufacturer" in self.marks)
 
 
 def canonical(units: list[Unit], *, apart: bool = False) -> list[Unit]:

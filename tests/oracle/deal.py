@@ -114,7 +114,8 @@ def touched_by(offer: Offer, units: list[Unit], zone: str, *, apart: bool = Fals
     else:
         touched = [u for u in units if fits(offer, 1, u) and give(offer, u) > 0]
     if offer.choose == "cheapest":
-        touched.reverse()
+        # Inside a run the lowest line still serves first (S3): the sort keeps their order.
+        touched.sort(key=lambda unit: unit.run, reverse=True)
     if offer.product_units is not None:
         seen: dict[int, int] = {}
         for unit in list(touched):
@@ -365,8 +366,40 @@ def contender(offer: Offer, capacity: Capacity, zone: str, units: list[Unit]) ->
 
 
 Counts = tuple[int, ...]
-#: Worth in parts, and the choice of units as bits: greater is better in both.
-Value = tuple[int, int]
+#: Bits for the number of units of one run in one place.
+RUN_BITS = 6
+
+
+@dataclass
+class Way:
+    """The best way found to one state.
+
+    Attributes
+    ----------
+    parts : int
+        Its worth.
+    chosen : int
+        The units as bits: the greater of two equally good ways is the earlier one (D3).
+    runs : int
+        How many units of each run each place has.
+    open : bool
+        An equally good way has other runs.
+    """
+
+    parts: int
+    chosen: int
+    runs: int
+    open: bool
+
+    def better(self, other: "Way | None") -> "Way":
+        """Return the better of two ways to the same state."""
+        if other is None or self.parts > other.parts:
+            return self
+        if self.parts < other.parts:
+            return other
+        best = self if self.chosen > other.chosen else other
+        is_open = self.open or other.open or self.runs != other.runs
+        return Way(best.parts, best.chosen, best.runs, is_open)
 
 
 def best_deal(contenders: list[Contender], units: list[Unit], *, apart: bool = False) -> Deal:
@@ -381,64 +414,66 @@ def best_deal(contenders: list[Contender], units: list[Unit], *, apart: bool = F
     apart : bool
         Units are apart that different offers have taken, though no rule tells them apart.
     """
-    earliest = _search(contenders, units, 1)
-    counts = _choose(contenders, earliest, units, apart)
-    worth_parts, chosen = earliest[counts]
-    uses = _uses(contenders, counts, chosen, units, apart)
-    unique = True
-    if worth_parts > 0 and sum(use.times > 0 for use in uses) > 1:
-        latest = _search(contenders, units, -1)
-        others = _uses(contenders, counts, -latest[counts][1], units, apart)
-        unique = _signature(uses) == _signature(others)
-    return Deal(worth_parts, [use for use in uses if use.times > 0], unique)
+    ways = _search(contenders, units)
+    counts = _choose(contenders, ways, units, apart)
+    best = ways[counts]
+    uses = _uses(contenders, counts, best.chosen, units, apart)
+    applied = [use for use in uses if use.times > 0]
+    return Deal(best.parts, applied, len(applied) < 2 or not best.open)
 
 
-def _search(contenders: list[Contender], units: list[Unit], sign: int) -> dict[Counts, Value]:
-    """Return the best value for each vector of counts.
-
-    Of equally good choices of units it is the earliest, with sign -1 the latest.
-    """
+def _search(contenders: list[Contender], units: list[Unit]) -> dict[Counts, Way]:
+    """Return the best way for each vector of counts; of equally good ones the earliest units."""
     size, ranks = len(units), len(contenders)
-    states: dict[State, Value] = {tuple(c.start for c in contenders): (0, 0)}
+    runs: dict[Any, int] = {}
+    states: dict[State, Way] = {tuple(c.start for c in contenders): Way(0, 0, 0, False)}
     for place, unit in enumerate(units):
+        run = runs.setdefault(unit.run, len(runs))
         here = []
         for rank, one in enumerate(contenders):
             one.look(unit)
             if one.slots:
-                bought = sign << ((ranks - 1 - rank) * size + size - 1 - place)
-                here.append((rank, one, bought, bought << size * ranks))
+                bought = 1 << ((ranks - 1 - rank) * size + size - 1 - place)
+                shelf = RUN_BITS * 2 * (run * ranks + rank)
+                here.append((rank, one, (bought, bought << size * ranks), shelf))
         if not here:
             continue
         after = dict(states)
-        for state, (parts_before, chosen_before) in states.items():
-            for rank, one, bought, paid in here:
+        for state, way in states.items():
+            for rank, one, bits, shelf in here:
                 for step, parts, rewarded in one.steps(state[rank]):
                     key = (*state[:rank], step, *state[rank + 1 :])
-                    bit = paid if rewarded else bought
-                    found = (parts_before + parts, chosen_before + bit)
-                    if key not in after or after[key] < found:
-                        after[key] = found
+                    found = Way(
+                        way.parts + parts,
+                        way.chosen + bits[rewarded],
+                        way.runs + (1 << shelf + RUN_BITS * rewarded),
+                        way.open,
+                    )
+                    after[key] = found.better(after.get(key))
         states = after
-    best: dict[Counts, Value] = {}
-    for state, (parts, chosen) in states.items():
+    return _complete(contenders, states)
+
+
+def _complete(contenders: list[Contender], states: dict[State, Way]) -> dict[Counts, Way]:
+    """Return the best of the states in which every application is complete, by their counts."""
+    best: dict[Counts, Way] = {}
+    for state, way in states.items():
         counts = [c.count(part) for c, part in zip(contenders, state, strict=True)]
         vector = tuple(count for count in counts if count is not None)
-        if len(vector) != ranks:
-            continue
-        more = sum(c.an_application * n for c, n in zip(contenders, vector, strict=True))
-        value = (parts + more, chosen)
-        if vector not in best or best[vector] < value:
-            best[vector] = value
+        if len(vector) == len(contenders):
+            more = sum(c.an_application * n for c, n in zip(contenders, vector, strict=True))
+            whole = Way(way.parts + more, way.chosen, way.runs, way.open)
+            best[vector] = whole.better(best.get(vector))
     return best
 
 
 def _choose(
-    contenders: list[Contender], best: dict[Counts, Value], units: list[Unit], apart: bool
+    contenders: list[Contender], best: dict[Counts, Way], units: list[Unit], apart: bool
 ) -> Counts:
     """Return the counts that win: worth most, no offer in vain, greatest in rank order (D3)."""
-    most = max(value[0] for value in best.values())
-    for counts in sorted((n for n in best if best[n][0] == most), reverse=True):
-        uses = _uses(contenders, counts, best[counts][1], units, apart)
+    most = max(way.parts for way in best.values())
+    for counts in sorted((n for n in best if best[n].parts == most), reverse=True):
+        uses = _uses(contenders, counts, best[counts].chosen, units, apart)
         pairs = zip(contenders, uses, strict=True)
         if all(use.times == 0 or one.worth_of(use) > 0 for one, use in pairs):
             return counts
@@ -478,8 +513,3 @@ def _serve(uses: list[Use], units: list[Unit], apart: bool) -> list[Use]:
     for use, result in zip(uses, served, strict=True):
         result.bought = [rest[shelf(unit)].pop(0) for unit in use.bought]
     return served
-
-
-def _signature(uses: list[Use]) -> list[Any]:
-    """Return what can be told apart of a choice: runs, not units."""
-    return [(use.times, [u.run for u in use.rewarded], [u.run for u in use.bought]) for use in uses]

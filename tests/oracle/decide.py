@@ -1,5 +1,7 @@
 """Decides one basket by the written rules (docs/semantics.md), slowly and in plain Python."""
 
+import copy
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -219,6 +221,9 @@ def _decide(
     layers = Layers(basket, scene, decision, program, rounds_of(offers))
     layers.run(eligible)
     decimals = int(program.get("currency", {}).get("exponent", 2))
+    after_basket = [copy.copy(unit) for unit in layers.units]
+    for unit in layers.units:
+        unit.takers = []
     payment = Payment(layers, basket, past, decimals)
     payment.redeem(offers)
     payment.tender(eligible)
@@ -227,9 +232,10 @@ def _decide(
         decision,
     )  # fmt: skip
     _add_goals(program, basket, scene, decision)
-    for unit in layers.units:
-        unit.takers = layers.item_takers[id(unit)]
-    decision.near = near_misses(eligible, layers.units, scene, decision)
+    competing = {o.id for o in eligible if o.layer == "basket" and not o.stackable}
+    if any(decision.outcomes[name] == "APPLIED" for name in competing):
+        decision.rivals = competing
+    decision.near = near_misses(eligible, layers.after_item, after_basket, scene, decision)
     _add_totals(decision, basket)
     return decision
 
@@ -337,7 +343,7 @@ class Layers:
         self.units = basket.units + basket.charges
         self.scene, self.decision = scene, decision
         self.zone = str(scene.store.get("price_zone", ""))
-        self.item_takers: dict[int, list[str]] = {id(unit): [] for unit in self.units}
+        self.after_item: list[Unit] = []
         self.out: set[str] = set()
         self.room = _basket_room(basket, program)
 
@@ -349,6 +355,8 @@ class Layers:
                 unit.takers = []
             for order in sorted({offer.order for offer in here}):
                 self.run_class([offer for offer in here if offer.order == order])
+            if layer == "item":
+                self.after_item = [copy.copy(unit) for unit in self.units]
 
     def run_class(self, offers: list[Offer]) -> None:
         """Let the offers of one class compete, round by round, then apply the stackable ones."""
@@ -365,8 +373,19 @@ class Layers:
                 continue
             use, parts = self.alone(offer, canonical(self.units))
             if parts > 0 and offer.exclusive not in self.out:
+                self.decision.unique &= not self.mixed(use)
                 self.apply(use, parts, contested=False)
             self.explain(offer, parts)
+
+    def mixed(self, use: Use) -> bool:
+        """Tell whether an offer that sees taken units got some of which equal ones are free.
+
+        Which of the two carry it the rules leave open.
+        """
+        found: dict[Any, set[bool]] = {}
+        for unit in self.units:
+            found.setdefault(unit.seen, set()).add(unit.taken)
+        return any(len(found[unit.seen]) > 1 for unit in use.rewarded)
 
     def contest(self, competing: list[Offer]) -> None:
         """Let some offers of one class compete for units (D1, D2)."""
@@ -380,9 +399,6 @@ class Layers:
             self.best_one([found[offer.id] for offer in inside])
         for offer in competing:
             self.explain(offer, alone[offer.id])
-        if competing[0].layer == "item":
-            for unit in self.units:
-                self.item_takers[id(unit)] = list(unit.takers)
 
     def seen(self, offer: Offer) -> list[Unit]:
         """Return the units that an offer sees which competes: free ones, and by Y6 some others."""
@@ -567,8 +583,8 @@ class Layers:
             self.decision.applied.append(applied)
         else:
             told.add(applied, by_unit=offer.steps or offer.item or scan is not None)
-            for line, count in told.units.items():
-                told.units[line] = min(count, sum(unit.line == line for unit in self.units))
+            sizes = Counter(unit.line for unit in self.units)
+            told.units = {line: min(count, sizes[line]) for line, count in told.units.items()}
         self.decision.outcomes[offer.id] = "APPLIED"
         counts = (applied.times, len(use.rewarded), discount)
         day = self.scene.business_day

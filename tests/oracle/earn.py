@@ -39,6 +39,7 @@ def decide_points(
         else:
             rivals = [o for o in offers if o.mechanic == "multiply" and o.purse == offer.purse]
             rates = [o for o in base if o.purse == offer.purse]
+            fitting = [u for u in fitting if any(fits(rate, 0, u) for rate in rates)]
             extra = sum((_extra(offer, rivals, rate, units, policy) for rate in rates), Fraction(0))
             points = rounded(extra, offer.rounding or how)
         possible = bool(fitting) and (offer.mechanic != "bonus" or uses > 0)

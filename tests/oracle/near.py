@@ -21,25 +21,33 @@ from tests.oracle.values import PARTS, rounded
 
 #: Line number of units that are not there.
 NO_LINE = 0
+#: From here on codes of units that are not there: they stand last.
+NO_CODE = 1 << 80
 
 
 def near_misses(
-    offers: list[Offer], units: list[Unit], scene: Scene, decision: OracleDecision
+    offers: list[Offer],
+    after_item: list[Unit],
+    units: list[Unit],
+    scene: Scene,
+    decision: OracleDecision,
 ) -> list[NearMiss]:
-    """Return all near misses of a decision, nearest first."""
+    """Return all near misses of a decision, nearest first.
+
+    Item offers are judged by what their layer left of the units, thresholds by what all left.
+    """
     zone = str(scene.store.get("price_zone", ""))
     found = []
     for offer in offers:
         miss, outcome = None, decision.outcomes[offer.id]
         if offer.mechanic == "threshold" and outcome in ("THRESHOLD", "GOODS_MISSING"):
-            miss = _missing_reach(offer, units, units, zone)
-            miss = miss or _missing_gift(offer, units)
+            seen = canonical([u for u in units if offer.stackable or not u.taken])
+            miss = _missing_reach(offer, seen, zone) or _missing_gift(offer, units)
         elif offer.layer == "item" and outcome != "APPLIED":
-            there = [u for u in units if offer.stackable or set(u.takers) <= set(offer.stack_after)]
-            seen = canonical(there)
-            if offer.reaches:
-                miss = _missing_reach(offer, seen, seen, zone)
-            elif offer.mechanic not in ("discount", "row_prices"):
+            seen = canonical([u for u in after_item if offer.stackable or set(u.takers) <= set(offer.stack_after)])
+            if offer.reaches and any(fits(offer, 0, unit) for unit in seen):
+                miss = _missing_reach(offer, seen, zone)
+            elif offer.layer == "item" and offer.mechanic not in ("discount", "row_prices"):
                 miss = _missing_goods(offer, seen, zone)
         if miss is not None and (miss.saving > 0 or offer.gift):
             found.append(miss)
@@ -80,11 +88,26 @@ def _missing_goods(offer: Offer, seen: list[Unit], zone: str) -> NearMiss | None
     if not there or missing <= 0:
         return None
     cheapest = min(there, key=lambda unit: unit.left)
-    extra = [_Joker(**vars(replace(cheapest, line=NO_LINE))) for _ in range(missing)]
-    for number, joker in enumerate(extra, start=1):
-        joker.code = -number if offer.mechanic == "coverage" else joker.code
+    extra = [
+        _Joker(
+            **vars(
+                replace(
+                    cheapest,
+                    initial=cheapest.left,
+                    line=NO_LINE,
+                    product=None,
+                    code=NO_CODE + number,
+                )
+            )
+        )
+        for number in range(missing)
+    ]
+    # The choice of the cheapest does not narrow what is possible (M9).
+    choose = "dearest" if offer.mechanic == "buy_get" and not offer.same else offer.choose
     wide = replace(
-        offer, slots=[replace(slot, selector=_Or(slot.selector)) for slot in offer.slots]
+        offer,
+        slots=[replace(slot, selector=_Or(slot.selector)) for slot in offer.slots],
+        choose=choose,
     )
     units = canonical([*there_each, *extra])
     deal = best_deal([contender(wide, Capacity(times=1), zone, units)], units)
@@ -105,18 +128,16 @@ class _Or:
         return isinstance(unit, _Joker) or self.selector.fits(unit)  # type: ignore[attr-defined]
 
 
-def _missing_reach(
-    offer: Offer, counting_in: list[Unit], rewarded_in: list[Unit], zone: str
-) -> NearMiss | None:
+def _missing_reach(offer: Offer, seen: list[Unit], zone: str) -> NearMiss | None:
     """Return what the first step lacks, with its reward on the units of today (N1, M12, M13)."""
     first = offer.reaches[0]
-    counting = [unit for unit in counting_in if fits(offer, 0, unit)]
+    counting = [unit for unit in seen if fits(offer, 0, unit)]
     missing = first.least - base_of(first, counting, offer)
     if not counting or missing <= 0 or first.measure == "measure":
         return None
     stepped = replace(offer, reward=first.reward, value=first.value)
     if offer.mechanic == "threshold":
-        saving = _reward_today(stepped, rewarded_in, zone)
+        saving = _reward_today(stepped, seen, zone)
     else:
         parts = sum(worth(stepped, unit, zone) for unit in counting)
         saving = rounded(Fraction(parts, PARTS), offer.rounding)

@@ -13,7 +13,16 @@ TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount", "price_re
 SETTLEMENTS = {1: "price_reduction", 2: "third_party", 3: "tender"}
 RETAILER = "retailer"
 UNSPLIT_TOTALS = ("gross", "discount", "net", "refund", "due", "pos_discount")
-AFTER_ELIGIBLE = ("GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
+#: Outcomes of eligible offers, which depend on what others got.
+OPEN = ("APPLIED", "GOODS_MISSING", "THRESHOLD", "NO_VALUE", "NOT_BEST")
+#: Reasons that the engine cannot always tell from each other.
+SAME_REASONS = (
+    {"GOODS_MISSING", "THRESHOLD"},
+    {"NO_VALUE", "THRESHOLD"},
+    {"NO_VALUE", "NOT_BEST"},
+)
+#: As many as the engine is asked for.
+NEAR_MISSES_MAX = 8
 
 
 def by_oracle(decision: OracleDecision) -> Told:
@@ -61,6 +70,7 @@ def by_oracle(decision: OracleDecision) -> Told:
         "optimality": "BOUNDED" if decision.cut_minor else "EXACT",
         "forgone": decision.forgone,
         "unique": decision.unique,
+        "rivals": decision.rivals,
     }
 
 
@@ -170,21 +180,24 @@ def funding(shares: Any) -> dict[str, int]:
 def differences(oracle: Told, engine: Told) -> list[str]:
     """Return what the engine says otherwise, key by key.
 
-    Near misses are not compared, and where a tie is open (D3) only who is eligible. The reasons
-    that come after eligibility count as one: examples show which of them is told.
+    Where the rules leave a tie open (D3) only who is eligible is compared: which units an offer
+    gets is open then, and with it what later steps find.
     """
-    found = []
     if not oracle["unique"]:
-        # Which units an offer gets is open (D3), and with it what later steps find.
         return differences_of_eligibility(oracle, engine)
-    for key in ("lines", "nets"):
-        for line, wanted in oracle[key].items():
-            if engine[key].get(line) != wanted:
-                found.append(f"{key}[{line}]: {engine[key].get(line)}, not {wanted}")
-    for key in ("totals", "applied", "points", "steps"):
+    if oracle["optimality"] == "EXACT" != engine["optimality"]:
+        # The engine may stop short of the best deal when it says how much that can be (D4).
+        behind = oracle["totals"]["discount"] - engine["totals"]["discount"]
+        short = behind > engine["gap"]
+        return [f"optimality: {behind} missed, not at most {engine['gap']}"] if short else []
+    found = []
+    for key in ("lines", "nets", "totals", "applied", "points", "steps", "outcomes"):
         for name in sorted({*oracle[key], *engine[key]}, key=str):
             wanted, told = oracle[key].get(name), engine[key].get(name)
-            if wanted != told:
+            is_rival = key == "outcomes" and name in oracle["rivals"] and "APPLIED" not in (
+                wanted, told
+            )  # fmt: skip
+            if wanted != told and not is_rival and not left_out(key, wanted, told):
                 found.append(f"{key}[{name}]: {told}, not {wanted}")
     found += [
         f"{key}: {engine[key]}, not {oracle[key]}"
@@ -194,23 +207,33 @@ def differences(oracle: Told, engine: Told) -> list[str]:
     for at, wanted in oracle["coupon_refused"].items():
         if engine["coupon_refused"].get(at) != wanted:
             found.append(f"coupon {at}: {engine['coupon_refused'].get(at)}, not {wanted}")
-    found += differences_of_eligibility(oracle, engine)
+    near = [
+        [miss for miss in told["near"] if miss[0] not in oracle["rivals"] and miss[3] > 0]
+        for told in (oracle, engine)
+    ]
+    if near[0][: len(near[1])] != near[1] or len(near[1]) < min(len(near[0]), NEAR_MISSES_MAX):
+        found.append(f"near: {engine['near']}, not {oracle['near']}")
     if oracle["forgone"] != engine["forgone"]:
         found.append(f"forgone: {engine['forgone']}, not {oracle['forgone']}")
-    # Whether a cap cut off an offer that competed is for the engine to say; see rule D4.
-    if oracle["optimality"] == "EXACT" != engine["optimality"]:
-        found.append(f"optimality: {engine['optimality']}, not {oracle['optimality']}")
     return found
 
 
+def left_out(key: str, wanted: Any, told: Any) -> bool:
+    """Tell whether a reason is not compared.
+
+    An offer without goods is no candidate, so it may go without one.
+    """
+    if key != "outcomes":
+        return False
+    return (told is None and wanted != "APPLIED") or {told, wanted} in SAME_REASONS
+
+
 def differences_of_eligibility(oracle: Told, engine: Told) -> list[str]:
-    """Return which offers the engine finds eligible or applied and the slow twin does not."""
+    """Return which offers the engine finds eligible and the slow twin does not, or otherwise."""
     found = []
     for offer, wanted in oracle["outcomes"].items():
         told = engine["outcomes"].get(offer)
-        open_ones = AFTER_ELIGIBLE if oracle["unique"] else ("APPLIED", *AFTER_ELIGIBLE)
-        same = told == wanted or (told in open_ones and wanted in open_ones)
-        # An offer without goods is no candidate, so it may go without an explanation.
-        if not same and (told is not None or wanted == "APPLIED"):
+        same = told == wanted or (told in OPEN and wanted in OPEN)
+        if not same and not left_out("outcomes", wanted, told):
             found.append(f"outcomes[{offer}]: {told}, not {wanted}")
     return found
