@@ -62,15 +62,16 @@ class Applied:
     coupons: list[int] = field(default_factory=list)
 
     def add(self, more: "Applied", *, by_unit: bool) -> None:
-        """Add what the same offer gave once more: its times only where they are counted."""
+        """Add what the same offer gave once more: its times only where they are counted.
+
+        Who funds the whole is for the caller to say.
+        """
         self.discount += more.discount
         self.times += more.times if by_unit else 0
         self.coupons += [at for at in more.coupons if at not in self.coupons]
         for mine, other in ((self.shares, more.shares), (self.units, more.units)):
             for line, part in other.items():
                 mine[line] = mine.get(line, 0) + part
-        for key, part in more.funding.items():
-            self.funding[key] = self.funding.get(key, 0) + part
 
 
 @dataclass

@@ -583,6 +583,8 @@ class Layers:
             self.decision.applied.append(applied)
         else:
             told.add(applied, by_unit=offer.steps or offer.item or scan is not None)
+            told.funding = {}
+            self.fund(offer, told)
             sizes = Counter(unit.line for unit in self.units)
             told.units = {line: min(count, sizes[line]) for line, count in told.units.items()}
         self.decision.outcomes[offer.id] = "APPLIED"

@@ -44,7 +44,13 @@ def near_misses(
             seen = canonical([u for u in units if offer.stackable or not u.taken])
             miss = _missing_reach(offer, seen, zone) or _missing_gift(offer, units)
         elif offer.layer == "item" and outcome != "APPLIED":
-            seen = canonical([u for u in after_item if offer.stackable or set(u.takers) <= set(offer.stack_after)])
+            seen = canonical(
+                [
+                    u
+                    for u in after_item
+                    if offer.stackable or set(u.takers) <= set(offer.stack_after)
+                ]
+            )
             if offer.reaches and any(fits(offer, 0, unit) for unit in seen):
                 miss = _missing_reach(offer, seen, zone)
             elif offer.layer == "item" and offer.mechanic not in ("discount", "row_prices"):

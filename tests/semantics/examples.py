@@ -14,6 +14,7 @@ BASKET_KEYS = (
     "store", "opened", "offset", "date", "card", "channel", "coupons", "chosen", "tenders",
     "redeem",
 )  # fmt: skip
+ONCE_KEYS = ("coupons", "chosen", "tenders", "redeem")
 
 
 @dataclass
@@ -62,11 +63,13 @@ class Example:
         `void` says that it was undone, `back` which units of which lines came back. One with
         `confirm` says when its event came, `cancelled` that it will not. One
         with `adjust` was no sale: points were given or taken by hand. Nor was one with `merge`:
-        the member of a card became that of another.
+        the member of a card became that of another. What a customer shows or asks for is not that
+        of the basket to be decided.
         """
+        kept = {key: value for key, value in self.written.items() if key not in ONCE_KEYS}
         return [
             {
-                **basket_of({**self.written, **part}, {"lines": self.written["lines"], **part}),
+                **basket_of({**kept, **part}, {"lines": self.written["lines"], **part}),
                 **{
                     key: part[key]
                     for key in ("adjust", "confirm", "cancelled", "merge")
