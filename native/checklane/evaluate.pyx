@@ -1142,6 +1142,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef uint32_t run_count = 0
     cdef uint32_t i
     cdef int64_t units = 0
+    cdef int64_t uses
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
     cdef int64_t discount = 0
     if worth > 0:
@@ -1190,13 +1191,27 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     applied.times += 1 if contender.kind == CONTEND_UNITS else contender.times
     applied.units += units
     applied.discount_minor += discount
-    count_limits(program, facts, decision, candidate, applied.times, units, discount)
+    uses = 0 if pays_again(decision, candidate, at) else applied.times
+    count_limits(program, facts, decision, candidate, uses, units, discount)
     if candidate.offer.flags & OFFER_FLAG_COUPON:
         if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
             consume_coupons(basket, scratch, decision, candidate,
                             (units + candidate.offer.units_max - 1) // candidate.offer.units_max)
         else:
-            consume_coupons(basket, scratch, decision, candidate, applied.times)
+            consume_coupons(basket, scratch, decision, candidate, uses)
+
+
+cdef bint pays_again(const decision_t *decision, const candidate_t *candidate,
+                     uint32_t before) noexcept nogil:
+    """R4: requests of one offer that pays by amount are one use, and need one coupon."""
+    cdef uint32_t i
+    if candidate.offer.layer != LAYER_REDEMPTION or \
+            candidate.offer.flags & (OFFER_FLAG_BY_ITEM | OFFER_FLAG_STEPS):
+        return False
+    for i in range(before):
+        if decision.applied[i].offer == candidate.number:
+            return True
+    return False
 
 
 cdef uint32_t applied_place(const decision_t *decision,

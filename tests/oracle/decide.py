@@ -575,20 +575,24 @@ class Layers:
         if marks:
             self.mark(use)
         self.fund(offer, applied)
-        needed = applied.times
+        uses = needed = applied.times
         if by_units and offer.units is not None:
             needed = -(-len(use.rewarded) // offer.units)
         applied.coupons = coupons_of(offer, self.scene)[:needed] if scan is None else [scan]
         if told is None:
             self.decision.applied.append(applied)
         else:
-            told.add(applied, by_unit=offer.steps or offer.item or scan is not None)
+            each = offer.steps or offer.item or scan is not None
+            uses = applied.times if each else 0
+            told.add(applied, by_unit=each)
+            if scan is None:
+                told.coupons = coupons_of(offer, self.scene)[: told.times]
             told.funding = {}
             self.fund(offer, told)
             sizes = Counter(unit.line for unit in self.units)
             told.units = {line: min(count, sizes[line]) for line, count in told.units.items()}
         self.decision.outcomes[offer.id] = "APPLIED"
-        counts = (applied.times, len(use.rewarded), discount)
+        counts = (uses, len(use.rewarded), discount)
         day = self.scene.business_day
         self.decision.given.append(Given(offer.id, day, *counts, self.scene.counted_for))
 

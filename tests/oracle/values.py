@@ -58,11 +58,10 @@ def share(total: int, weights: list[int], most: list[int] | None = None) -> list
     shares = [min(total * w // everything, c) for w, c in zip(weights, ceilings, strict=True)]
     order = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % everything), i))
     for i in order:
-        if weights[i] > 0 and shares[i] < ceilings[i] and sum(shares) < total:
+        if shares[i] < ceilings[i] and sum(shares) < total:
             shares[i] += 1
     for i in range(len(weights)):
-        if weights[i] > 0:
-            shares[i] += min(ceilings[i] - shares[i], total - sum(shares))
+        shares[i] += min(ceilings[i] - shares[i], total - sum(shares))
     if sum(shares) != total:
         raise ValueError("more is shared than there is room for")
     return shares
