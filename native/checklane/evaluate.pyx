@@ -1923,13 +1923,17 @@ cdef status_t lay_out_basket(const basket_t *basket, scratch_t *scratch, uint32_
     cdef contest_t *contest = &scratch.contest
     cdef const offer_t *offer = scratch.candidates[candidate].offer
     cdef int64_t left = 0
+    cdef bint has_goods = False
     cdef uint32_t r
     scratch.ignores_marks = True
     for r in range(scratch.run_count):
         if is_usable(scratch, candidate, 0, r):
+            has_goods = True
             left += can_give(offer, &scratch.runs[r]) * scratch.runs[r].count
         take_units(contest, 0, r, False, scratch.run_demand[r])
     outcome[0] = begin_scan(scratch, candidate, scan_worth(offer, coupon, left, 0))
+    if not has_goods:
+        outcome[0] = OUTCOME_NOT_QUALIFIED
     if outcome[0] != OUTCOME_APPLIED:
         return STATUS_OK
     contest.contenders[0].serves = SERVES_BOUGHT

@@ -171,6 +171,8 @@ def off_basket(layers: "Layers", offer: Offer, at: int, aside: Aside) -> str:
     kind, offer.kind = offer.kind, ""
     everything = [unit for unit in canonical(layers.units) if fits(offer, 0, unit)]
     offer.kind = kind
+    if not everything:
+        return "GOODS_MISSING"
     parts = worth_of(offer, aside.coupon, everything)
     if parts > 0:
         layers.mark(Use(offer, 1, [], [unit for part in aside.used.values() for unit in part]))
