@@ -1635,13 +1635,35 @@ cdef void lay_out(scratch_t *scratch) noexcept nogil:
     keep_flow(scratch)
 
 
+cdef uint32_t only_blocks(const scratch_t *scratch) noexcept nogil:
+    """The cheapest-free contender that alone of a part applies, NONE_32 without one. The search
+    does not tell equally good blocks apart; the closed form takes the dearest (D3)."""
+    cdef const search_t *search = &scratch.search
+    cdef uint32_t only = NONE_32
+    cdef uint32_t i
+    for i in range(scratch.contest.contender_count):
+        if not is_in(scratch, i) or search.best_times[i] == 0:
+            continue
+        if only != NONE_32 or scratch.contest.contenders[i].kind != CONTEND_CHEAPEST or \
+                scratch.contest.contenders[i].is_tangled:
+            return NONE_32
+        only = i
+    return only
+
+
 cdef void allocate_kept(scratch_t *scratch) noexcept nogil:
     cdef search_t *search = &scratch.search
     cdef const allocation_t *kept
+    cdef uint32_t only = only_blocks(scratch)
     cdef uint32_t i
     for i in range(scratch.contest.contender_count):
         if is_in(scratch, i):
             scratch.contest.contenders[i].times = search.best_times[i]
+    if only != NONE_32:
+        scratch.contest.contenders[only].cap = search.best_times[only]
+        if alone_cheapest(scratch, only, False) == search.incumbent_parts:
+            alone_cheapest(scratch, only, True)
+            return
     for i in range(search.kept_count):
         kept = &search.kept[i]
         allocate(&scratch.contest, kept.contender, kept.place, kept.run, kept.is_rewarded,
