@@ -637,27 +637,24 @@ cdef class Engine:
         if status != 0:
             raise EngineError(status, "checkpoint")
 
-    def stats(self):
-        """Return counters and gauges by name; empty until a program is live."""
-        cdef ledger_metrics_t metrics
+    cdef bint measure(self, ledger_metrics_t *metrics) except -1:
+        """Read the ledger's figures; false until a program is live."""
         cdef engine_t *engine = self.hold()
         cdef bint is_open
         with nogil:
-            is_open = engine_measure(engine, &metrics)
+            is_open = engine_measure(engine, metrics)
         self.release()
-        if not is_open:
-            return {}
-        return ledger_figures(&metrics)
+        return is_open
+
+    def stats(self):
+        """Return counters and gauges by name; empty until a program is live."""
+        cdef ledger_metrics_t metrics
+        return ledger_figures(&metrics) if self.measure(&metrics) else {}
 
     def tallies(self):
         """Return what is counted by size, time, flow and purse; see _engine.pyi."""
         cdef ledger_metrics_t metrics
-        cdef engine_t *engine = self.hold()
-        cdef bint is_open
-        with nogil:
-            is_open = engine_measure(engine, &metrics)
-        self.release()
-        return ledger_tallies(&metrics) if is_open else {}
+        return ledger_tallies(&metrics) if self.measure(&metrics) else {}
 
     def close(self):
         """Wait for calls under way, write out what waits, checkpoint, free everything."""

@@ -157,8 +157,8 @@ status_t sweep_record(const session_t *session, entry_builder_t *entry, record_k
 
 static bool is_settled(const cell_t *cell, int32_t today)
 {
-    int64_t activation = (int64_t)cell->key - ((int64_t)1 << 31);
-    return cell->kind == CELL_LOT && cell->value != 0 && activation < today - LOT_KEPT_DAYS;
+    return cell->kind == CELL_LOT && cell->value != 0
+           && activation_of(cell) < today - LOT_KEPT_DAYS;
 }
 
 /* Lots of one purse and one expiry stand together; those that have been active for a month differ

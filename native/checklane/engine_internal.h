@@ -165,12 +165,6 @@ uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX]
 void copy_cells(session_t *session, const cell_t *cells, uint32_t count);
 void add_cell(session_t *session, cell_t cell);
 
-/* First day on which a lot can be spent. */
-static inline int32_t activation_of(const cell_t *lot)
-{
-    return (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
-}
-
 status_t call_identify(session_t *session);
 
 /* ---- counters.c ---- */

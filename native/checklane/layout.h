@@ -612,7 +612,7 @@ typedef struct record_head {
 } record_head_t;
 _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 
-#define CELL_LOT 1       /* sub: purse; day: expiry; key: activation day + 2^31. value: left */
+#define CELL_LOT 1       /* sub: purse; day: expiry; key: activation_key. value: left */
 #define CELL_DEBT 2      /* sub: purse. value: owed (positive) */
 #define CELL_COUNTER 3   /* sub: limit number; day: window; key: offer key. value: given */
 #define CELL_PROGRESS 4  /* sub: measure; day: window; key: progress key. value: so far */
@@ -652,6 +652,18 @@ typedef struct cell {
     int64_t other;
 } cell_t;
 _Static_assert(sizeof(cell_t) == 32, "two to a cache line");
+
+/* First day on which a lot can be spent, as the key of its cell: lots of one purse and one expiry
+ * stand by it. */
+static inline uint64_t activation_key(int32_t day)
+{
+    return (uint64_t)((int64_t)day + ((int64_t)1 << 31));
+}
+
+static inline int32_t activation_of(const cell_t *lot)
+{
+    return (int32_t)((int64_t)lot->key - ((int64_t)1 << 31));
+}
 
 #define MOVEMENT_ADD 1 /* value and other are added; a cell that becomes 0, 0 is removed */
 #define MOVEMENT_SET 2 /* value and other replace what was there */

@@ -725,7 +725,7 @@ static status_t give_points(session_t *session, entry_builder_t *entry, const su
     cell_t lot = {.kind = CELL_LOT,
                   .sub = (uint8_t)purse,
                   .day = expiry_day,
-                  .key = (uint64_t)((int64_t)active_day + ((int64_t)1 << 31)),
+                  .key = activation_key(active_day),
                   .value = request->points};
     return move_points(session, entry, subject, lot);
 }
@@ -740,9 +740,8 @@ static status_t take_points(session_t *session, entry_builder_t *entry, const su
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < count && left > 0 && status == STATUS_OK; i++) {
         cell_t lot = session->cells[i];
-        int64_t active_day = (int64_t)lot.key - ((int64_t)1 << 31);
         if (lot.kind != CELL_LOT || lot.sub != purse) continue;
-        if (lot.day < today || active_day > today) continue;
+        if (lot.day < today || activation_of(&lot) > today) continue;
         int64_t taken = lot.value < left ? lot.value : left;
         lot.value = -taken;
         lot.other = 0;

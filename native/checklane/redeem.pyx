@@ -24,7 +24,7 @@ cdef int64_t available_points(const facts_t *facts, const decision_t *decision,
         if cell.kind == CELL_DEBT:
             points -= cell.value
         elif cell.kind == CELL_LOT and cell.day >= facts.business_day and \
-                <int64_t>cell.key - (<int64_t>1 << 31) <= facts.business_day:
+                activation_of(cell) <= facts.business_day:
             points += cell.value
     for i in range(decision.redemption_count):
         if decision.redemptions[i].purse == purse:

@@ -357,7 +357,7 @@ static cell_t lot_of(const award_t *award)
     cell_t lot = {.kind = CELL_LOT,
                   .sub = award->purse,
                   .day = award->expiry_day,
-                  .key = (uint64_t)((int64_t)award->activation_day + ((int64_t)1 << 31)),
+                  .key = activation_key(award->activation_day),
                   .value = award->points};
     return lot;
 }

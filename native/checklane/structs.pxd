@@ -368,6 +368,8 @@ cdef extern from "checklane/layout.h" nogil:
         int64_t value
         int64_t other
 
+    int32_t activation_of(const cell_t *lot)
+
 cdef extern from "checklane/gs1.h" nogil:
     enum:
         GS1_PURCHASES_MAX

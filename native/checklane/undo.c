@@ -823,7 +823,7 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
     }
     if (event_day < business_day) event_day = business_day;
     session->facts.business_day = event_day;
-    uint64_t active_key = (uint64_t)((int64_t)event_day + ((int64_t)1 << 31));
+    uint64_t active_key = activation_key(event_day);
     status_t status = STATUS_OK;
     if (record_find(undo.receipt, CELL_CONFIRMED, 0, 0, 0) == NULL) {
         status = confirm_sale(session, entry, &undo, active_key);

@@ -273,9 +273,8 @@ static uint32_t list_purses(const program_t *program, balance_t balances[PURSES_
 
 static void add_lot(balance_t *balance, const cell_t *cell, int32_t today)
 {
-    int64_t activation_day = (int64_t)cell->key - ((int64_t)1 << 31);
     if (cell->day < today) return;
-    if (activation_day > today) {
+    if (activation_of(cell) > today) {
         balance->pending += cell->value;
         return;
     }
