@@ -16,7 +16,6 @@
 typedef struct subject {
     uint64_t member;
     place_t place;
-    bool is_merge;
     uint32_t moved_count; /* of a merge: purses in session->points */
 } subject_t;
 
@@ -47,7 +46,6 @@ static status_t find_subject(session_t *session, const accounts_view_t *view,
     }
     subject->place = find_survivor(session, view, &member);
     subject->member = member;
-    subject->is_merge = false;
     subject->moved_count = 0;
     if (member == 0 || !subject->place.is_known) {
         return fault_at(session->fault, STATUS_MEMBER_UNKNOWN, "member");
@@ -112,6 +110,7 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     for (uint32_t i = 0; i < entry->movement_count; i++) {
         const cell_t *cell = &entry->movements[i].cell;
         if (entry->movements[i].record.family != FAMILY_MEMBER) continue;
+        if (entry->movements[i].record.hi != subject->place.account_group) continue;
         if (entry->movements[i].record.lo != subject->member) continue;
         if (cell->kind == CELL_TIER) {
             cells_t own = {session->facts.member_cells, session->facts.member_cell_count};
@@ -146,8 +145,8 @@ static void lay_movements(session_t *session, const entry_builder_t *entry, reco
     }
 }
 
-/* Points and counts of the member as a merge leaves them; `own` holds the member's cells. */
-static void overlay_merge(session_t *session, const entry_builder_t *entry,
+/* Points and counts of the member as the entry leaves them; `own` holds the member's cells. */
+static void overlay_counts(session_t *session, const entry_builder_t *entry,
                           cell_t own[RECORD_CELLS_MAX])
 {
     facts_t *facts = &session->facts;
@@ -207,8 +206,10 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     facts->member = subject->member;
     facts->account_group = subject->place.account_group;
     fill_member_facts(session, view, today);
-    if (subject->is_merge) overlay_merge(session, entry, own);
-    if (entry != NULL) overlay_entry(session, entry, subject, today);
+    if (entry != NULL) {
+        overlay_counts(session, entry, own);
+        overlay_entry(session, entry, subject, today);
+    }
     uint32_t wallet_count = list_wallet(session, wallet);
     uint32_t progress_count = list_progress(session, today, progress);
     member_answer_t answer = {
@@ -216,7 +217,7 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
         .member = subject->member,
         .account_group = facts->account_group,
         .merged_into = survivor == subject->member ? 0 : survivor,
-        .moved = subject->is_merge ? session->points : NULL,
+        .moved = session->points,
         .moved_count = subject->moved_count,
         .state = member_state(&subject->place, facts->record.flags),
         .tier = facts->record.tier,
@@ -443,6 +444,23 @@ static status_t move_identities(session_t *session, entry_builder_t *entry, uint
     return status;
 }
 
+/* Hands cells of some kinds over, from one record to another: what is taken there comes here. */
+static status_t hand_over(entry_builder_t *entry, record_t record, record_key_t from,
+                          record_key_t to, uint32_t kinds)
+{
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < record.head->cell_count && status == STATUS_OK; i++) {
+        cell_t cell = record.cells[i];
+        if ((kinds >> cell.kind & 1) == 0) continue;
+        status = entry_builder_move(entry, to, cell, MOVEMENT_ADD, REASON_ADJUST);
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        if (status != STATUS_OK) return status;
+        status = entry_builder_move(entry, from, cell, MOVEMENT_ADD, REASON_ADJUST);
+    }
+    return status;
+}
+
 /* Counters and progress of the adopted account go on under the new member. */
 static status_t move_counts(session_t *session, const accounts_view_t *view,
                             entry_builder_t *entry, const subject_t *subject, uint64_t adopted)
@@ -450,19 +468,8 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
     uint64_t account_group = subject->place.account_group;
     record_key_t from = key_of(session, FAMILY_MEMBER, account_group, adopted);
     record_key_t to = key_of(session, FAMILY_MEMBER, account_group, subject->member);
-    record_t row = accounts_read(view, from);
-    status_t status = STATUS_OK;
-    for (uint32_t i = 0; i < row.head->cell_count && status == STATUS_OK; i++) {
-        cell_t cell = row.cells[i];
-        if (cell.kind != CELL_COUNTER && cell.kind != CELL_PROGRESS) continue;
-        status = entry_builder_move(entry, to, cell, MOVEMENT_ADD, REASON_ADJUST);
-        cell.value = -cell.value;
-        cell.other = -cell.other;
-        if (status == STATUS_OK) {
-            status = entry_builder_move(entry, from, cell, MOVEMENT_ADD, REASON_ADJUST);
-        }
-    }
-    return status;
+    return hand_over(entry, accounts_read(view, from), from, to,
+                     1u << CELL_COUNTER | 1u << CELL_PROGRESS);
 }
 
 static status_t move_offers(session_t *session, entry_builder_t *entry, const subject_t *subject)
@@ -550,12 +557,46 @@ static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_
     return status;
 }
 
+/* Whether nobody else uses the member's group: it is the member's own, or that of a provisional
+ * account that became this member. A household keeps its points. */
+static bool is_own_group(const session_t *session, const accounts_view_t *view,
+                         const subject_t *subject)
+{
+    uint64_t group = subject->place.account_group;
+    if (group == subject->member) return true;
+    uint64_t owner = group;
+    return find_survivor(session, view, &owner).is_known && owner == subject->member;
+}
+
+/* The member joins a household or business, or stands alone again. Its own row, which stands under
+ * the group, goes with it; what belongs to the group stays there: points, debts, and what limits
+ * and progress count for all. */
+static status_t move_group(session_t *session, const accounts_view_t *view,
+                           entry_builder_t *entry, subject_t *subject)
+{
+    const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_WALLET
+                           | 1u << CELL_TIER | 1u << CELL_SEGMENT | 1u << CELL_CONSENT
+                           | 1u << CELL_GRANT;
+    bytes_t group_id = session->wire.update.group_id;
+    uint64_t left = subject->place.account_group;
+    uint64_t joined = subject->member;
+    if (group_id.size > 0) joined = number_of_id(session->engine, "group", group_id);
+    else if (is_own_group(session, view, subject)) return STATUS_OK;
+    joined = find_group(session, view, joined);
+    if (joined == left) return STATUS_OK;
+    subject->place.account_group = joined;
+    record_key_t from = key_of(session, FAMILY_MEMBER, left, subject->member);
+    record_key_t to = key_of(session, FAMILY_MEMBER, joined, subject->member);
+    return hand_over(entry, accounts_read(view, from), from, to, kinds);
+}
+
 static status_t move_update(session_t *session, entry_builder_t *entry, const subject_t *subject)
 {
     const wire_t *wire = &session->wire;
     const update_request_t *request = &wire->update;
     fault_t kept = {.status = STATUS_OK};
     if (is_present(request->present, UPDATE_BLOCKED)
+        || is_present(request->present, UPDATE_GROUP_ID)
         || is_present(request->present, UPDATE_BIRTH_MONTH_DAY)) {
         keep_first(session, move_place(session, entry, subject), &kept);
     }
@@ -591,7 +632,10 @@ static status_t prepare_update(void *context, const accounts_view_t *view, entry
         subject.place.birth_month = (uint16_t)(request->birth_month_day / 100);
         subject.place.birth_day = (uint16_t)(request->birth_month_day % 100);
     }
-    status = move_update(session, entry, &subject);
+    if (is_present(request->present, UPDATE_GROUP_ID)) {
+        status = move_group(session, view, entry, &subject);
+    }
+    if (status == STATUS_OK) status = move_update(session, entry, &subject);
     if (status != STATUS_OK) return status;
     posting_t posting = posting_of(entry);
     status = write_member(session, view, &subject, no_locale, entry, &posting);
@@ -823,34 +867,6 @@ static status_t prepare_adjust(void *context, const accounts_view_t *view, entry
 
 /* ------------------------------------------------------------------ merges ---- */
 
-/* Whether nobody else uses the member's group: it is the member's own, or that of a provisional
- * account that became this member. A household keeps its points. */
-static bool is_own_group(const session_t *session, const accounts_view_t *view,
-                         const subject_t *subject)
-{
-    uint64_t group = subject->place.account_group;
-    if (group == subject->member) return true;
-    uint64_t owner = group;
-    return find_survivor(session, view, &owner).is_known && owner == subject->member;
-}
-
-/* Hands cells of some kinds over, from one record to another: what is taken there comes here. */
-static status_t hand_over(entry_builder_t *entry, record_t record, record_key_t from,
-                          record_key_t to, uint32_t kinds)
-{
-    status_t status = STATUS_OK;
-    for (uint32_t i = 0; i < record.head->cell_count && status == STATUS_OK; i++) {
-        cell_t cell = record.cells[i];
-        if ((kinds >> cell.kind & 1) == 0) continue;
-        status = entry_builder_move(entry, to, cell, MOVEMENT_ADD, REASON_ADJUST);
-        cell.value = -cell.value;
-        cell.other = -cell.other;
-        if (status != STATUS_OK) return status;
-        status = entry_builder_move(entry, from, cell, MOVEMENT_ADD, REASON_ADJUST);
-    }
-    return status;
-}
-
 /* Points, debts, and what is counted for the group. */
 static status_t merge_groups(session_t *session, const accounts_view_t *view,
                              entry_builder_t *entry, subject_t *survivor, const subject_t *merged,
@@ -976,7 +992,6 @@ static status_t prepare_merge(void *context, const accounts_view_t *view, entry_
         status = merge_wallets(session, view, entry, &survivor, &merged, today);
     }
     if (status != STATUS_OK) return status;
-    survivor.is_merge = true;
     posting_t posting = posting_of(entry);
     status = write_member(session, view, &survivor, no_locale, entry, &posting);
     seal(session, entry, ENTRY_MERGE, &survivor);
@@ -1029,9 +1044,6 @@ static status_t judge_update(session_t *session)
     const update_request_t *request = &session->wire.update;
     if (request->profile.count > 0) {
         return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "profile");
-    }
-    if (is_present(request->present, UPDATE_GROUP_ID)) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "group_id");
     }
     status_t status = check_consents(session, session->wire.names[2],
                                      request->add_consent_ids.count, "add_consent_ids");

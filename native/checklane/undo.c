@@ -410,7 +410,8 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
 
 /* ------------------------------------------------------------------ lines ---- */
 
-/* A sale of a member that was merged since: what it moved is at the survivor's now. */
+/* A sale of a member that was merged or has joined another group since: what it moved for the
+ * member is in the survivor's row now, where that is; the points are where they were. */
 static void follow_merges(session_t *session, const accounts_view_t *view)
 {
     original_t *original = &session->original;
@@ -419,7 +420,9 @@ static void follow_merges(session_t *session, const accounts_view_t *view)
     if (member == 0) return;
     place_t place = find_survivor(session, view, &member);
     uint64_t group = find_group(session, view, original->account_group);
-    if (member == original->member && group == original->account_group) return;
+    original->member_group = place.account_group;
+    bool is_moved = member != original->member || place.account_group != original->account_group;
+    if (!is_moved && group == original->account_group) return;
     for (uint32_t i = 0; i < original->movement_count; i++) {
         record_key_t *record = &original->movements[i].record;
         if (record->family == FAMILY_GROUP && record->hi == original->account_group) {
@@ -431,7 +434,6 @@ static void follow_merges(session_t *session, const accounts_view_t *view)
     }
     original->member = member;
     original->account_group = group;
-    original->member_group = place.account_group;
 }
 
 static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *undo)

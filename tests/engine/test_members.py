@@ -206,6 +206,35 @@ def test_a_group_shares_its_purse(shared):
     assert shared.balance("eva")[0] >= 100
 
 
+def test_a_member_joins_a_household_and_leaves_it(shop):
+    """What is the member's own goes along, an undone sale too; points stay with the group."""
+    shop.commit(shop.sale(basket((500, 1, 1000), member="eve")))
+    limited = shop.sale(basket((200, 4, 4000), member="ann"))
+    shop.commit(limited)
+    before = shop.member("ann")
+    own, house = shop.balance("ann"), shop.balance("eve")
+    joined = shop.update("ann", group_id="house", add_segment_ids=["vip"])
+    assert joined.group_number == shop.member("eve").group_number
+    assert (joined.tier_id, joined.wallet) == (before.tier_id, before.wallet)
+    assert (list(joined.segment_ids), joined.consent_ids) == (["new", "vip"], before.consent_ids)
+    for _ in range(2):
+        assert shop.member("ann") == joined
+        assert shop.balance("ann") == house
+        assert shop.quote(basket((200, 9, 9000), member="ann")).totals.discount_minor == 300
+        shop.reopen()
+    shop.void(shop.void_request(limited))
+    assert shop.quote(basket((200, 9, 9000), member="ann")).totals.discount_minor == 450
+    assert shop.balance("eve") == house
+    shop.commit(shop.sale(basket((500, 1, 1000), member="ann")))
+    assert shop.balance("eve")[0] == house[0] + 100
+    left = shop.update("ann", group_id="")
+    assert left.group_number == before.group_number
+    assert (left.tier_id, list(left.segment_ids)) == (before.tier_id, ["new", "vip"])
+    assert own[0] > 0
+    assert shop.balance("ann") == (0, 0)  # the sale was undone where it had earned
+    assert shop.update("ann", group_id="") == shop.member("ann") == left
+
+
 def test_a_change_is_entered_once(shared):
     request = member_pb2.UpdateMemberRequest(
         context=shared.context(), member=member_pb2.MemberRef(member_id="dan"), tier_id="basic"
