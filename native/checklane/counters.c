@@ -28,13 +28,13 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
     return key_of(session, FAMILY_IDENTITY, card.hi, card.lo);
 }
 
-static int64_t read_counter(const session_t *session, const accounts_view_t *view,
+static int64_t read_counter(session_t *session, const accounts_view_t *view,
                             const shared_counter_t *counter)
 {
     record_t record = accounts_read(view, counter_record(session, counter->scope, counter->offer));
     const cell_t *cell = record_find(record, CELL_COUNTER, counter->number, counter->window,
                                      counter->offer);
-    return cell == NULL ? 0 : cell->value;
+    return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
 }
 
 static const shared_counter_t *find_noted(const session_t *session,
@@ -144,11 +144,14 @@ status_t sweep_record(const session_t *session, entry_builder_t *entry, record_k
 {
     int32_t today = swept_day(session, entry);
     for (uint32_t i = 0; i < count && *swept < SWEPT_MAX; i++) {
-        if (!is_past(session->live->program, &cells[i], today)) continue;
+        bool is_held = is_past_held(key.family, cells, count, &cells[i], entry->post_unix_ms);
+        if (!is_held && !is_past(session->live->program, &cells[i], today)) continue;
         cell_t cell = cells[i];
         cell.value = -cell.value;
-        cell.other = -cell.other;
-        status_t status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_EXPIRE);
+        cell.other = cell.kind == CELL_LOT ? 0 : (int64_t)(0 - (uint64_t)cell.other);
+        if (cell.value == 0 && cell.other == 0) continue; /* a hold keeps all of this lot */
+        status_t status = entry_builder_move(entry, key, cell, MOVEMENT_ADD,
+                                             is_held ? REASON_RELEASE : REASON_EXPIRE);
         if (status != STATUS_OK) return status;
         ++*swept;
     }
@@ -178,6 +181,7 @@ status_t join_lots(const session_t *session, entry_builder_t *entry, record_key_
         cell_t to = cells[first];
         to.value = from.value;
         from.value = -from.value;
+        to.other = from.other = 0; /* what holds keep stays where it is */
         status_t status = entry_builder_move(entry, key, from, MOVEMENT_ADD, REASON_ADJUST);
         if (status == STATUS_OK) {
             status = entry_builder_move(entry, key, to, MOVEMENT_ADD, REASON_ADJUST);

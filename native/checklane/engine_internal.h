@@ -1,8 +1,10 @@
-/* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, undo.c, member.c. */
+/* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c, undo.c,
+ * member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
 #include "engine.h"
+#include "progress.h"
 
 /* The snapshots that answer now. Immutable once published; `members` may be NULL. */
 typedef struct live {
@@ -63,6 +65,10 @@ struct session {
     void *done_context;
     change_t change;
     const accounts_view_t *view; /* that the decision at hand reads; NULL: an entry's facts */
+    int64_t post_unix_ms; /* of the reading at hand; 0: not asked for yet (post_time) */
+    uint32_t own_hold_count;
+    uint64_t own_holds[OWN_HOLDS_MAX]; /* do not count against the decision at hand */
+    uint64_t held_mark; /* of the holds that count against what was read for a member */
     facts_t facts;
     found_t found[IDENTIFIERS_MAX];
     uint32_t shared_count;
@@ -73,6 +79,8 @@ struct session {
     exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + 1];
     reversed_line_t reversed[BASKET_LINES_MAX];
     cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
+    cell_t free_group[RECORD_CELLS_MAX];  /* without what is held: facts.group_cells where */
+    cell_t free_member[RECORD_CELLS_MAX]; /* something is; and facts.member_cells */
     wire_t wire;
     basket_t basket;
     decision_t decision;
@@ -189,6 +197,109 @@ status_t sweep_record(const session_t *session, entry_builder_t *entry, record_k
 /* Makes one lot of those that have one purse, one expiry and have been active for long. */
 status_t join_lots(const session_t *session, entry_builder_t *entry, record_key_t key,
                    const cell_t *cells, uint32_t count, uint32_t *swept);
+
+/* ---- held.c ---- */
+
+#define HOLD_TEXTS 4
+#define HOLD_TEXT_OWNER 0
+#define HOLD_TEXT_BASKET_ID 1
+#define HOLD_TEXT_STORE_ID 2
+#define HOLD_TEXT_TILL_ID 3
+
+/* What is to be held, for session->facts.member and its group (or nobody) and the card that found
+ * the member: place_hold. */
+typedef struct hold_draft {
+    uint8_t kind;             /* HOLD_KIND_ */
+    int32_t day;              /* business day: the lots that are active then back it */
+    int64_t expire_post_ms;
+    uint64_t store_key;       /* of the store that asks */
+    uint64_t offer;           /* key of the offer whose uses are held; 0 none */
+    int64_t uses;
+    bytes_t owner, basket_id, store_id, till_id; /* at most ID_BYTES_MAX each */
+    int64_t points[PURSES_MAX + 1];              /* by purse */
+    const shared_counter_t *counts; /* `given` is kept of each; scopes also MEMBER and */
+    uint32_t count_count;     /* GROUP, COUNT_SCOPE_GRANT; at most COUNTED_MAX of them */
+} hold_draft_t;
+
+/* A hold as it is at post_time. The record lives as long as the view. */
+typedef struct hold {
+    uint64_t number;
+    uint8_t kind;             /* HOLD_KIND_ */
+    uint8_t state;            /* HOLD_STATE_, EXPIRED too */
+    int32_t day;
+    uint32_t referring;       /* bits of LIMIT_SCOPE_ GROUP, MEMBER, CARD */
+    uint64_t owner_key;
+    int64_t expire_post_ms;
+    int64_t create_post_ms;
+    uint64_t account_group;   /* where its references are now: merges are followed; 0: nobody's */
+    uint64_t member;
+    uint64_t member_group;    /* under which the member's own record is */
+    hash128_t card;
+    uint64_t store_key;
+    uint64_t offer;
+    int64_t uses;             /* left */
+    record_t record;
+    uint8_t text_bytes[HOLD_TEXTS];
+    uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
+} hold_t;
+
+/* Post time of the reading at hand: the writer's entry, else the ledger's at the first asking. */
+int64_t post_time(session_t *session);
+
+/* Whether a hold is one of session->own_holds. */
+bool is_own_hold(const session_t *session, uint64_t number);
+
+uint64_t hold_owner_key(bytes_t owner, uint64_t store_key);
+
+/* The cells of a group or member without what open holds keep, own ones left out: the record's own
+ * where nothing is held, else `copy`: lots have what is kept in `other`, counters have it in
+ * `value`, references are gone but those that are past. Adds to *mark, so that the writer sees when
+ * one has ended since. Cost without references: one look. */
+cells_t read_free(session_t *session, record_t record, cell_t copy[RECORD_CELLS_MAX],
+                  uint64_t *mark);
+
+/* What open holds keep of a card's, store's or everybody's counter, own ones left out. */
+int64_t held_of_counter(session_t *session, const accounts_view_t *view, record_t record,
+                        const shared_counter_t *counter);
+
+/* Whether a cell of a record is a reference to a hold that is past. */
+bool is_past_held(uint8_t family, const cell_t *cells, uint32_t count, const cell_t *cell,
+                  int64_t post_unix_ms);
+
+/* The hold of that number; false: there is none. */
+bool read_hold(session_t *session, const accounts_view_t *view, uint64_t number, hold_t *hold);
+bytes_t hold_text(const hold_t *hold, uint32_t text);
+
+/* Points of a purse that the hold still keeps. */
+int64_t held_points(const hold_t *hold, uint8_t purse);
+
+/* The holds of a basket, those that have ended by themselves among them. Returns how many. */
+uint32_t list_basket_holds(session_t *session, const accounts_view_t *view, uint64_t store_key,
+                           bytes_t basket_id, uint64_t numbers[HOLDS_MAX]);
+
+/* The number of the total of a basket, ended by itself or not; 0: none. */
+uint64_t find_total_hold(session_t *session, const accounts_view_t *view, uint64_t store_key,
+                         bytes_t basket_id);
+
+/* Makes a hold; its number is the entry's LSN, so there is one in an entry. That what is held is
+ * there has been judged by the caller. RECORD_CEILING: HOLDS_MAX are open, or a record is full. */
+status_t place_hold(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                    const hold_draft_t *draft);
+
+/* Ends a hold that is open: it keeps nothing any more. What was spent of it the caller burns and
+ * counts in the same entry. One that has ended by itself is never touched: sweeps take the rest. */
+status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                  uint8_t state);
+
+/* Takes a part out of what an open hold keeps; it stays open. */
+status_t take_held_points(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                          uint8_t purse, int64_t points);
+status_t take_held_uses(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                        int64_t uses);
+
+/* Lets an open hold end later. */
+status_t extend_hold(const session_t *session, entry_builder_t *entry, hold_t *hold,
+                     int64_t expire_post_ms);
 
 /* ---- facts.c ---- */
 

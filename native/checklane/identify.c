@@ -369,10 +369,13 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     }
     session->versions[2] = facts->group_lsn = group.head->applied_lsn;
     session->versions[3] = facts->member_lsn = member.head->applied_lsn;
-    facts->group_cells = group.cells;
-    facts->group_cell_count = group.head->cell_count;
-    facts->member_cells = member.cells;
-    facts->member_cell_count = member.head->cell_count;
+    session->held_mark = 0;
+    cells_t shared = read_free(session, group, session->free_group, &session->held_mark);
+    cells_t own = read_free(session, member, session->free_member, &session->held_mark);
+    facts->group_cells = shared.at;
+    facts->group_cell_count = shared.count;
+    facts->member_cells = own.at;
+    facts->member_cell_count = own.count;
     fill_tiers(session, view, today);
 }
 

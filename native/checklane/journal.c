@@ -464,13 +464,19 @@ uint64_t journal_next_position(const journal_t *journal)
     return position_of(journal->segment, journal->offset + journal->group_bytes);
 }
 
-int64_t journal_next_post_unix_ms(journal_t *journal)
+int64_t journal_clock_unix_ms(const journal_t *journal)
 {
     const machine_t *machine = journal->machine;
     int64_t now = machine->wall_unix_ms(machine->context);
     int64_t awake_ns = machine->monotonic_ns(machine->context) - journal->boot_monotonic_ns;
     int64_t latest = journal->boot_wall_ms + awake_ns / 1000000 + POST_AHEAD_MS_MAX;
     if (now > latest) now = latest;
+    return now;
+}
+
+int64_t journal_next_post_unix_ms(journal_t *journal)
+{
+    int64_t now = journal_clock_unix_ms(journal);
     /* Monotone in what was asked for, too: keys are put away by the month that was told last, and a
      * replay, which sees entries only, must come to the same. */
     if (now > journal->last_post_unix_ms) journal->last_post_unix_ms = now;

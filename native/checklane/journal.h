@@ -120,6 +120,10 @@ uint64_t journal_next_lsn(const journal_t *journal);
 uint64_t journal_next_position(const journal_t *journal);
 int64_t journal_next_post_unix_ms(journal_t *journal);
 
+/* The wall clock, never more than an hour ahead of the clock that was read at journal_open: what
+ * post time follows. Any thread. */
+int64_t journal_clock_unix_ms(const journal_t *journal);
+
 /* Adds an entry to the open group: copied, sealed and chained, not yet written. The caller has
  * checked journal_group_has_room and the entry's bytes. `post_unix_ms` is what
  * journal_next_post_unix_ms gave for it. */

@@ -589,7 +589,9 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 #define FAMILY_IDENTITY 3 /* 128-bit identity hash (hi 0: a member). Overlay, counters of cards. */
 #define FAMILY_PLACE 4    /* hi: member. The group that a member is in, when not the snapshot's. */
 #define FAMILY_OFFER 5    /* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. */
-#define FAMILY_RECEIPT 6  /* 128-bit receipt hash. Where it is, what came back. */
+/* 128-bit hash: of a receipt (where it is, what came back), of a hold, of a basket that things are
+ * held for. Goes with the retention. */
+#define FAMILY_RECEIPT 6
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
 #define FAMILY_BASKET 8   /* 128-bit basket hash. Frozen totals and holds. */
 
@@ -628,7 +630,6 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_ENTRY 12
 #define CELL_VOIDED 13   /* FAMILY_RECEIPT: value: position of the void */
 #define CELL_RETURNED 14 /* FAMILY_RECEIPT: day: line id. value: count; other: refund, minor */
-#define CELL_HOLD 15     /* sub: purse; key: hold; day: -. value: held */
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
 #define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
 #define CELL_CONFIRMED 19 /* FAMILY_RECEIPT: value: 1, -1 cancelled; other: key of the lots now */
@@ -638,6 +639,43 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
+
+/* What is held, in the records from which it is held. The two kinds sort behind all others there,
+ * so that the last cell of a record tells whether anything is.
+ *
+ * CELL_HOLD in a group, a member, a card: sub: purse, 0 the hold itself; day: of the hold; key:
+ * hold. value: points; other: post time at which it ends, ms. In a basket's record: sub:
+ * HOLD_KIND_; key: hold. value: 1; other: when it ends.
+ * CELL_HELD in a group, a member, a card: sub: limit number, COUNTED_NO_LIMIT for grants; day:
+ * window; key: hold << HELD_ORDINAL_BITS | ordinal. value: what is kept of the counter; other:
+ * offer key.
+ * CELL_HELD in an offer: sub: limit number; day: window; key: the minute of post time at which it
+ * ends. value: what all holds that end in that minute keep. So a budget that everybody draws on has
+ * a cell a minute, not one a hold.
+ * CELL_HELD in the hold: the same, with key: LIMIT_SCOPE_ << HELD_ORDINAL_BITS | ordinal; other:
+ * offer key. */
+#define CELL_HOLD 30
+#define CELL_HELD 31
+#define HELD_ORDINAL_BITS 11 /* as many counters as one decision may move: COUNTED_MAX */
+/* The hold's own record, besides CELL_HOLD and CELL_HELD, which are gone with what they held. */
+#define CELL_HOLD_HEAD 33  /* sub: HOLD_KIND_; key: owner hash. value: HOLD_STATE_; other: end */
+#define CELL_HOLD_WHOSE 34 /* day: of the hold; key: group. value: member; other: made, ms */
+/* sub: bits of the LIMIT_SCOPE_ of records that refer to it; key: store. value, other: card hash */
+#define CELL_HOLD_WHERE 35
+#define CELL_HOLD_USES 36  /* key: offer key. value: uses */
+#define CELL_HOLD_TEXT 37  /* sub: text * 16 + piece; day: bytes of all. value, other: 16 bytes */
+
+/* Numbers of the wire. */
+#define HOLD_KIND_POINTS 1
+#define HOLD_KIND_COUPON 2
+#define HOLD_KIND_OFFER_USE 3
+#define HOLD_KIND_BUDGET 4
+#define HOLD_KIND_FUEL 5
+#define HOLD_KIND_TOTAL 6
+#define HOLD_STATE_OPEN 1
+#define HOLD_STATE_CAPTURED 2
+#define HOLD_STATE_RELEASED 3
+#define HOLD_STATE_EXPIRED 4 /* never stored: it follows from the end */
 
 /* No date: a lot that never expires sorts last. */
 #define DAY_NEVER 0x7fffffff
@@ -691,6 +729,7 @@ _Static_assert(sizeof(movement_t) == 64, "one cache line");
 #define REASON_PROGRESS 12 /* gathered by a sale */
 #define REASON_GRANT 13    /* a use granted at a goal, or taken from what was granted */
 #define REASON_GOAL 14     /* points for a goal: no part of what the sale earned */
+#define REASON_RELEASE 15  /* no longer held: captured, given back, ended */
 #define REASON_BIND_KNOWN 11 /* a key or receipt of which there was a record: a void came first */
 
 /* Value of the key "covered" in the accounts environment: everything up to and including this
@@ -741,6 +780,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_ADJUST 11
 #define ENTRY_CONFIRM 12
 #define ENTRY_MERGE 13
+#define ENTRY_HOLD 14       /* a hold was made, spent, released or extended */
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2

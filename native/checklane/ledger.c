@@ -88,6 +88,7 @@ struct ledger {
     bool has_writer;
     bool has_helper;
     /* Figures, for whoever asks. */
+    _Atomic int64_t post_unix_ms; /* the latest that was told to a change */
     _Atomic uint64_t entries;
     _Atomic uint64_t groups;
     _Atomic uint64_t repeats;
@@ -336,6 +337,7 @@ static status_t process(ledger_t *ledger, change_t *change, status_t room)
     const accounts_view_t *view = accounts_writer_view(ledger->accounts);
     int64_t post_unix_ms = journal_next_post_unix_ms(ledger->journal);
     accounts_advance(ledger->accounts, post_unix_ms);
+    atomic_store_explicit(&ledger->post_unix_ms, post_unix_ms, memory_order_relaxed);
     uint64_t position;
     known_t known;
     status_t status = find_once(ledger, view, change, &position, &known);
@@ -717,7 +719,10 @@ static status_t open_data(ledger_t *ledger, fault_t *fault)
             status = fault_at(fault, status_of_error(error), "%s: %s", data, strerror(error));
         }
     }
-    if (status == STATUS_OK) return replay_rest(ledger, &recovery, fault);
+    if (status == STATUS_OK) {
+        atomic_store(&ledger->post_unix_ms, journal_next_post_unix_ms(ledger->journal));
+        return replay_rest(ledger, &recovery, fault);
+    }
     if (recovery.is_begun) accounts_replay_end(ledger->accounts);
     return status;
 }
@@ -878,6 +883,13 @@ void ledger_measure(ledger_t *ledger, ledger_metrics_t *metrics)
     metrics->checkpoint_ns = atomic_load(&ledger->checkpoint_ns);
     metrics->failed_checkpoints = atomic_load(&ledger->failed_checkpoints);
     accounts_measure(ledger->accounts, &metrics->accounts);
+}
+
+int64_t ledger_post_unix_ms(const ledger_t *ledger)
+{
+    int64_t told = atomic_load_explicit(&ledger->post_unix_ms, memory_order_relaxed);
+    int64_t now = journal_clock_unix_ms(ledger->journal);
+    return now > told ? now : told;
 }
 
 void ledger_count_redecision(ledger_t *ledger)

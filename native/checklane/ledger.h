@@ -199,6 +199,10 @@ void ledger_measure(ledger_t *ledger, ledger_metrics_t *metrics);
 status_t ledger_replay_entry(accounts_t *accounts, const entry_t *entry, uint64_t salt,
                              covered_t *replayed);
 
+/* The post time that a change would have now, by which things end: for readers, who may be a moment
+ * behind the writer. Never goes back by more than that. Any thread. */
+int64_t ledger_post_unix_ms(const ledger_t *ledger);
+
 /* For prepare: this change was decided again by the writer. */
 void ledger_count_redecision(ledger_t *ledger);
 

@@ -85,6 +85,11 @@
 #define SHARED_COUNTERS_MAX 512
 /* Counters that one decision may move: eight for each candidate. */
 #define COUNTED_MAX 2048
+/* Holds of one group that are open at a time: each is a cell in up to three records and four lines
+ * of an answer. */
+#define HOLDS_MAX 64
+/* Open holds that a decision looks through: those that its sale spends, and its own total's. */
+#define OWN_HOLDS_MAX (16 + 1)
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes. */
 #define FACTS_BYTES_MAX (104 * 1024)

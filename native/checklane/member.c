@@ -11,6 +11,8 @@
 #include "rounding.h"
 
 #define CONSENT_NAME "marketing"
+/* References to holds go where what they hold goes. */
+#define HELD_KINDS (1u << CELL_HOLD | 1u << CELL_HELD)
 
 /* What a change to a member works on, found by the caller and found again by the writer. */
 typedef struct subject {
@@ -131,11 +133,25 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     }
 }
 
-/* The working copy: a record's cells with what an entry moves in them. */
-static void lay_movements(session_t *session, const entry_builder_t *entry, record_key_t key,
-                          const cell_t *cells, uint32_t count)
+/* Cells come to stand in their order again; most of them do. */
+static void sort_cells(cell_t *cells, uint32_t count)
 {
-    copy_cells(session, cells, count);
+    for (uint32_t i = 1; i < count; i++) {
+        cell_t cell = cells[i];
+        uint32_t to = i;
+        for (; to > 0 && cell_compare(&cells[to - 1], &cell) > 0; to--) cells[to] = cells[to - 1];
+        cells[to] = cell;
+    }
+}
+
+/* A record's cells with what an entry moves in them, and without what is then held. */
+static cells_t lay_movements(session_t *session, const accounts_view_t *view,
+                             const entry_builder_t *entry, record_key_t key,
+                             cell_t copy[RECORD_CELLS_MAX])
+{
+    record_t record = accounts_read(view, key);
+    uint64_t mark = 0;
+    copy_cells(session, record.cells, record.head->cell_count);
     for (uint32_t i = 0; i < entry->movement_count; i++) {
         const movement_t *movement = &entry->movements[i];
         bool is_added = movement->op == MOVEMENT_ADD;
@@ -143,22 +159,26 @@ static void lay_movements(session_t *session, const entry_builder_t *entry, reco
             add_cell(session, movement->cell);
         }
     }
+    sort_cells(session->cells, session->cell_count);
+    record_head_t head = {.cell_count = session->cell_count};
+    cells_t laid = read_free(session, (record_t){&head, session->cells}, copy, &mark);
+    if (laid.at != copy && laid.count > 0) memcpy(copy, laid.at, laid.count * sizeof *copy);
+    return (cells_t){copy, laid.count};
 }
 
-/* Points and counts of the member as the entry leaves them; `own` holds the member's cells. */
-static void overlay_counts(session_t *session, const entry_builder_t *entry,
-                          cell_t own[RECORD_CELLS_MAX])
+/* Points and counts of the member as the entry leaves them. */
+static void overlay_counts(session_t *session, const accounts_view_t *view,
+                           const entry_builder_t *entry)
 {
     facts_t *facts = &session->facts;
     record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
-    lay_movements(session, entry, member, facts->member_cells, facts->member_cell_count);
-    facts->member_cell_count = session->cell_count;
-    if (session->cell_count > 0) memcpy(own, session->cells, session->cell_count * sizeof *own);
-    facts->member_cells = own;
-    lay_movements(session, entry, group, facts->group_cells, facts->group_cell_count);
-    facts->group_cells = session->cells;
-    facts->group_cell_count = session->cell_count;
+    cells_t own = lay_movements(session, view, entry, member, session->free_member);
+    cells_t shared = lay_movements(session, view, entry, group, session->free_group);
+    facts->member_cells = own.at;
+    facts->member_cell_count = own.count;
+    facts->group_cells = shared.at;
+    facts->group_cell_count = shared.count;
 }
 
 /* How far the member has come with each progress in today's window. */
@@ -197,7 +217,6 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     bytes_t consents[1] = {{consent, sizeof consent - 1}};
     wallet_offer_t wallet[WALLET_MAX];
     progress_state_t progress[PROGRESS_MAX];
-    cell_t own[RECORD_CELLS_MAX];
     facts_t *facts = &session->facts;
     uint64_t survivor = subject->member;
     if (subject->place.merged_into != 0) find_survivor(session, view, &survivor);
@@ -207,7 +226,7 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
     facts->account_group = subject->place.account_group;
     fill_member_facts(session, view, today);
     if (entry != NULL) {
-        overlay_counts(session, entry, own);
+        overlay_counts(session, view, entry);
         overlay_entry(session, entry, subject, today);
     }
     uint32_t wallet_count = list_wallet(session, wallet);
@@ -469,7 +488,7 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
     record_key_t from = key_of(session, FAMILY_MEMBER, account_group, adopted);
     record_key_t to = key_of(session, FAMILY_MEMBER, account_group, subject->member);
     return hand_over(entry, accounts_read(view, from), from, to,
-                     1u << CELL_COUNTER | 1u << CELL_PROGRESS);
+                     1u << CELL_COUNTER | 1u << CELL_PROGRESS | HELD_KINDS);
 }
 
 static status_t move_offers(session_t *session, entry_builder_t *entry, const subject_t *subject)
@@ -576,7 +595,7 @@ static status_t move_group(session_t *session, const accounts_view_t *view,
 {
     const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_WALLET
                            | 1u << CELL_TIER | 1u << CELL_SEGMENT | 1u << CELL_CONSENT
-                           | 1u << CELL_GRANT;
+                           | 1u << CELL_GRANT | HELD_KINDS;
     bytes_t group_id = session->wire.update.group_id;
     uint64_t left = subject->place.account_group;
     uint64_t joined = subject->member;
@@ -846,9 +865,11 @@ static status_t prepare_adjust(void *context, const accounts_view_t *view, entry
     if (status != STATUS_OK) return status;
     uint32_t purse = find_name(program, name_key_of("purse", request->purse_id));
     if (purse == NONE_32) return fault_at(session->fault, STATUS_PURSE_UNKNOWN, "purse_id");
-    record_t group = accounts_read(view, key_of(session, FAMILY_GROUP,
-                                                subject.place.account_group, 0));
-    copy_cells(session, group.cells, group.head->cell_count);
+    session->post_unix_ms = entry->post_unix_ms;
+    record_key_t key = key_of(session, FAMILY_GROUP, subject.place.account_group, 0);
+    cells_t group = read_free(session, accounts_read(view, key), session->free_group,
+                              &session->held_mark);
+    copy_cells(session, group.at, group.count);
     status = check_adjusted(session, purse, today);
     if (status == STATUS_OK) {
         status = request->points > 0 ? give_points(session, entry, &subject, purse, today)
@@ -873,7 +894,7 @@ static status_t merge_groups(session_t *session, const accounts_view_t *view,
                              int32_t today)
 {
     const uint32_t kinds = 1u << CELL_LOT | 1u << CELL_DEBT | 1u << CELL_COUNTER
-                           | 1u << CELL_PROGRESS | 1u << CELL_HOLD;
+                           | 1u << CELL_PROGRESS | HELD_KINDS;
     record_key_t from = key_of(session, FAMILY_GROUP, merged->place.account_group, 0);
     record_key_t to = key_of(session, FAMILY_GROUP, survivor->place.account_group, 0);
     if (from.hi == to.hi || !is_own_group(session, view, merged)) return STATUS_OK;
@@ -907,7 +928,8 @@ static cell_t given_tier(const subject_t *subject, record_t own, int32_t today)
 static status_t merge_rows(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
                            const subject_t *survivor, const subject_t *merged, int32_t today)
 {
-    const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_GRANT;
+    const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_GRANT
+                           | HELD_KINDS;
     record_key_t from = key_of(session, FAMILY_MEMBER, merged->place.account_group,
                                merged->member);
     record_key_t to = key_of(session, FAMILY_MEMBER, survivor->place.account_group,

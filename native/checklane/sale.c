@@ -380,15 +380,16 @@ static int32_t rolled_day(const session_t *session, uint8_t purse)
 
 static bool is_rolled(const session_t *session, const cell_t *cell, int32_t last_day)
 {
-    if (cell->kind != CELL_LOT || cell->value == 0) return false;
+    if (cell->kind != CELL_LOT || (cell->value == 0 && cell->other == 0)) return false;
     return cell->day >= session->facts.business_day && cell->day < last_day;
 }
 
-/* One cell's amount becomes another cell's. */
+/* One lot's amount becomes another's: what holds keep of it goes with it. */
 static status_t move_amount(entry_builder_t *entry, record_key_t record, cell_t from, cell_t to)
 {
-    to.value = from.value;
-    from.value = -from.value;
+    to.value = from.value + from.other;
+    from.value = -to.value;
+    to.other = from.other = 0;
     status_t status = entry_builder_move(entry, record, from, MOVEMENT_ADD, REASON_ADJUST);
     if (status != STATUS_OK) return status;
     return entry_builder_move(entry, record, to, MOVEMENT_ADD, REASON_ADJUST);
@@ -471,6 +472,7 @@ static status_t move_burns(session_t *session, entry_builder_t *entry)
             if (activation_of(lot) > facts->business_day) continue;
             cell_t taken = *lot;
             taken.value = lot->value < left ? -lot->value : -left;
+            taken.other = 0;
             if (taken.value == 0) continue;
             lot->value += taken.value;
             left += taken.value;
@@ -546,11 +548,13 @@ static bool gather_again(session_t *session, const accounts_view_t *view)
 {
     uint64_t versions[4];
     found_t found[IDENTIFIERS_MAX];
+    uint64_t held_mark = session->held_mark;
     memcpy(versions, session->versions, sizeof versions);
     memcpy(found, session->found, sizeof found);
     gather(session, view, &session->wire.commit.basket);
     if (read_shared_again(session, view)) return true;
     if (memcmp(versions, session->versions, sizeof versions) != 0) return true;
+    if (held_mark != session->held_mark) return true; /* a hold has ended since */
     for (uint32_t i = 0; i < session->found_count; i++) {
         const found_t *now = &session->found[i];
         if (now->member != found[i].member || now->result != found[i].result) return true;
@@ -580,6 +584,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     const commit_request_t *request = &session->wire.commit;
     uint32_t exception_count;
     status_t status = STATUS_OK;
+    session->post_unix_ms = entry->post_unix_ms;
     if (gather_again(session, view)) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);

@@ -450,8 +450,9 @@ static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *
          i < undo->receipt.head->cell_count && undo->receipt.cells[i].kind == CELL_RETURNED; i++) {
         undo->refunded += undo->receipt.cells[i].other;
     }
-    record_t group = accounts_read(view, group_record(session));
-    copy_cells(session, group.cells, group.head->cell_count);
+    cells_t group = read_free(session, accounts_read(view, group_record(session)),
+                              session->free_group, &session->held_mark);
+    copy_cells(session, group.at, group.count);
 }
 
 static int64_t discount_part(const sold_line_t *sold, int64_t count)
@@ -640,6 +641,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     session_t *session = context;
     const original_t *original = &session->original;
     undo_t undo;
+    session->post_unix_ms = entry->post_unix_ms;
     begin_undo(session, view, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
@@ -680,6 +682,7 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     const return_request_t *request = &session->wire.give_back;
     status_t status = STATUS_OK;
     undo_t undo;
+    session->post_unix_ms = entry->post_unix_ms;
     begin_undo(session, view, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
@@ -816,6 +819,7 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
     int32_t event_day = day_of_unix_ms(entry->post_unix_ms, 0);
     int32_t business_day = day_from_date(original->business_date);
     undo_t undo;
+    session->post_unix_ms = entry->post_unix_ms;
     begin_undo(session, view, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");

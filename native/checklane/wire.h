@@ -791,8 +791,9 @@ status_t wire_write_confirm(reply_t *reply, const program_t *program, const poin
                             uint32_t balance_count, const posting_t *posting);
 
 /* Purses of a group from its cells, as seen on `today`: every declared purse, by the bytes of its
- * id. A lot is available from its activation day to its expiry day, both inclusive. Returns how
- * many of balances[0 .. PURSES_MAX) were filled. Pure. */
+ * id. A lot is available from its activation day to its expiry day, both inclusive; what holds keep
+ * of it stands in its `other`, whatever its days are. Returns how many of balances[0 .. PURSES_MAX)
+ * were filled. Pure. */
 uint32_t balances_of(const cell_t *group_cells, uint32_t cell_count, const program_t *program,
                      int32_t today, balance_t balances[PURSES_MAX]);
 

@@ -273,6 +273,7 @@ static uint32_t list_purses(const program_t *program, balance_t balances[PURSES_
 
 static void add_lot(balance_t *balance, const cell_t *cell, int32_t today)
 {
+    balance->held += cell->other;
     if (cell->day < today) return;
     if (activation_of(cell) > today) {
         balance->pending += cell->value;
@@ -296,9 +297,7 @@ uint32_t balances_of(const cell_t *group_cells, uint32_t cell_count, const progr
             if (cell->sub != balance->purse) continue;
             if (cell->kind == CELL_LOT) add_lot(balance, cell, today);
             if (cell->kind == CELL_DEBT) balance->available -= cell->value;
-            if (cell->kind == CELL_HOLD) balance->held += cell->value;
         }
-        balance->available -= balance->held;
     }
     return count;
 }

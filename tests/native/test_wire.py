@@ -776,31 +776,33 @@ class Scenario:
     def discount_of(self, number: int) -> int:
         return self.sums[self.applied.index(number)] if number in self.applied else 0
 
-    def make_counters(self) -> list[tuple[int, int, int, int, int]]:
+    def make_counters(self) -> list[tuple[int, int, int, int, int, int]]:
         cells = []
         counted = []
         for place, number in enumerate(self.applied):
             for limit_number, (most, scope) in enumerate(self.offers[number]["limits"]):
                 before = self.random.randrange(3)
                 counted.append((number, scope, limit_number, 0, self.times[place]))
-                cells.append((3, limit_number, 0, number, before))
+                cells.append((3, limit_number, 0, number, before, 0))
                 if scope == 1:
                     left = max(0, most - before - self.times[place])
                     self.remaining[number] = min(left, self.remaining.get(number, left))
         self.give(len(counted), *[value for row in counted for value in row])
         return cells
 
-    def make_balances(self, cells: list[tuple[int, int, int, int, int]]) -> None:
+    def make_balances(self, cells: list[tuple[int, int, int, int, int, int]]) -> None:
         today, never, base = self.today, 2**31 - 1, 2**31
         member = self.random.choice([0, 12345])
         lots = [
-            (1, 1, today, base + today, 5),
-            (1, 1, today + 365, base + today - 9, 7),
-            (1, 1, never, base, 11),
-            (1, 1, today - 1, base, 100),
-            (1, 2, never, base + today + 1, 13),
-            (2, 2, 0, 0, 20),
-            (15, 3, 0, 4, 2),
+            (1, 1, today, base + today, 5, 0),
+            (1, 1, today + 365, base + today - 9, 7, 0),
+            (1, 1, never, base, 11, 0),
+            (1, 1, today - 1, base, 100, 0),
+            (1, 2, never, base + today + 1, 13, 0),
+            (2, 2, 0, 0, 20, 0),
+            # What holds keep of lots, one of which has expired since.
+            (1, 3, today - 1, base, 0, 2),
+            (1, 3, never, base, 4, 3),
         ]
         cells = [*lots, *cells]
         self.give(today, 0, member, len(cells), *[value for cell in cells for value in cell])
@@ -809,7 +811,7 @@ class Scenario:
             self.remaining = {}
             return
         rows = self.decision.balances
-        rows.add(purse_id="purse-x", available_points=-2, held_points=2, decimals=self.decimals[2])
+        rows.add(purse_id="purse-x", available_points=4, held_points=5, decimals=self.decimals[2])
         rows.add(
             purse_id="purse-y", available_points=-20, pending_points=13, decimals=self.decimals[1]
         )

@@ -431,6 +431,7 @@ static void take_facts(void)
         bool is_counter = cell->kind == CELL_COUNTER;
         cell->key = is_counter ? scenario.offers[key].key : (uint64_t)key;
         cell->value = take();
+        cell->other = take();
     }
     facts->group_cells = scenario.cells;
     facts->group_cell_count = cell_count;
