@@ -20,7 +20,7 @@ static int compare_keys(uint64_t left, uint64_t right)
     return (left > right) - (left < right);
 }
 
-/* The order of runs: dearest first, then code, product, source, flags, measure. */
+/* The order of runs: dearest first, then code, product, source, flags, measure, kind of line. */
 static int compare_runs(const run_t *left, const run_t *right)
 {
     int order = compare_numbers(right->unit_minor, left->unit_minor);
@@ -30,6 +30,7 @@ static int compare_runs(const run_t *left, const run_t *right)
     if (order == 0) order = compare_keys(left->flags, right->flags);
     if (order == 0) order = compare_keys(left->measure_unit, right->measure_unit);
     if (order == 0) order = compare_numbers(left->measure_milli, right->measure_milli);
+    if (order == 0) order = compare_keys(left->line_flag, right->line_flag);
     return order;
 }
 
@@ -79,6 +80,12 @@ static void sort_by_heap(basket_t *basket, uint32_t count)
     }
 }
 
+static uint8_t slot_flag_of(uint8_t line_kind)
+{
+    if (line_kind == LINE_KIND_FEE) return SLOT_FLAG_FEE;
+    return line_kind == LINE_KIND_CHARGE ? SLOT_FLAG_CHARGE : 0;
+}
+
 static void add_candidate(basket_t *basket, uint32_t line_index, uint32_t flags, int64_t unit_minor,
                           int64_t count)
 {
@@ -95,18 +102,29 @@ static void add_candidate(basket_t *basket, uint32_t line_index, uint32_t flags,
         .measure_milli = is_measured ? line->measure_milli : 0,
         .measure_unit = is_measured ? line->measure_unit : 0,
         .price_source = line->price_source,
+        .line_flag = slot_flag_of(line->kind),
         .first_piece = line_index,
     };
 }
 
-static void add_line(basket_t *basket, uint32_t line_index, const catalogue_t *catalogue)
+static bool has_units(const line_t *line)
+{
+    if ((line->flags & LINE_FLAG_OPAQUE) != 0) return false;
+    return line->kind == LINE_KIND_SALE || slot_flag_of(line->kind) != 0;
+}
+
+static void add_line(basket_t *basket, uint32_t line_index, const catalogue_t *catalogue,
+                     exclusions_t exclusions)
 {
     const line_t *line = &basket->lines[line_index];
-    if (line->kind != LINE_KIND_SALE || (line->flags & LINE_FLAG_OPAQUE) != 0) return;
+    if (!has_units(line)) return;
     INVARIANT(line->count > 0);
     uint32_t flags = line->flags;
     if (line->product != NONE_32) {
         uint64_t product_flags = catalogue->products[line->product].flags;
+        if (exclusions.set_of_product != NULL) {
+            product_flags |= exclusions.flags[exclusions.set_of_product[line->product]];
+        }
         if ((product_flags & PRODUCT_FLAG_NO_DISCOUNT) != 0) flags |= LINE_FLAG_NO_DISCOUNT;
         if ((product_flags & PRODUCT_FLAG_NO_EARN) != 0) flags |= LINE_FLAG_NO_EARN;
         if ((product_flags & PRODUCT_FLAG_NO_BURN) != 0) flags |= LINE_FLAG_NO_REDEEM;
@@ -141,10 +159,12 @@ static void merge_candidates(basket_t *basket, uint32_t candidate_count)
     basket->piece_count = candidate_count;
 }
 
-void basket_canonicalise(basket_t *basket, const catalogue_t *catalogue)
+void basket_canonicalise(basket_t *basket, const catalogue_t *catalogue, exclusions_t exclusions)
 {
     basket->run_count = 0;
-    for (uint32_t i = 0; i < basket->line_count; i++) add_line(basket, i, catalogue);
+    for (uint32_t i = 0; i < basket->line_count; i++) {
+        add_line(basket, i, catalogue, exclusions);
+    }
     uint32_t count = basket->run_count;
     if (count > INSERTION_MAX) sort_by_heap(basket, count);
     else sort_by_insertion(basket, count);

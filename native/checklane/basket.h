@@ -65,7 +65,8 @@ typedef struct run {
     int64_t measure_milli;    /* of one unit, where the line had count 1; 0 otherwise */
     uint8_t price_source;
     uint8_t measure_unit;
-    uint16_t reserved_16;
+    uint8_t line_flag;        /* SLOT_FLAG_ that a slot has for its lines; 0: sale */
+    uint8_t reserved_8;
     uint32_t first_piece;
     uint32_t piece_count;
 } run_t;

@@ -547,10 +547,10 @@ cdef status_t touch(const program_t *program, const basket_t *basket, const fact
 
 cdef bint unit_fits(const program_t *program, const facts_t *facts, const candidate_t *candidate,
                     const slot_t *slot, const run_t *run) noexcept nogil:
-    """B4 and the slot's own range; the product is known to be in the slot."""
+    """B4, B6 and the slot's own range; the product is known to be in the slot."""
     cdef const offer_t *offer = candidate.offer
     cdef uint32_t zone
-    if run.unit_minor < slot.unit_min_minor:
+    if run.line_flag != slot.flags & SLOT_FLAG_KIND or run.unit_minor < slot.unit_min_minor:
         return False
     if slot.unit_max_minor and run.unit_minor > slot.unit_max_minor:
         return False
@@ -581,6 +581,8 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
 cdef bint counts_for_progress(const slot_t *slot, const run_t *run) noexcept nogil:
     """G1: what may earn and is in the slot's range."""
     if run.flags & LINE_FLAG_NO_EARN or run.unit_minor < slot.unit_min_minor:
+        return False
+    if run.line_flag != slot.flags & SLOT_FLAG_KIND:
         return False
     return slot.unit_max_minor == 0 or run.unit_minor <= slot.unit_max_minor
 

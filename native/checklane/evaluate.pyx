@@ -28,7 +28,7 @@ cdef int32_t compare_takers(const scratch_t *scratch, uint32_t a, uint32_t b) no
 cdef int32_t compare_runs(const scratch_t *scratch, const work_piece_t *a,
                           const work_piece_t *b) noexcept nogil:
     """Canonical order (B2): below 0 when a stands before b, 0 in one run. The basket's runs stand
-    by initial price, code, product, source, flags and measure."""
+    by initial price, code, product, source, flags, measure and kind of line."""
     if a.price_minor != b.price_minor:
         return -1 if a.price_minor > b.price_minor else 1
     if a.origin != b.origin:
@@ -1656,7 +1656,8 @@ cdef int64_t basket_room(const program_t *program, const basket_t *basket) noexc
     cdef uint32_t r
     if program.header.basket_discount_bp > 0:
         for r in range(basket.run_count):
-            gross += basket.runs[r].count * basket.runs[r].unit_minor
+            if basket.runs[r].line_flag == 0:
+                gross += basket.runs[r].count * basket.runs[r].unit_minor
         room = minimum(room, gross // 10000 * program.header.basket_discount_bp
                        + gross % 10000 * program.header.basket_discount_bp // 10000)
     return room
@@ -1778,7 +1779,8 @@ cdef bint meet_purchase(const program_t *program, const basket_t *basket, scratc
         if purchase.code == GS1_NO_PURCHASE or wanted <= 0:
             return True
         if purchase.code == GS1_BASKET:
-            wanted -= scratch.runs[r].price_minor * scratch.runs[r].count
+            if basket.runs[scratch.runs[r].origin].line_flag == 0:
+                wanted -= scratch.runs[r].price_minor * scratch.runs[r].count
             continue
         each = counted_of_unit(basket, purchase, &scratch.runs[r])
         if each <= 0 or not fits_purchase(program, basket, scratch, candidate, purchase, r):

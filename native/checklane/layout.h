@@ -113,6 +113,12 @@ _Static_assert(sizeof(product_t) == 64, "one cache line");
 #define PRODUCT_FLAG_NO_BURN 4
 #define PRODUCT_FLAG_AGE_RESTRICTED 8
 #define PRODUCT_FLAG_FUEL 16
+/* What the goods are: no rule of the engine, but selectors and exclusions ask for them. */
+#define PRODUCT_FLAG_TOBACCO 32
+#define PRODUCT_FLAG_ALCOHOL 64
+#define PRODUCT_FLAG_LOTTERY 128
+#define PRODUCT_FLAG_GIFT_CARD 256
+#define PRODUCT_FLAG_PHARMACY 512
 
 /* Open-addressed by key (the store id's name key); an empty slot has key 0. */
 typedef struct store {
@@ -161,7 +167,9 @@ typedef struct program_header {
     uint32_t basket_discount_bp; /* most off a basket, of what its sale units cost; 0 no ceiling */
     int64_t basket_discount_minor; /* ... and in money; 0 no ceiling */
     uint32_t scan_offers[2];   /* number + 1 of those for scanned coupons: maker's, store's */
-    uint64_t reserved[2];
+    uint32_t jurisdiction_count; /* of the catalogue, 0 (none) among them: rows of excluded_flags */
+    uint32_t reserved_32;
+    uint64_t reserved;
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 
@@ -336,6 +344,10 @@ typedef struct slot {
 _Static_assert(sizeof(slot_t) == 32, "two to a cache line");
 
 #define SLOT_FLAG_UNIVERSAL 1
+/* The kind of line that its units come from; neither: sale (B6). */
+#define SLOT_FLAG_FEE 2
+#define SLOT_FLAG_CHARGE 4
+#define SLOT_FLAG_KIND 6
 /* SLOT_NEED: `count` is what its units must reach; BASE_ and MeasureUnit stand in the flags. */
 #define SLOT_BASE_SHIFT 4
 #define SLOT_BASE_MASK 3
@@ -356,6 +368,11 @@ typedef struct posting_list {
     uint32_t count;
 } posting_list_t;
 _Static_assert(sizeof(posting_list_t) == 8, "eight to a cache line");
+
+/* "excluded_set": uint16 by product, or nothing at all: which rules of the program's exclusions it
+ * falls under. "excluded_flags": uint8 by jurisdiction, then by set: PRODUCT_FLAG_NO_DISCOUNT,
+ * NO_EARN and NO_BURN of those rules that hold there. */
+#define EXCLUDED_SETS_MAX 65536
 
 /* "rows": open-addressed by mix64(offer << 32 | product); an empty slot has product NONE_32. A
  * zone's own row stands before zone 0 in probe order only by chance: look for both, own first. */

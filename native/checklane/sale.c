@@ -53,7 +53,7 @@ status_t resolve_basket(session_t *session, bool is_paid)
         line_t *line = &basket->lines[i];
         line->product = line->code == 0 ? NONE_32 : find_product(catalogue, line->code);
     }
-    basket_canonicalise(basket, catalogue);
+    basket_canonicalise(basket, catalogue, exclusions_at(session->live->program, facts->store));
     int32_t offset = basket->utc_offset_minutes;
     if (!basket->has_utc_offset) {
         offset = utc_offset_minutes(catalogue, facts->store, basket->opened_unix_ms / 1000);

@@ -360,7 +360,7 @@ typedef struct program_tables {
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
     table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
     table_t more, after;
-    table_t families, retailers;
+    table_t families, retailers, excluded_set, excluded_flags;
     uint64_t store_set_count;
 } program_tables_t;
 
@@ -395,6 +395,8 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_dense(mapping, "tender_rules", sizeof(tender_rule_t), &tables->tender_rules));
     TRY(read_dense(mapping, "redeemers", sizeof(uint32_t), &tables->redeemers));
     TRY(read_dense(mapping, "families", sizeof(uint16_t), &tables->families));
+    TRY(read_dense(mapping, "excluded_set", sizeof(uint16_t), &tables->excluded_set));
+    TRY(read_dense(mapping, "excluded_flags", sizeof(uint8_t), &tables->excluded_flags));
     return read_dense(mapping, "retailers", sizeof(retailer_t), &tables->retailers);
 }
 
@@ -445,6 +447,8 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->redeemer_count = (uint32_t)tables->redeemers.count;
     program->families = tables->families.records;
     program->family_count = (uint32_t)tables->families.count;
+    program->excluded_set = tables->excluded_set.records;
+    program->excluded_flags = tables->excluded_flags.records;
     program->retailers = tables->retailers.records;
     program->retailer_count = (uint32_t)tables->retailers.count;
     program->issuer_count = (uint32_t)tables->issuers.count;
@@ -483,6 +487,29 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
         REQUIRE(header->store_set_words > 0);
         REQUIRE(tables->store_sets.count % header->store_set_words == 0);
         tables->store_set_count = tables->store_sets.count / header->store_set_words;
+    }
+    return STATUS_OK;
+}
+
+/* A set for every product, and its flags for every jurisdiction. */
+static status_t check_exclusions(const program_tables_t *tables, program_t *program)
+{
+    const program_header_t *header = program->header;
+    const uint64_t flag_count = tables->excluded_flags.count;
+    program->excluded_set_count = 0;
+    REQUIRE((tables->excluded_set.count == 0) == (flag_count == 0));
+    if (flag_count == 0) return STATUS_OK;
+    REQUIRE(tables->excluded_set.count == header->product_count);
+    REQUIRE(header->jurisdiction_count >= 1);
+    REQUIRE(flag_count % header->jurisdiction_count == 0);
+    REQUIRE(flag_count / header->jurisdiction_count <= EXCLUDED_SETS_MAX);
+    program->excluded_set_count = (uint32_t)(flag_count / header->jurisdiction_count);
+    for (uint64_t i = 0; i < flag_count; i++) {
+        REQUIRE(program->excluded_flags[i]
+                <= (PRODUCT_FLAG_NO_DISCOUNT | PRODUCT_FLAG_NO_EARN | PRODUCT_FLAG_NO_BURN));
+    }
+    for (uint32_t i = 0; i < header->product_count; i++) {
+        REQUIRE(program->excluded_set[i] < program->excluded_set_count);
     }
     return STATUS_OK;
 }
@@ -574,7 +601,8 @@ static status_t check_slots_of(const program_t *program, uint32_t number)
         const bool is_need = i >= offer->slot_count;
         REQUIRE(slot->offer == number);
         REQUIRE(is_need ? slot->role == SLOT_NEED : slot->role <= SLOT_GET);
-        REQUIRE(is_need || (slot->flags & ~SLOT_FLAG_UNIVERSAL) == 0);
+        REQUIRE(is_need || (slot->flags & ~(SLOT_FLAG_UNIVERSAL | SLOT_FLAG_KIND)) == 0);
+        REQUIRE((slot->flags & SLOT_FLAG_KIND) != SLOT_FLAG_KIND);
         REQUIRE(in_range(slot->count, counts || is_need ? 1 : 0,
                          is_need ? BASKET_AMOUNT_MAX : COUNT_MAX));
         REQUIRE(in_range(slot->unit_min_minor, 0, LINE_AMOUNT_MAX));
@@ -827,7 +855,8 @@ static status_t check_progress(const program_t *program)
         REQUIRE(slot->count == (int64_t)i);
         REQUIRE(in_range(slot->unit_min_minor, 0, LINE_AMOUNT_MAX));
         REQUIRE(in_range(slot->unit_max_minor, 0, LINE_AMOUNT_MAX));
-        REQUIRE((slot->flags & ~SLOT_FLAG_UNIVERSAL) == 0);
+        REQUIRE((slot->flags & ~(SLOT_FLAG_UNIVERSAL | SLOT_FLAG_KIND)) == 0);
+        REQUIRE((slot->flags & SLOT_FLAG_KIND) != SLOT_FLAG_KIND);
         REQUIRE(offer == NONE_32 || offer < program->header->offer_count);
         REQUIRE(in_range(progress->measure, PROGRESS_SPEND, PROGRESS_POINTS));
         REQUIRE(in_range(progress->scope, LIMIT_SCOPE_MEMBER, LIMIT_SCOPE_GROUP));
@@ -897,6 +926,7 @@ static status_t read_program(const mapping_t *mapping, program_t *program)
     TRY(read_program_tables(mapping, &tables));
     point_at_tables(&tables, program);
     TRY(check_header(&tables, program));
+    TRY(check_exclusions(&tables, program));
     TRY(check_offers(&tables, program));
     TRY(check_more(&tables, program));
     TRY(check_index(program));

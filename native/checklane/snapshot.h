@@ -40,6 +40,12 @@ typedef struct catalogue {
     void *environment;
 } catalogue_t;
 
+/* Goods that the program keeps out of discounts, earning or redemption in one jurisdiction (B7). */
+typedef struct exclusions {
+    const uint16_t *set_of_product; /* NULL: none are */
+    const uint8_t *flags;           /* PRODUCT_FLAG_ by set */
+} exclusions_t;
+
 typedef struct program {
     uint8_t hash[16];
     const program_header_t *header;
@@ -72,6 +78,9 @@ typedef struct program {
     const uint32_t *redeemers; /* numbers of the offers of the redemption layer */
     uint32_t redeemer_count;
     const uint16_t *families;
+    const uint16_t *excluded_set;
+    const uint8_t *excluded_flags;
+    uint32_t excluded_set_count; /* 0: nothing is excluded */
     const retailer_t *retailers;
     uint64_t row_mask;
     uint64_t coupon_mask;
@@ -194,6 +203,18 @@ static inline const row_t *find_row(const program_t *program, uint32_t offer, ui
         if (row->zone == zone) return row;
         if (row->zone == 0) everywhere = row;
     }
+}
+
+/* What is excluded in a store; NULL: only what is excluded everywhere. */
+static inline exclusions_t exclusions_at(const program_t *program, const store_t *store)
+{
+    uint32_t jurisdiction = store == NULL ? 0 : store->jurisdiction;
+    if (program->excluded_set_count == 0) return (exclusions_t){NULL, NULL};
+    if (jurisdiction >= program->header->jurisdiction_count) jurisdiction = 0;
+    return (exclusions_t){
+        .set_of_product = program->excluded_set,
+        .flags = program->excluded_flags + (size_t)jurisdiction * program->excluded_set_count,
+    };
 }
 
 /* Offset of the store's local time from UTC at an instant; 0 where the store names no zone. */

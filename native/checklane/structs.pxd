@@ -114,6 +114,9 @@ cdef extern from "checklane/layout.h" nogil:
         SLOT_BASE_MASK
         SLOT_UNIT_SHIFT
         SLOT_FLAG_UNIVERSAL
+        SLOT_FLAG_FEE
+        SLOT_FLAG_CHARGE
+        SLOT_FLAG_KIND
         LIMIT_SCOPE_MEMBER
         LIMIT_SCOPE_GROUP
         LIMIT_SCOPE_STORE
@@ -496,6 +499,7 @@ cdef extern from "checklane/basket.h" nogil:
         int64_t measure_milli
         uint8_t price_source
         uint8_t measure_unit
+        uint8_t line_flag
         uint32_t first_piece
         uint32_t piece_count
     ctypedef struct piece_t:

@@ -544,10 +544,11 @@ uint64_t name_key_of(const char *space, bytes_t name);
 int32_t day_from_date(int64_t date);
 int32_t date_from_day(int32_t day);
 
-/* Fills runs and pieces (basket.h) from the SALE lines that are not opaque; line.product must be
- * set. The same units give the same runs however they are spread over lines. In place, no
- * allocation, O(n log n). */
-void basket_canonicalise(basket_t *basket, const catalogue_t *catalogue);
+/* Fills runs and pieces (basket.h) from the SALE, FEE and CHARGE lines that are not opaque;
+ * line.product must be set. The same units give the same runs however they are spread over lines.
+ * In place, no allocation, O(n log n). */
+void basket_canonicalise(basket_t *basket, const catalogue_t *catalogue,
+                         exclusions_t exclusions);
 
 /* ------------------------------------------------------------------- what is answered ---- */
 

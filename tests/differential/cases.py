@@ -34,9 +34,10 @@ SAMPLE = Sample(
             {"code": "106", "category": "HOME", "department": "garden", "flags": "no_discount"},
         ],
         "stores": [
-            {"store_id": "N1", "region": "north", "banner": "fresh", "price_zone": "A"},
+            {"store_id": "N1", "region": "north", "banner": "fresh", "price_zone": "A",
+             "jurisdiction": "NORTH"},
             {"store_id": "S1", "region": "south", "banner": "mart", "price_zone": "B",
-             "timezone": "America/New_York"},
+             "timezone": "America/New_York", "jurisdiction": "SOUTH"},
         ],
     },
     members=[
@@ -80,7 +81,7 @@ class Cases:
         return self.random.choice(choices)
 
     def selector(self, depth: int = 0) -> Any:
-        kind = self.random.randrange(9 if depth == 0 else 5)
+        kind = self.random.randrange(10 if depth == 0 else 5)
         if kind == 0:
             return {"category": self.pick("FOOD", "FOOD/SOUP", "HOME", ["HOME", "FOOD/BREAD"])}
         if kind == 1:
@@ -97,6 +98,9 @@ class Cases:
             return {"not": self.selector(1)}
         if kind == 7:
             return {**self.selector(1), "unit_price": {"from": money(self.pick(50, 100, 200))}}
+        if kind == 8:
+            line = {"line": self.pick("fee", "charge", "charge")}
+            return {**line, **self.some((0.3, "items", self.random.sample(CODES, 2)))}
         return "all"
 
     def reward(self, *kinds: str) -> dict[str, str]:
@@ -390,7 +394,21 @@ class Cases:
         if self.random.random() < 0.15:
             both = {"money": "2.00", "percent": "20"}
             policies["basket_discount"] = self.pick({"percent": "30"}, {"money": "1.00"}, both)
-        return {"offers": list(offers.values()), "files": files, "policies": policies}
+        written = {"offers": list(offers.values()), "files": files, "policies": policies}
+        return {**written, "exclusions": self.exclusions()}
+
+    def exclusions(self) -> list[dict[str, Any]]:
+        """Return what the program keeps out of discounts, earning or redemption."""
+        if self.random.random() < 0.7:
+            return []
+        return [
+            {
+                "of": self.selector(1),
+                "from": self.random.sample(["discount", "earn", "burn"], self.pick(1, 1, 2)),
+                **self.some((0.6, "jurisdictions", self.pick("NORTH", ["SOUTH"]))),
+            }
+            for _ in range(self.pick(1, 2))
+        ]
 
     def stack(self, offers: list[dict[str, Any]]) -> None:
         """Let some competing offers stack after earlier ones of their layer and class."""
@@ -428,8 +446,9 @@ class Cases:
         if count == 1 and self.random.random() < 0.2:
             quantity = self.pick("0.25", "0.7", "1.333")
             more["measure"] = {"quantity": quantity, "unit": self.pick("kilogram", "litre")}
-        if self.random.random() < 0.04:
-            return ["", 1, money(25), {"kind": self.pick("deposit", "fee", "charge")}]
+        if self.random.random() < 0.15:
+            other = {"kind": self.pick("deposit", "fee", "charge", "charge"), **more}
+            return [self.pick("", code), count, money(amount), other]
         return [code, count, money(amount), more] if more else [code, count, money(amount)]
 
     def shown(self) -> Any:

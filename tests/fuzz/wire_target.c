@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     INVARIANT(status == fault.status);
     if (status == STATUS_OK) {
         accepted_count++;
-        if (has_basket) basket_canonicalise(&basket, &catalogue);
+        if (has_basket) basket_canonicalise(&basket, &catalogue, (exclusions_t){0});
         wire_content_hash(&wire, key);
         wire_check_figures(&wire, &fault);
     }

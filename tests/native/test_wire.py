@@ -507,7 +507,7 @@ def test_runs_of_an_amount_that_does_not_divide(contract: Contract, harness: Har
     basket = request.basket
     basket.lines[0].amount_minor = 1000
     basket.lines[1].opaque = True
-    basket.lines[2].kind = 4
+    basket.lines[2].kind = 3
     basket.lines.add(line_id=4, product_code="4006381333931", amount_minor=334)
     assert harness.read(3, request.SerializeToString())[0] == 0
     rows = [line.split() for line in harness.runs()]

@@ -160,7 +160,7 @@ void harness_runs(char *text, size_t capacity)
         line_t *line = &basket.lines[i];
         line->product = line->code % 5 < 4 ? (uint32_t)(line->code % 5) : NONE_32;
     }
-    basket_canonicalise(&basket, &catalogue);
+    basket_canonicalise(&basket, &catalogue, (exclusions_t){0});
     for (uint32_t i = 0; i < basket.run_count; i++) {
         const run_t *run = &basket.runs[i];
         dump_text(&dump, "%" PRId64 " %" PRIu64 " %u %u ", run->unit_minor, run->code, run->product,

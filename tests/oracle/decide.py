@@ -140,7 +140,7 @@ def exclude(basket: Basket, program: dict[str, Any], jurisdiction: str) -> None:
         if places and jurisdiction not in places:
             continue
         selector = Selector(rule["of"], 0, program.get("files") or {})
-        for unit in basket.units:
+        for unit in basket.units + basket.charges:
             if unit.product is not None and selector.fits_product(unit.product):
                 unit.no_discount |= "discount" in listed(rule["from"])
                 unit.no_earn |= "earn" in listed(rule["from"])
@@ -212,7 +212,7 @@ def _decide(
     offers: list[Offer], scene: Scene, basket: Basket, program: dict[str, Any], past: Past
 ) -> OracleDecision:
     decision = OracleDecision(scene=scene)
-    scene = replace(scene, units=basket.units)
+    scene = replace(scene, units=basket.units + basket.charges)
     for offer in offers:
         failure = first_failure(offer, scene)
         if failure is not None:
@@ -228,10 +228,10 @@ def _decide(
     payment.redeem(offers)
     payment.tender(eligible)
     decide_points(
-        [offer for offer in eligible if offer.layer == "earn"], basket.units, scene, program,
+        [offer for offer in eligible if offer.layer == "earn"], layers.units, scene, program,
         decision,
     )  # fmt: skip
-    _add_goals(program, basket, scene, decision)
+    _add_goals(program, layers.units, scene, decision)
     competing = {o.id for o in eligible if o.layer == "basket" and not o.stackable}
     if any(decision.outcomes[name] == "APPLIED" for name in competing):
         decision.rivals = competing
@@ -241,11 +241,11 @@ def _decide(
 
 
 def _add_goals(
-    program: dict[str, Any], basket: Basket, scene: Scene, decision: OracleDecision
+    program: dict[str, Any], units: list[Unit], scene: Scene, decision: OracleDecision
 ) -> None:
     """Add what the basket adds to progress, what goals give, and what grants it uses."""
     granted = [name for name in scene.grants if scene.grants[name] > 0]
-    for name, purse, points in add_steps(program, basket.units, scene, decision):
+    for name, purse, points in add_steps(program, units, scene, decision):
         active, expire = dates_of(program["purses"][purse], 0, scene.business_day)
         decision.points.append(Points(purse, points, "GOAL", name, active, expire))
     for given in decision.given:

@@ -1,6 +1,7 @@
 """Compiled tables say what the files say, and the same files give the same bytes."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,8 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
     plain = {
         "redeemers",
         "families",
+        "excluded_set",
+        "excluded_flags",
         "class_of_product",
         "postings",
         "universal",
@@ -230,6 +233,22 @@ def test_mechanics(text, tmp_path):
     found = [(int(slot["role"]), int(slot["count"])) for slot in tables["slots"]]
     assert found == slots
     assert offer["slot_count"] == len(slots)
+
+
+def test_exclusions_by_product_and_jurisdiction(tmp_path):
+    text = (
+        PROGRAM
+        + "exclusions:\n- {of: {flags: fuel}, from: [earn, burn], jurisdictions: NY}\n"
+        + "- {of: {category: FOOD}, from: discount}\n"
+    )
+    path = write_program(tmp_path, "[]\n", program=text)
+    catalogue = replace(small_catalogue(), jurisdiction_names=["", "NY"])
+    tables = compile_program(path, catalogue)
+    assert tables["header"]["jurisdiction_count"][0] == 2
+    sets = len(tables["excluded_flags"]) // 2
+    flags = tables["excluded_flags"].reshape(2, sets)[:, tables["excluded_set"]]
+    # Soup, canned soup, fuel (which is FOOD/PASTA here) and fruit; nowhere, then New York.
+    assert flags.tolist() == [[1, 1, 1, 0], [1, 1, 7, 0]]
 
 
 def test_rows_are_found_by_offer_and_product(tmp_path):

@@ -72,6 +72,10 @@ OFFERS = {
     "inner price range": (
         "- id: a\n  discount: {of: {not: {¦unit_price: {until: 1}}}, percent: 1}\n",
         "stands inside", "top"),
+    "inner line": ("- id: a\n  discount: {of: {any: [{¦line: charge}]}, percent: 1}\n",
+                   "stands inside", "top"),
+    "line of goods": ("- id: a\n  discount: {of: {line: ¦sale}, percent: 1}\n", "not known",
+                      "'fee'"),
     "upside down range": (
         "- id: a\n  discount: {of: {unit_price: {¦from: 2, until: 1}}, percent: 1}\n", "above",
         "swap"),
@@ -158,6 +162,14 @@ CATALOGUE = {
     "region": (f"- id: a\n  where: {{except_regions: [¦west]}}\n  {D}\n", "region 'west'", "feed"),
 }  # fmt: skip
 PROGRAMS = {
+    "excluded by price": (PROGRAM + "exclusions:\n- of: {¦unit_price: {from: 1}}\n  from: earn\n",
+                          "about products", "remove"),
+    "excluded lines": (PROGRAM + "exclusions:\n- of: {¦line: charge}\n  from: earn\n",
+                       "about products", "remove"),
+    "excluded by file": (PROGRAM + "exclusions:\n- of: {¦items_file: x.csv}\n  from: earn\n",
+                         "about products", "write items"),
+    "excluded from what": (PROGRAM + "exclusions:\n- of: {flags: tobacco}\n  from: ¦sale\n",
+                           "not known", "'burn'"),
     "unknown key": (PROGRAM + "¦segmens: {}\n", "unknown key", "'segments'"),
     "same purse number": (PROGRAM.replace("number: 2", "number: ¦1"), "belongs to 'points'",
                           "free number, such as 2"),
@@ -224,6 +236,16 @@ def test_program_problems(name, tmp_path):
     assert what in problem.what
     assert mend in problem.mend
     assert not report.is_good
+
+
+def test_exclusions_name_jurisdictions_of_the_catalogue(tmp_path):
+    text, line, column = split(
+        PROGRAM + "exclusions:\n- of: {flags: tobacco}\n  from: earn\n  jurisdictions: ¦NY\n"
+    )
+    path = write_program(tmp_path, program=text)
+    (problem,) = told(check_path(path, small_catalogue()), "program.yaml", line, column)
+    assert "unknown jurisdiction 'NY'" in problem.what
+    assert check_path(path).is_good
 
 
 @pytest.mark.parametrize(

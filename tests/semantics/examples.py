@@ -46,7 +46,7 @@ class Example:
     def program(self, sample: Sample) -> dict[str, Any]:
         """Return the program with the offers of this example."""
         found = {**sample.program, "offers": self.written["offers"]}
-        for key in ("files", "policies", "progress", "tiers", "purses"):
+        for key in ("files", "policies", "progress", "tiers", "purses", "exclusions"):
             if key in self.written:
                 found[key] = self.written[key]
         return found

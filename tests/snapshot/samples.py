@@ -58,10 +58,16 @@ STORES = [
 ]
 
 
+#: Two sets of rules in two jurisdictions.
+EXCLUSIONS = {
+    "excluded_set": np.array([0, 1, 1, 0], dtype=np.uint16),
+    "excluded_flags": np.array([0, 1, 0, 7], dtype=np.uint8),
+}
 #: Tables of a program that has nothing for them.
 EMPTY_TABLES = {
     "redeemers": np.uint32,
     "more": _layout.OFFER_MORE,
+    "steps": _layout.STEP,
     "after": np.uint32,
     "families": np.uint16,
 }
@@ -172,6 +178,7 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         currency_exponent=2,
         store_set_words=1,
         product_count=4,
+        jurisdiction_count=2,
         offer_count=3,
         return_days=30,
     )
@@ -224,8 +231,8 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "coupons": open_addressed(coupon, coupon["coupon_key"]),
         "offer_numbers": open_addressed(numbers, numbers["key"]),
         "names": open_addressed(name, name["key"]),
-        "steps": np.zeros(0, dtype=_layout.STEP),
         **{name: np.zeros(0, dtype=kind) for name, kind in EMPTY_TABLES.items()},
+        **EXCLUSIONS,
         "retailers": filled(_layout.RETAILER, number=71234, digits=7),
         "tender_rules": filled(_layout.TENDER_RULE, bin=4111, bin_digits=4),
         "issuers": filled(_layout.ISSUER_RANGE, kind=1, length_min=12, length_max=12),

@@ -28,7 +28,9 @@ IDENTITY_KEY = bytes(range(16))
 HOLD_OUT_KEY = bytes(range(16, 32))
 KEYS = {"identity": IDENTITY_KEY, "hold_out": HOLD_OUT_KEY, "token": bytes(range(32, 48))}
 PRODUCT_COLUMNS = ("category", "department", "brand", "vendor", "flags", "cost", "legal_min")
-STORE_COLUMNS = ("store_id", "region", "banner", "franchise", "price_zone", "timezone")
+STORE_COLUMNS = (
+    "store_id", "region", "banner", "franchise", "price_zone", "timezone", "jurisdiction",
+)  # fmt: skip
 MEMBER_COLUMNS = ("member_id", "group_id", "tier", "segments", "consent", "staff", "business")
 TILL = "1"
 

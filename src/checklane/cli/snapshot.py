@@ -233,8 +233,8 @@ def build_catalogue_command(
 
     \b
     products  code_kind (gtin, plu, sku), code; name, category (Food/Soup/Canned), department,
-              brand, vendor, flags (no_discount;no_earn;no_burn;age_restricted;fuel), cost and
-              legal_min (12.34)
+              brand, vendor, flags (no_discount;no_earn;no_burn;age_restricted;fuel;
+              tobacco;alcohol;lottery;gift_card;pharmacy), cost and legal_min (12.34)
     stores    store_id; region, banner, franchise, price_zone, timezone (America/New_York),
               jurisdiction
 

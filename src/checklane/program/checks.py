@@ -135,6 +135,7 @@ def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> A
     check_numbers(loaded)
     check_purses(loaded)
     check_progress(loaded)
+    check_exclusions(loaded)
     check_unique(loaded)
     for number, offer in enumerate(loaded.offers):
         check_references(loaded, number, offer)
@@ -148,6 +149,7 @@ def check_program(loaded: LoadedProgram, catalogue: CatalogueTables | None) -> A
             names.check_offer(loaded, number, offer, attachments)
     if names is not None:
         names.check_progress(loaded)
+        names.check_exclusions(loaded)
     if catalogue is not None and len(catalogue.store_ids) > STORES_MAX:
         what = f"the catalogue has {len(catalogue.store_ids)} stores, more than {STORES_MAX}"
         loaded.blame(None, (), what, "split the program by banner")
@@ -230,6 +232,19 @@ def check_progress(loaded: LoadedProgram) -> None:
             if known.window in ("day", "week"):
                 what = f"a tier by {known.window}"
                 loaded.blame(None, (*base, "progress"), what, "count by month, year or rolling")
+
+
+def check_exclusions(loaded: LoadedProgram) -> None:
+    """Judge what is kept out of promotions: products, wherever they are sold."""
+    for index, rule in enumerate(loaded.program.exclusions):
+        base: Path_ = ("exclusions", index, "of")
+        check_selector_shape(loaded, None, base, rule.of)
+        for path, inner in walk(base, rule.of):
+            for key in ("unit_price", "line", "items_file"):
+                if getattr(inner, key) is not None:
+                    what = f"an exclusion is about products, not {key}"
+                    mend = "write items" if key == "items_file" else "remove it"
+                    loaded.blame(None, (*path, key), what, mend, at_key=True)
 
 
 def check_reward(
@@ -402,10 +417,10 @@ def check_selector_shape(
 ) -> None:
     """Refuse what no selector can be: a price inside, a code that is none."""
     for inner_path, inner in walk(path, selector):
-        if inner.unit_price is not None and inner_path != path:
-            mend = "move it to the top of the selector"
-            inner_path = (*inner_path, "unit_price")
-            loaded.blame(number, inner_path, "unit_price stands inside", mend, at_key=True)
+        for key in ("unit_price", "line"):
+            if getattr(inner, key) is not None and inner_path != path:
+                mend = "move it to the top of the selector"
+                loaded.blame(number, (*inner_path, key), f"{key} stands inside", mend, at_key=True)
         for index, code in enumerate(inner.items or []):
             fault = code_fault(code)
             if fault is not None:
@@ -686,6 +701,7 @@ class CatalogueNames:
             "department": set(catalogue.department_names) - {""},
             "store": set(catalogue.store_ids),
             "price zone": set(catalogue.zone_names) - {""},
+            "jurisdiction": set(catalogue.jurisdiction_names) - {""},
         }
 
     def check_offer(
@@ -729,6 +745,14 @@ class CatalogueNames:
         for name, progress in loaded.program.progress.items():
             for path, inner in walk(("progress", name, "of"), progress.of):
                 self._check_selector(loaded, None, path, inner)
+
+    def check_exclusions(self, loaded: LoadedProgram) -> None:
+        """Look up the products and jurisdictions that exclusions name."""
+        for number, rule in enumerate(loaded.program.exclusions):
+            for path, inner in walk(("exclusions", number, "of"), rule.of):
+                self._check_selector(loaded, None, path, inner)
+            place: Path_ = ("exclusions", number, "jurisdictions")
+            self._check_names(loaded, None, place, "jurisdiction", rule.jurisdictions)
 
     def _check_selector(
         self, loaded: LoadedProgram, number: int | None, path: Path_, selector: Selector

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from checklane import _layout
 from checklane.program.checks import Attachments, check_program, folder_of
 from checklane.program.codes import product_codes
+from checklane.program.exclusions import exclusion_tables
 from checklane.program.load import LoadedProgram, load_program
 from checklane.program.mechanics import SlotPlan, offer_fields, slots_of, step_records
 from checklane.program.model import Offer, Selector
@@ -322,6 +323,8 @@ class Builder:
             "offer_numbers": offer_number_table([offer.id for offer in self.offers]),
         }
         program = self.loaded.program
+        places = self.catalogue.jurisdiction_names
+        tables.update(exclusion_tables(program.exclusions, self.index, places))
         tables.update(program_tables(program, self.strings, self.offers, first_progress_slot))
         tables["strings"] = self.strings.bytes()
         compiled = Compiled(tables, self.reach)
@@ -365,6 +368,7 @@ class Builder:
         header["catalogue_hash"][0] = np.frombuffer(self.catalogue.hash, dtype=np.uint8)
         header["store_set_words"] = store_set_words(self.catalogue)
         header["product_count"] = self.index.product_count
+        header["jurisdiction_count"] = len(self.catalogue.jurisdiction_names)
         header["offer_count"] = len(self.records)
         for number, offer in enumerate(self.offers):
             if offer.scanned is not None:

@@ -53,7 +53,10 @@ Settlement = Literal["price_reduction", "third_party", "tender"]
 Rounding = Literal["half_away", "floor", "ceil"]
 LayerName = Literal["item", "basket", "redemption", "tender", "earn"]
 PriceSource = Literal["shelf", "ad", "member", "override", "markdown", "contract", "barcode"]
-ProductFlag = Literal["no_discount", "no_earn", "no_burn", "age_restricted", "fuel"]
+ProductFlag = Literal[
+    "no_discount", "no_earn", "no_burn", "age_restricted", "fuel",
+    "tobacco", "alcohol", "lottery", "gift_card", "pharmacy",
+]  # fmt: skip
 Measure = Literal["spend", "visits", "units", "points"]
 IdentifierKind = Literal[
     "card", "phone", "email", "app", "account", "member_id", "payment_token", "external"
@@ -215,6 +218,11 @@ class Selector(Part):
         default=None,
         description="Range of unit prices at the till. Stands at the top of a selector only.",
     )
+    line: Literal["fee", "charge"] | None = Field(
+        default=None,
+        description="Lines of kind fee or charge, such as a delivery, instead of goods. Stands at "
+        "the top of a selector only.",
+    )
     any_: list["Selector"] | None = Field(
         default=None, alias="any", min_length=1, description="At least one of these selectors fits."
     )
@@ -258,8 +266,9 @@ class Selector(Part):
 
     @property
     def is_universal(self) -> bool:
-        """True when products are not asked for; a range of prices may be."""
-        names = (name for name in type(self).model_fields if name not in ("all_", "unit_price"))
+        """True when products are not asked for; a range of prices or a kind of line may be."""
+        others = ("all_", "unit_price", "line")
+        names = (name for name in type(self).model_fields if name not in others)
         return not self.all_ and all(getattr(self, name) is None for name in names)
 
 
@@ -1419,6 +1428,26 @@ class BenefitTenders(Part):
     schemes: list[Name] = Field(default=[], description="Schemes, as the till names them.")
 
 
+class Exclusion(Part):
+    """Goods that the law or the retailer keeps out of promotions."""
+
+    of: Selector = Field(description="Which products; by category, flags or any other condition.")
+    from_: Annotated[
+        list[Literal["discount", "earn", "burn"]],
+        BeforeValidator(listed),
+        Field(min_length=1),
+        WithJsonSchema(one_or_more({"type": "string", "enum": ["discount", "earn", "burn"]})),
+    ] = Field(
+        alias="from",
+        description="From what: discount (no offer lowers it), earn (it earns nothing), burn "
+        "(points do not pay for it).",
+    )
+    jurisdictions: Names | None = Field(
+        default=None,
+        description="In stores of which jurisdictions, as in the stores feed. Default: all.",
+    )
+
+
 class CostBudget(Part):
     """What the program may cost at worst; `checklane offers check` refuses more."""
 
@@ -1480,6 +1509,11 @@ class Program(Part):
     benefit_tenders: BenefitTenders = Field(
         default=BenefitTenders(),
         description="An offer that asks for one of these needs a waiver.",
+    )
+    exclusions: list[Exclusion] = Field(
+        default=[],
+        max_length=64,
+        description="Goods that are kept out of discounts, earning or paying with points.",
     )
     cost: CostBudget = Field(
         default=CostBudget(), description="What the program may cost the lanes at worst."

@@ -41,6 +41,8 @@ MEASURES = {
 }
 PROGRESS_WINDOWS = {**WINDOWS, "rolling": _layout.WINDOW_ROLLING}
 SCOPES = {"member": _layout.LIMIT_SCOPE_MEMBER, "household": _layout.LIMIT_SCOPE_GROUP}
+#: Flags of a slot by the kind of line that its selector asks for (B6).
+LINE_FLAGS = {None: 0, "fee": _layout.SLOT_FLAG_FEE, "charge": _layout.SLOT_FLAG_CHARGE}
 NAME_SPACES = {
     "segment": _layout.NAME_SPACE_SEGMENT,
     "tier": _layout.NAME_SPACE_TIER,
@@ -86,7 +88,8 @@ def slot_records(plans: Sequence[SlotPlan]) -> Records:
     records["offer"] = [plan.offer for plan in plans]
     records["role"] = [plan.role for plan in plans]
     records["count"] = [plan.count for plan in plans]
-    records["flags"] = [plan.flags for plan in plans]
+    kinds = [LINE_FLAGS[plan.selector.line] for plan in plans]
+    records["flags"] = [plan.flags | kind for plan, kind in zip(plans, kinds, strict=True)]
     records["unit_min_minor"] = [(price.from_ or 0) if price else 0 for price in prices]
     records["unit_max_minor"] = [(price.until or 0) if price else 0 for price in prices]
     return records

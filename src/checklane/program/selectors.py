@@ -22,6 +22,11 @@ FLAG_BITS = {
     "no_burn": _layout.PRODUCT_FLAG_NO_BURN,
     "age_restricted": _layout.PRODUCT_FLAG_AGE_RESTRICTED,
     "fuel": _layout.PRODUCT_FLAG_FUEL,
+    "tobacco": _layout.PRODUCT_FLAG_TOBACCO,
+    "alcohol": _layout.PRODUCT_FLAG_ALCOHOL,
+    "lottery": _layout.PRODUCT_FLAG_LOTTERY,
+    "gift_card": _layout.PRODUCT_FLAG_GIFT_CARD,
+    "pharmacy": _layout.PRODUCT_FLAG_PHARMACY,
 }
 NOTHING: IntArray = np.zeros(0, dtype=np.int64)
 NOTHING.flags.writeable = False
@@ -102,7 +107,8 @@ class SelectorIndex:
         Parameters
         ----------
         selector : Selector
-            Its range of unit prices is not looked at: the till's price decides that.
+            Its range of unit prices and kind of line are not looked at: the till's line decides
+            those.
         items_of : callable
             Codes of an items file.
         scope : str
@@ -119,7 +125,7 @@ class SelectorIndex:
     @staticmethod
     def key(selector: Selector, scope: str) -> str:
         """Return a text that is equal for selectors that fit the same products."""
-        return scope + selector.model_dump_json(exclude_none=True, exclude={"unit_price"})
+        return scope + selector.model_dump_json(exclude_none=True, exclude={"unit_price", "line"})
 
     def _evaluate(self, selector: Selector, items_of: ItemsOf) -> IntArray:
         parts = list(self._leaves(selector, items_of))

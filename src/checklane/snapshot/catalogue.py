@@ -58,6 +58,11 @@ PRODUCT_FLAGS = {
     "no_burn": _layout.PRODUCT_FLAG_NO_BURN,
     "age_restricted": _layout.PRODUCT_FLAG_AGE_RESTRICTED,
     "fuel": _layout.PRODUCT_FLAG_FUEL,
+    "tobacco": _layout.PRODUCT_FLAG_TOBACCO,
+    "alcohol": _layout.PRODUCT_FLAG_ALCOHOL,
+    "lottery": _layout.PRODUCT_FLAG_LOTTERY,
+    "gift_card": _layout.PRODUCT_FLAG_GIFT_CARD,
+    "pharmacy": _layout.PRODUCT_FLAG_PHARMACY,
 }
 #: Decimals that a cost has below the minor unit.
 COST_DECIMALS = 3
