@@ -82,15 +82,15 @@ typedef struct accounts_options {
     uint64_t map_bytes;
     uint64_t memtable_bytes;
     uint32_t memtable_slots;     /* a power of two */
-    uint32_t checkpoint_records; /* in one transaction; 1,000 by default */
-    uint32_t checkpoint_pause_ms; /* between two; 20 by default */
+    uint32_t checkpoint_records; /* in one transaction; 250 by default */
+    uint32_t checkpoint_pause_ms; /* between two; 5 by default */
     uint32_t retention_days;     /* of keys and receipts, at most RETENTION_DAYS_MAX */
     bool is_read_only;           /* for tools: nothing is made or written, and the environment may
                                   * be another process's */
 } accounts_options_t;
 
-#define CHECKPOINT_RECORDS_DEFAULT 1000
-#define CHECKPOINT_PAUSE_MS_DEFAULT 20
+#define CHECKPOINT_RECORDS_DEFAULT 250
+#define CHECKPOINT_PAUSE_MS_DEFAULT 5
 
 /* Opens DIRECTORY/accounts.lmdb, made when missing. STATUS_FORMAT_UNSUPPORTED: another format.
  * STATUS_IO_FAILED, STATUS_DISK_FULL, STATUS_OUT_OF_MEMORY. Start-up only. */
@@ -207,7 +207,7 @@ bool accounts_has_frozen(const accounts_t *accounts);
 
 /* What the checkpoint does between two transactions. */
 typedef enum pace {
-    PACE_PAUSE, /* rests for checkpoint_pause_ms, less the fuller the active memtable is */
+    PACE_PAUSE, /* rests for checkpoint_pause_ms, less when it lags behind the active memtable */
     PACE_HURRY, /* goes on at once */
     PACE_STOP,  /* gives up; nothing is lost, the next call begins again */
 } pace_t;

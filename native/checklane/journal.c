@@ -52,8 +52,11 @@
 /* Read at once: enough that the call does not show, and still in the second-level cache when the
  * checksum and the replay come to it. */
 #define FETCH_BYTES (256 * 1024)
-#define ZERO_CHUNK_BYTES (1024 * 1024)
-#define PREPARE_STEP_BYTES (512 * 1024)
+#define ZERO_CHUNK_BYTES (64 * 1024)
+/* Of the next segment at a time, a quarter of a small one. A disk syncs this in about the time of a
+ * group, so that a group that comes meanwhile waits for one more sync of its own size and not for a
+ * large one. */
+#define PREPARE_STEP_BYTES (128 * 1024)
 #define RETRY_NS 1000000000
 #define POST_AHEAD_MS_MAX 3600000
 /* Between the walk over the log and the thread that applies it: 4 windows of 1.1 MiB, each with so
@@ -99,6 +102,11 @@ struct journal {
     _Atomic uint64_t ready_segment; /* prepared and not yet taken; 0 none */
     _Atomic int64_t failed_ns;      /* when preparing last failed; 0 never, or mended since */
     _Atomic int failed_status;
+    _Atomic uint64_t zeroed_bytes;  /* of the segment being prepared */
+    _Atomic bool is_segment_awaited; /* the writer found none ready */
+    /* The helper's: the segment being prepared. */
+    int64_t next_file; /* -1: not begun */
+    uint64_t next_number;
     /* Under the lock. */
     pthread_mutex_t lock;
     segment_t *segments;
@@ -510,6 +518,7 @@ static status_t writer_roll(journal_t *journal)
     const machine_t *machine = journal->machine;
     uint64_t number = atomic_load_explicit(&journal->ready_segment, memory_order_acquire);
     if (number == 0) {
+        atomic_store_explicit(&journal->is_segment_awaited, true, memory_order_release);
         int failed = atomic_load_explicit(&journal->failed_status, memory_order_acquire);
         return failed != STATUS_OK ? (status_t)failed : STATUS_QUEUE_FULL;
     }
@@ -536,6 +545,8 @@ static status_t writer_roll(journal_t *journal)
     journal->segment_bytes = bytes;
     journal->offset = 0;
     atomic_store_explicit(&journal->writing_segment, number, memory_order_release);
+    atomic_store_explicit(&journal->is_segment_awaited, false, memory_order_release);
+    atomic_store_explicit(&journal->zeroed_bytes, 0, memory_order_release);
     atomic_store_explicit(&journal->ready_segment, 0, memory_order_release);
     return STATUS_OK;
 }
@@ -646,78 +657,136 @@ covered_t journal_covered(const journal_t *journal)
 
 /* ---------------------------------------------------------------- the helper -------------- */
 
+/* The next segment is zeroed twice as fast as the current one fills: by its middle the next one is
+ * ready, and what the disk is given beside the groups follows what the groups give it. */
 bool journal_wants_segment(const journal_t *journal)
 {
     if (atomic_load_explicit(&journal->ready_segment, memory_order_acquire) != 0) return false;
     int64_t failed_ns = atomic_load_explicit(&journal->failed_ns, memory_order_acquire);
-    if (failed_ns == 0) return true;
-    return journal->machine->monotonic_ns(journal->machine->context) - failed_ns >= RETRY_NS;
+    if (failed_ns != 0) {
+        int64_t now_ns = journal->machine->monotonic_ns(journal->machine->context);
+        if (now_ns - failed_ns < RETRY_NS) return false;
+    }
+    if (atomic_load_explicit(&journal->is_segment_awaited, memory_order_acquire)) return true;
+    uint64_t end = atomic_load_explicit(&journal->durable_end, memory_order_acquire);
+    uint64_t writing = atomic_load_explicit(&journal->writing_segment, memory_order_acquire);
+    uint64_t written = position_segment(end) == writing ? position_offset(end) : 0;
+    return atomic_load_explicit(&journal->zeroed_bytes, memory_order_acquire) <= 2 * written;
 }
 
 /* Writes zeros over [from, until) of a file. */
 static int write_zeros(const machine_t *machine, int64_t file, uint64_t from, uint64_t until)
 {
-    uint8_t *zeros = calloc(1, ZERO_CHUNK_BYTES);
-    if (zeros == NULL) return ENOMEM;
+    static const uint8_t zeros[ZERO_CHUNK_BYTES];
     int error = 0;
     while (from < until && error == 0) {
-        uint64_t size = until - from < ZERO_CHUNK_BYTES ? until - from : ZERO_CHUNK_BYTES;
+        uint64_t size = until - from < sizeof zeros ? until - from : sizeof zeros;
         error = machine->write_at(machine->context, file, zeros, size, from);
         from += size;
     }
-    free(zeros);
     return error;
 }
 
-/* Makes segment `number` under its final name, zeroed, with a header if one is given. */
-static int segment_make(journal_t *journal, uint64_t number, const segment_header_t *header)
+/* Zeroes and syncs the next step of the segment being prepared, which it begins if need be. */
+static int segment_zero_step(journal_t *journal)
+{
+    const machine_t *machine = journal->machine;
+    char temporary[PATH_BYTES_MAX];
+    uint64_t at = atomic_load_explicit(&journal->zeroed_bytes, memory_order_acquire);
+    int error = 0;
+    if (journal->next_file < 0) {
+        INVARIANT(at == 0);
+        segment_path(journal, journal->next_number, "new", temporary);
+        error = machine->open(machine->context, temporary, FILE_CREATE, &journal->next_file);
+        if (error != 0) journal->next_file = -1;
+    }
+    uint64_t quarter = (journal->options.segment_bytes / 4 + 4095) & ~(uint64_t)4095;
+    uint64_t until = at + (quarter < PREPARE_STEP_BYTES ? quarter : PREPARE_STEP_BYTES);
+    if (until > journal->options.segment_bytes) until = journal->options.segment_bytes;
+    if (error == 0) error = write_zeros(machine, journal->next_file, at, until);
+    if (error == 0) error = machine->sync(machine->context, journal->next_file);
+    if (error == 0) {
+        atomic_store_explicit(&journal->zeroed_bytes, until, memory_order_release);
+    }
+    return error;
+}
+
+static bool segment_is_zeroed(const journal_t *journal)
+{
+    uint64_t zeroed = atomic_load_explicit(&journal->zeroed_bytes, memory_order_acquire);
+    return zeroed == journal->options.segment_bytes;
+}
+
+/* Gives the segment being prepared its final name, with a header if one is given. */
+static int segment_name(journal_t *journal, const segment_header_t *header)
 {
     const machine_t *machine = journal->machine;
     char temporary[PATH_BYTES_MAX];
     char path[PATH_BYTES_MAX];
-    segment_path(journal, number, "new", temporary);
-    segment_path(journal, number, "seg", path);
-    int64_t file;
-    int error = machine->open(machine->context, temporary, FILE_CREATE, &file);
-    if (error != 0) return error;
-    /* A sync every few MiB: one of everything at the end would keep the disk from the groups that
-     * are synced meanwhile. */
-    for (uint64_t at = 0; at < journal->options.segment_bytes && error == 0;) {
-        uint64_t until = at + PREPARE_STEP_BYTES;
-        if (until > journal->options.segment_bytes) until = journal->options.segment_bytes;
-        error = write_zeros(machine, file, at, until);
-        if (error == 0) error = machine->sync(machine->context, file);
-        at = until;
+    segment_path(journal, journal->next_number, "new", temporary);
+    segment_path(journal, journal->next_number, "seg", path);
+    int error = 0;
+    if (header != NULL) {
+        error = machine->write_at(machine->context, journal->next_file, header, sizeof *header, 0);
+        if (error == 0) error = machine->sync(machine->context, journal->next_file);
     }
-    if (error == 0 && header != NULL) {
-        error = machine->write_at(machine->context, file, header, sizeof *header, 0);
-    }
-    if (error == 0) error = machine->sync(machine->context, file);
-    machine->close(machine->context, file);
     if (error == 0) error = machine->rename(machine->context, temporary, path);
     if (error == 0) error = machine->sync_directory(machine->context, journal->directory);
-    if (error != 0) machine->remove(machine->context, temporary);
     return error;
+}
+
+/* Closes the segment being prepared, and removes it where it came to nothing. */
+static void segment_let_go(journal_t *journal, int error)
+{
+    const machine_t *machine = journal->machine;
+    if (journal->next_file >= 0) machine->close(machine->context, journal->next_file);
+    journal->next_file = -1;
+    if (error == 0) return;
+    char temporary[PATH_BYTES_MAX];
+    segment_path(journal, journal->next_number, "new", temporary);
+    machine->remove(machine->context, temporary);
+    atomic_store_explicit(&journal->zeroed_bytes, 0, memory_order_release);
+}
+
+/* Makes a journal's first segment at once. */
+static int segment_make_first(journal_t *journal, const segment_header_t *header)
+{
+    int error = 0;
+    journal->next_number = 1;
+    while (error == 0 && !segment_is_zeroed(journal)) error = segment_zero_step(journal);
+    if (error == 0) error = segment_name(journal, header);
+    segment_let_go(journal, error);
+    atomic_store_explicit(&journal->zeroed_bytes, 0, memory_order_release);
+    return error;
+}
+
+status_t journal_prepare_step(journal_t *journal)
+{
+    if (atomic_load_explicit(&journal->ready_segment, memory_order_acquire) != 0) return STATUS_OK;
+    /* The writer cannot roll while nothing is ready, so the number stands still. */
+    journal->next_number =
+        atomic_load_explicit(&journal->writing_segment, memory_order_acquire) + 1;
+    int error = segment_zero_step(journal);
+    if (error == 0 && !segment_is_zeroed(journal)) return STATUS_QUEUE_FULL;
+    if (error == 0) error = segment_name(journal, NULL);
+    segment_let_go(journal, error);
+    int64_t now_ns = journal->machine->monotonic_ns(journal->machine->context);
+    int64_t failed_ns = now_ns != 0 ? now_ns : 1;
+    status_t status = error == 0 ? STATUS_OK : status_of_error(error);
+    atomic_store_explicit(&journal->failed_ns, error == 0 ? 0 : failed_ns, memory_order_release);
+    atomic_store_explicit(&journal->failed_status, (int)status, memory_order_release);
+    if (error == 0) {
+        atomic_store_explicit(&journal->ready_segment, journal->next_number, memory_order_release);
+    }
+    return status;
 }
 
 status_t journal_prepare_segment(journal_t *journal)
 {
-    if (atomic_load_explicit(&journal->ready_segment, memory_order_acquire) != 0) return STATUS_OK;
-    /* The writer cannot roll while nothing is ready, so the number stands still. */
-    uint64_t number =
-        atomic_load_explicit(&journal->writing_segment, memory_order_acquire) + 1;
-    int error = segment_make(journal, number, NULL);
-    if (error != 0) {
-        int64_t now_ns = journal->machine->monotonic_ns(journal->machine->context);
-        atomic_store_explicit(&journal->failed_ns, now_ns != 0 ? now_ns : 1, memory_order_release);
-        atomic_store_explicit(&journal->failed_status, (int)status_of_error(error),
-                              memory_order_release);
-        return status_of_error(error);
-    }
-    atomic_store_explicit(&journal->failed_ns, 0, memory_order_release);
-    atomic_store_explicit(&journal->failed_status, STATUS_OK, memory_order_release);
-    atomic_store_explicit(&journal->ready_segment, number, memory_order_release);
-    return STATUS_OK;
+    status_t status;
+    do status = journal_prepare_step(journal);
+    while (status == STATUS_QUEUE_FULL);
+    return status;
 }
 
 /* ---------------------------------------------------------------- opening ----------------- */
@@ -1281,7 +1350,7 @@ static status_t journal_create(journal_t *journal, fault_t *fault)
     segment_header_t header;
     memcpy(&header, journal->group, sizeof header);
     journal->group_bytes = 0;
-    int error = segment_make(journal, 1, &header);
+    int error = segment_make_first(journal, &header);
     if (error != 0) {
         return fault_at(fault, status_of_error(error), "%s: %s", journal->directory,
                         strerror(error));
@@ -1404,6 +1473,7 @@ static status_t journal_new(const journal_options_t *options, journal_t **opened
     journal->machine = used->machine != NULL ? used->machine : machine_real();
     pthread_mutex_init(&journal->lock, NULL);
     journal->file = -1;
+    journal->next_file = -1;
     journal->group = malloc(used->group_bytes_max + ENTRIES_BEGIN);
     int length = snprintf(journal->directory, sizeof journal->directory, "%s", used->directory);
     status_t status = STATUS_OK;
@@ -1444,7 +1514,9 @@ status_t journal_inspect(const journal_options_t *options, journal_t **opened, f
 void journal_close(journal_t *journal)
 {
     if (journal == NULL) return;
-    if (journal->file >= 0) journal->machine->close(journal->machine->context, journal->file);
+    const machine_t *machine = journal->machine;
+    if (journal->file >= 0) machine->close(machine->context, journal->file);
+    if (journal->next_file >= 0) machine->close(machine->context, journal->next_file);
     pthread_mutex_destroy(&journal->lock);
     free(journal->segments);
     free(journal->group);

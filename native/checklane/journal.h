@@ -138,12 +138,17 @@ covered_t journal_covered(const journal_t *journal);
 
 /* ---- the helper ---- */
 
-/* True when the next segment should be prepared now: none is ready, and either it was never tried
- * or the last failure is a second ago. Any thread. */
+/* True when the next step towards the next segment should be made now: none is ready, so much of
+ * the current one is used or the writer waits for it, and the last failure, if any, is a second
+ * ago. Any thread. */
 bool journal_wants_segment(const journal_t *journal);
 
-/* Makes the next segment: written with zeros and synced, file and directory. One thread, not
- * necessarily the writer. Takes as long as the disk needs for segment_bytes. */
+/* Makes one step towards the next segment: some zeros, written and synced; with the last of them
+ * its name, and the directory synced. STATUS_OK: the segment is ready; STATUS_QUEUE_FULL: there is
+ * more to do. One thread, not necessarily the writer. */
+status_t journal_prepare_step(journal_t *journal);
+
+/* All steps at once: takes as long as the disk needs for segment_bytes. */
 status_t journal_prepare_segment(journal_t *journal);
 
 /* ---- readers: any thread, one reader each ---- */

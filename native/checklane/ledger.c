@@ -34,6 +34,7 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,8 @@
 
 #define DAY_MS 86400000
 #define HELPER_RETRY_MS 1000
+/* The longest that Linux gives. */
+#define HELPER_SLICE_NS 100000000
 
 /* A counter to sleep on: whoever rings raises it, so a ring between the look and the sleep is
  * never lost. */
@@ -478,10 +481,11 @@ static void *writer_main(void *argument)
 
 static void prepare_when_wanted(ledger_t *ledger)
 {
-    if (!journal_wants_segment(ledger->journal)) return;
-    journal_prepare_segment(ledger->journal);
-    /* Ready or failed, the writer may go on: with the segment, or with a refusal. */
-    bell_ring(&ledger->bell);
+    while (journal_wants_segment(ledger->journal)) {
+        if (journal_prepare_step(ledger->journal) == STATUS_QUEUE_FULL) continue;
+        /* Ready or failed, the writer may go on: with the segment, or with a refusal. */
+        bell_ring(&ledger->bell);
+    }
 }
 
 static pace_t between_batches(void *context)
@@ -514,9 +518,34 @@ status_t ledger_run_helper(ledger_t *ledger)
     return run_helper(ledger);
 }
 
+/* The head of Linux's struct sched_attr, which not every libc has. */
+typedef struct scheduling {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice_ns;
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+} scheduling_t;
+_Static_assert(sizeof(scheduling_t) == 48, "SCHED_ATTR_SIZE_VER0");
+
+/* Asks for long slices on a busy core, the helper's fair share all the same: then whoever wakes,
+ * the writer or a lane, takes the core at once and does not wait for a slice of the helper's to
+ * end. A kernel that does not know how lets it be. */
+static void give_way(void)
+{
+    scheduling_t wanted = {.size = sizeof wanted,
+                           .policy = SCHED_BATCH,
+                           .slice_ns = HELPER_SLICE_NS};
+    syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 static void *helper_main(void *argument)
 {
     ledger_t *ledger = argument;
+    give_way();
     accounts_prepare_filter(ledger->accounts, 0);
     while (!atomic_load(&ledger->is_helper_stopped)) {
         unsigned seen = atomic_load(&ledger->helper_bell.rings);

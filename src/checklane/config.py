@@ -118,7 +118,7 @@ class Settings(BaseModel):
     node: int = Field(0, ge=0, le=65535, description="The number of this node in the program.")
     partition: int = Field(0, ge=0, le=65535, description="The partition that it writes.")
     checkpoint_pause_ms: int = Field(
-        20, ge=0, le=10_000, description="Pause between two small transactions of a checkpoint."
+        5, ge=0, le=10_000, description="Pause between two small transactions of a checkpoint."
     )
     metrics_listen: str = Field("", description="host:port of the Prometheus endpoint; or empty.")
     log_format: Literal["console", "json"] = Field("console", description="How logs look.")

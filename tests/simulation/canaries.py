@@ -144,7 +144,7 @@ CANARIES = (
                 "",
             ),
         ),
-        seeds_max=2000,
+        seeds_max=4000,
     ),
     Canary(
         "covered LSN advanced first",
