@@ -47,8 +47,9 @@ def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     world, goods, sales = make_shop(folder / "shop")
     fill_to(world, sales, BOUNDARY - SALES_LEFT * SALE_BYTES)
-    # The next segment, which was made ready with room still there.
-    (world.data / "journal" / "00000002.seg").unlink()
+    # The next segment, ready or on its way, which was made with room still there.
+    for ending in ("seg", "new"):
+        (world.data / "journal" / f"00000002.{ending}").unlink(missing_ok=True)
     return world, goods
 
 
