@@ -314,6 +314,7 @@ cdef uint32_t read_limits(const program_t *program, const basket_t *basket, cons
     candidate.uses_left = LP_UNBOUNDED
     candidate.units_left = LP_UNBOUNDED
     candidate.money_left = LP_UNBOUNDED
+    candidate.spend_left = LP_UNBOUNDED
     if candidate.flags & CANDIDATE_GRANTED:
         candidate.uses_left = granted_uses(facts, offer.key)
     for i in range(offer.limit_count):
@@ -332,6 +333,8 @@ cdef uint32_t read_limits(const program_t *program, const basket_t *basket, cons
             candidate.uses_left = minimum(candidate.uses_left, left)
         elif rule.measure == LIMIT_MEASURE_MONEY:
             candidate.money_left = minimum(candidate.money_left, left)
+        elif rule.measure == LIMIT_MEASURE_SPEND:
+            candidate.spend_left = minimum(candidate.spend_left, left)
         else:
             candidate.units_left = minimum(candidate.units_left, left)
     return outcome

@@ -64,7 +64,7 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     applied.times = times
     applied.units = units
     applied.discount_minor = 0
-    count_limits(program, facts, decision, candidate, times, units, 0)
+    count_limits(program, facts, decision, candidate, times, units, 0, 0)
     if offer.flags & OFFER_FLAG_COUPON:
         consume_coupons(basket, scratch, decision, candidate, times)
 

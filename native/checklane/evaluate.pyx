@@ -1103,9 +1103,19 @@ cdef int64_t capped_worth(const scratch_t *scratch, uint32_t run_count,
     return round_quotient(worth, PARTS_PER_MINOR, rounding)
 
 
+cdef int64_t spend_of(const scratch_t *scratch, uint32_t run_count) noexcept nogil:
+    """L4: what the rewarded units cost before the offer."""
+    cdef int64_t spent = 0
+    cdef uint32_t i
+    for i in range(run_count):
+        spent += scratch.runs[scratch.rewarded_runs[i]].price_minor * \
+            scratch.rewarded_units[scratch.rewarded_runs[i]]
+    return spent
+
+
 cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64_t worth,
-                         uint32_t run_count) noexcept nogil:
-    """S1 and S4: rounded once, never more than is left, cut by caps."""
+                         int64_t spent, uint32_t run_count) noexcept nogil:
+    """S1, S4 and L4: rounded once, never more than is left, cut by caps."""
     cdef candidate_t *candidate = &scratch.candidates[contender.candidate]
     cdef int64_t discount = round_quotient(worth, PARTS_PER_MINOR, candidate.offer.rounding)
     cdef int64_t left = 0
@@ -1122,6 +1132,10 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
                                     or_unlimited(candidate.offer.discount_max_minor)))
     if candidate.offer.layer != LAYER_REDEMPTION:
         cut = minimum(cut, scratch.discount_room)
+    if candidate.spend_left < spent:
+        cut = minimum(cut, round_quotient(
+            multiply_round(worth, candidate.spend_left, spent, ROUNDING_FLOOR), PARTS_PER_MINOR,
+            candidate.offer.rounding))
     if cut < discount and candidate.offer.flags & OFFER_FLAG_WHOLE:
         candidate.flags |= CANDIDATE_WHOLE
         return 0
@@ -1144,9 +1158,10 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef int64_t units = 0
     cdef int64_t uses
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
+    cdef int64_t spent = spend_of(scratch, run_count)
     cdef int64_t discount = 0
     if worth > 0:
-        discount = discount_of(scratch, contender, worth, run_count)
+        discount = discount_of(scratch, contender, worth, spent, run_count)
     scratch.given_minor = discount
     contender.mark = 0
     if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
@@ -1192,7 +1207,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     applied.units += units
     applied.discount_minor += discount
     uses = 0 if pays_again(decision, candidate, at) else applied.times
-    count_limits(program, facts, decision, candidate, uses, units, discount)
+    count_limits(program, facts, decision, candidate, uses, units, discount, spent)
     if candidate.offer.flags & OFFER_FLAG_COUPON:
         if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
             consume_coupons(basket, scratch, decision, candidate,
@@ -1240,7 +1255,7 @@ cdef int64_t claimed_worth(const scratch_t *scratch, uint32_t number) noexcept n
 
 cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
                        const candidate_t *candidate, int64_t uses, int64_t units,
-                       int64_t money_minor) noexcept nogil:
+                       int64_t money_minor, int64_t spent_minor) noexcept nogil:
     cdef const limit_t *rule
     cdef counted_t *counted
     cdef uint32_t i
@@ -1267,6 +1282,8 @@ cdef void count_limits(const program_t *program, const facts_t *facts, decision_
             counted.given = uses
         elif rule.measure == LIMIT_MEASURE_MONEY:
             counted.given = money_minor
+        elif rule.measure == LIMIT_MEASURE_SPEND:
+            counted.given = minimum(spent_minor, candidate.spend_left)
 
 
 cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t *decision,

@@ -415,6 +415,7 @@ _Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 #define LIMIT_MEASURE_USES 1
 #define LIMIT_MEASURE_MONEY 2
 #define LIMIT_MEASURE_UNITS 3
+#define LIMIT_MEASURE_SPEND 4 /* what the rewarded units cost before the offer */
 #define WINDOW_CAMPAIGN 0
 #define WINDOW_DAY 1
 #define WINDOW_WEEK 2

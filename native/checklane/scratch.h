@@ -59,6 +59,7 @@ typedef struct candidate {
     int64_t uses_left;
     int64_t units_left;
     int64_t money_left;
+    int64_t spend_left;
     int64_t third_party_bp;   /* for the rank */
     int64_t reward_value;     /* the offer's, or that of the step that was reached */
     int64_t goal;             /* threshold or first step */

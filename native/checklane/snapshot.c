@@ -749,7 +749,7 @@ static status_t check_limits(const program_tables_t *tables, const program_t *pr
         const limit_t *limit = &program->limits[i];
         REQUIRE(in_range(limit->most, 0, GOAL_MAX));
         REQUIRE(in_range(limit->scope, LIMIT_SCOPE_MEMBER, LIMIT_SCOPE_CARD));
-        REQUIRE(in_range(limit->measure, LIMIT_MEASURE_USES, LIMIT_MEASURE_UNITS));
+        REQUIRE(in_range(limit->measure, LIMIT_MEASURE_USES, LIMIT_MEASURE_SPEND));
         REQUIRE(limit->window <= WINDOW_YEAR);
     }
     return STATUS_OK;

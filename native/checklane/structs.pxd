@@ -133,6 +133,7 @@ cdef extern from "checklane/layout.h" nogil:
         LIMIT_MEASURE_USES
         LIMIT_MEASURE_MONEY
         LIMIT_MEASURE_UNITS
+        LIMIT_MEASURE_SPEND
         WINDOW_CAMPAIGN
         WINDOW_DAY
         WINDOW_WEEK
@@ -978,6 +979,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t uses_left
         int64_t units_left
         int64_t money_left
+        int64_t spend_left
         int64_t third_party_bp
         int64_t reward_value
         int64_t goal

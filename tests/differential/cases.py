@@ -299,6 +299,8 @@ class Cases:
             measures: list[dict[str, Any]] = [{"uses": self.random.randint(1, 2)}]
             if name not in ("earn", "bonus", "multiply"):
                 measures.append({"money": money(self.pick(50, 200))})
+            if name not in ("earn", "bonus", "multiply", "redeem", "tender"):
+                measures.append({"spend": money(self.pick(100, 250, 600))})
             if name in ("discount", "row_prices"):
                 measures.append({"units": self.random.randint(1, 4)})
             found["per_member"] = {**self.random.choice(measures), **window}

@@ -546,6 +546,10 @@ class Layers:
         if offer.product_money is not None:
             discount = min(discount, rounded(Fraction(sum(weights), PARTS), offer.rounding))
         ceiling = _least(offer.money, room(offer, self.scene, "money"), self.room)
+        spent, spend = sum(unit.left for unit in use.rewarded), room(offer, self.scene, "spend")
+        if spend is not None and spent > spend:
+            part = rounded(Fraction(parts * spend // spent, PARTS), offer.rounding)
+            ceiling = _least(ceiling, part)
         if ceiling is not None and ceiling < discount and offer.whole:
             self.decision.outcomes[offer.id] = "LIMIT_REACHED"
             return
@@ -569,6 +573,8 @@ class Layers:
         one = by_units or (offer.mechanic == "threshold" and offer.reward != "amount")
         told = next((a for a in self.decision.applied if a.offer == offer.id), None)
         applied = Applied(offer.id, offer.layer, 1 if one else use.times, discount)
+        spent = sum(unit.left for unit in use.rewarded)
+        spent = _least(spent, room(offer, self.scene, "spend")) or 0
         for unit in use.bought:
             applied.qualifying[unit.line] = applied.qualifying.get(unit.line, 0) + 1
         self.share_out(use, discount, applied)
@@ -594,7 +600,7 @@ class Layers:
         self.decision.outcomes[offer.id] = "APPLIED"
         counts = (uses, len(use.rewarded), discount)
         day = self.scene.business_day
-        self.decision.given.append(Given(offer.id, day, *counts, self.scene.counted_for))
+        self.decision.given.append(Given(offer.id, day, *counts, self.scene.counted_for, spent))
 
     def share_out(self, use: Use, discount: int, applied: Applied) -> None:
         """Share a discount over runs, then over the lines of each (S2, S3)."""

@@ -30,6 +30,8 @@ class Given:
     ----------
     counted_for : dict of str to str
         Who had it, by scope of a limit (L2).
+    spend : int
+        What the rewarded units cost before, as far as a limit counts it (L4).
     """
 
     offer: str
@@ -38,6 +40,7 @@ class Given:
     units: int
     money: int
     counted_for: dict[str, str]
+    spend: int = 0
 
 
 @dataclass

@@ -293,8 +293,8 @@ def _read_limits(offer: Offer, written: dict[str, Any], decimals: int) -> None:
     offer.whole = is_true(written.get("whole"))
     for scope in SCOPES:
         for limit in listed(written.get(scope)):
-            measure = next(key for key in ("uses", "units", "money") if key in limit)
-            most = scaled(limit[measure], decimals if measure == "money" else 0)
+            measure = next(key for key in ("uses", "units", "money", "spend") if key in limit)
+            most = scaled(limit[measure], decimals if measure in ("money", "spend") else 0)
             offer.limits.append(Limit(measure, most, limit.get("window", "campaign"), scope))
 
 

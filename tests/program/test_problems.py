@@ -57,6 +57,9 @@ OFFERS = {
                         "'tuesday'"),
     "limit of 0": (f"- id: a\n  limits: {{per_basket: {{units: ¦0}}}}\n  {D}\n", "does not fit",
                    "at least 1"),
+    "spend on points": ("- id: a\n  limits: {per_member: {spend: ¦5.00}}\n"
+                        "  earn: {purse: points, points: 1, per: 1.00}\n",
+                        "not limited by what units cost", "uses or money"),
     "two measures": (f"- id: a\n  limits: {{per_member: [{{uses: 1, ¦money: 2}}]}}\n  {D}\n",
                      "uses and money", "keep one"),
     "date": (f"- id: a\n  when: {{from: ¦2026-02-30}}\n  {D}\n", "calendar", "day"),

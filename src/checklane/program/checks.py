@@ -13,7 +13,16 @@ from checklane.program.codes import code_fault, near_gtins, product_codes
 from checklane.program.fields import MINUTES_A_DAY, exact_number
 from checklane.program.load import LoadedProgram
 from checklane.program.mechanics import mechanic_slots, progress_decimals
-from checklane.program.model import CHANNELS, Limits, Offer, Progress, Selector, Weekday, When
+from checklane.program.model import (
+    CHANNELS,
+    Limits,
+    Offer,
+    Progress,
+    Selector,
+    Weekday,
+    When,
+    WindowLimit,
+)
 from checklane.program.problems import Problem, did_you_mean, list_names
 from checklane.program.rows import (
     Cell,
@@ -381,6 +390,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         if basket.money is not None and offer.layer_name == "earn":
             path = ("limits", "per_basket", "money")
             loaded.blame(number, path, f"{mechanic} takes no money off", "remove it")
+    check_spend_limits(loaded, number, offer)
     check_choice(loaded, number, offer)
     check_coupon(loaded, number, offer)
     if offer.redeem is not None:
@@ -480,6 +490,22 @@ def check_scanned(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         if other.scanned is not None and other.scanned.coupons == offer.scanned.coupons:
             what = f"the offer '{other.id}' takes these coupons already"
             loaded.blame(number, ("scanned",), what, "keep one of the two")
+
+
+def check_spend_limits(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse a limit on what units cost where an offer takes nothing off units."""
+    for path, limit in window_limits(offer):
+        if limit.spend is not None and offer.layer_name not in ("item", "basket"):
+            what = f"{offer.mechanic} is not limited by what units cost"
+            loaded.blame(number, (*path, "spend"), what, "write uses or money")
+
+
+def window_limits(offer: Offer) -> Iterator[tuple[Path_, WindowLimit]]:
+    """Yield the limits of an offer in a span of time, with their paths of keys."""
+    for scope in ("per_member", "per_household", "per_card", "per_store", "overall"):
+        limits = getattr(offer.limits, scope) or []
+        for index, limit in enumerate(limits):
+            yield ("limits", scope, *((index,) if len(limits) > 1 else ())), limit
 
 
 def check_choice(loaded: LoadedProgram, number: int, offer: Offer) -> None:
@@ -605,22 +631,20 @@ def check_meetable(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Warn of conditions that nobody meets, and of limits that leave nothing."""
     rule = offer.who.segments
     if rule is not None and rule.none_ is not None:
-        path: Path_ = ("who", "segments", "none")
+        place: Path_ = ("who", "segments", "none")
         both = sorted(set(rule.none_) & set(rule.all_ or []))
         if rule.any_ is not None and set(rule.any_) <= set(rule.none_):
             both = both or sorted(set(rule.any_))
         if both:
             what = f"the offer can never apply: '{both[0]}' is asked for and left out"
-            loaded.warn(number, path, what, "remove it from 'none', or from 'any' and 'all'")
+            loaded.warn(number, place, what, "remove it from 'none', or from 'any' and 'all'")
     basket = offer.limits.per_basket
     if basket is not None and basket.money == 0:
         warn_of_nothing(loaded, number, ("limits", "per_basket", "money"))
-    for scope in ("per_member", "per_household", "per_card", "per_store", "overall"):
-        limits = getattr(offer.limits, scope) or []
-        for index, limit in enumerate(limits):
-            if limit.money == 0:
-                several = (index,) if len(limits) > 1 else ()
-                warn_of_nothing(loaded, number, ("limits", scope, *several, "money"))
+    for path, limit in window_limits(offer):
+        for key in ("money", "spend"):
+            if getattr(limit, key) == 0:
+                warn_of_nothing(loaded, number, (*path, key))
 
 
 def warn_of_nothing(loaded: LoadedProgram, number: int, path: Path_) -> None:

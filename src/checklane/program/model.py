@@ -978,6 +978,11 @@ class WindowLimit(Part):
     )
     units: Count | None = Field(default=None, description="Rewarded units.")
     money: Money | None = Field(default=None, description="Money off.")
+    spend: Money | None = Field(
+        default=None,
+        description="What the rewarded units cost: beyond it they keep their price, as for staff "
+        "who may buy so much a month. For offers on units.",
+    )
     window: Window = Field(
         default="campaign",
         description="campaign (for good), day, week (from Monday), month or year.",
@@ -986,7 +991,7 @@ class WindowLimit(Part):
     @model_validator(mode="after")
     def check(self) -> "WindowLimit":
         """Ask for one measure."""
-        ask_for_one(self, ("uses", "units", "money"), "the limit")
+        ask_for_one(self, ("uses", "units", "money", "spend"), "the limit")
         return self
 
 

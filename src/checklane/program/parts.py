@@ -119,6 +119,8 @@ def limits_of(offer: Offer) -> list[tuple[int, ...]]:
                 most, measure = rule.uses, _layout.LIMIT_MEASURE_USES
             elif rule.units is not None:
                 most, measure = rule.units, _layout.LIMIT_MEASURE_UNITS
+            elif rule.spend is not None:
+                most, measure = rule.spend, _layout.LIMIT_MEASURE_SPEND
             else:
                 most, measure = rule.money or 0, _layout.LIMIT_MEASURE_MONEY
             found.append((most, scope, measure, WINDOWS[rule.window], len(found), 0))
