@@ -37,6 +37,22 @@ static int64_t read_counter(session_t *session, const accounts_view_t *view,
     return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
 }
 
+int64_t count_given(session_t *session, const accounts_view_t *view,
+                    const shared_counter_t *counter)
+{
+    const facts_t *facts = &session->facts;
+    bool is_group = counter->scope == LIMIT_SCOPE_GROUP;
+    if (!is_group && counter->scope != LIMIT_SCOPE_MEMBER) {
+        return read_counter(session, view, counter);
+    }
+    const cell_t *cells = is_group ? facts->group_cells : facts->member_cells;
+    uint32_t count = is_group ? facts->group_cell_count : facts->member_cell_count;
+    record_head_t head = {.cell_count = count};
+    const cell_t *cell = record_find((record_t){&head, cells}, CELL_COUNTER, counter->number,
+                                     counter->window, counter->offer);
+    return cell == NULL ? 0 : cell->value;
+}
+
 static const shared_counter_t *find_noted(const session_t *session,
                                           const shared_counter_t *counter)
 {

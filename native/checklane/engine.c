@@ -134,6 +134,10 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_ADJUST_ACCOUNT: return call_adjust_account(session);
     case METHOD_CONFIRM_POINTS: return call_confirm_points(session);
     case METHOD_MERGE_MEMBERS: return call_merge_members(session);
+    case METHOD_CREATE_HOLD: return call_create_hold(session);
+    case METHOD_CAPTURE_HOLD: return call_capture_hold(session);
+    case METHOD_RELEASE_HOLD: return call_release_hold(session);
+    case METHOD_EXTEND_HOLD: return call_extend_hold(session);
     default: return STATUS_METHOD_UNKNOWN;
     }
 }
@@ -156,6 +160,10 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_ADJUST_ACCOUNT] = REQUEST_ADJUST_ACCOUNT,
         [METHOD_CONFIRM_POINTS] = REQUEST_CONFIRM_POINTS,
         [METHOD_MERGE_MEMBERS] = REQUEST_MERGE_MEMBERS,
+        [METHOD_CREATE_HOLD] = REQUEST_CREATE_HOLD,
+        [METHOD_CAPTURE_HOLD] = REQUEST_CAPTURE_HOLD,
+        [METHOD_RELEASE_HOLD] = REQUEST_RELEASE_HOLD,
+        [METHOD_EXTEND_HOLD] = REQUEST_EXTEND_HOLD,
     };
     return method < sizeof kinds ? kinds[method] : 0;
 }

@@ -35,7 +35,11 @@
     METHOD(STOP_OFFER, 11, "ProgramService.StopOffer")                 \
     METHOD(ADJUST_ACCOUNT, 12, "MemberService.AdjustAccount")          \
     METHOD(CONFIRM_POINTS, 13, "MemberService.ConfirmPoints")          \
-    METHOD(MERGE_MEMBERS, 14, "MemberService.MergeMembers")
+    METHOD(MERGE_MEMBERS, 14, "MemberService.MergeMembers")            \
+    METHOD(CREATE_HOLD, 15, "CheckoutService.CreateHold")              \
+    METHOD(CAPTURE_HOLD, 16, "CheckoutService.CaptureHold")            \
+    METHOD(RELEASE_HOLD, 17, "CheckoutService.ReleaseHold")            \
+    METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -43,7 +47,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 15
+#define METHOD_NUMBERS 19
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

@@ -37,6 +37,35 @@ typedef struct original {
     sold_line_t sold[BASKET_LINES_MAX];
 } original_t;
 
+#define HOLD_TEXTS 4
+#define HOLD_TEXT_OWNER 0
+#define HOLD_TEXT_BASKET_ID 1
+#define HOLD_TEXT_STORE_ID 2
+#define HOLD_TEXT_TILL_ID 3
+
+/* A hold as it is at post_time. The record lives as long as the view. */
+typedef struct hold {
+    uint64_t number;
+    uint8_t kind;             /* HOLD_KIND_ */
+    uint8_t state;            /* HOLD_STATE_, EXPIRED too */
+    uint8_t purse;            /* of a hold of points; 0: none or several */
+    int32_t day;
+    uint32_t referring;       /* bits of LIMIT_SCOPE_ GROUP, MEMBER, CARD */
+    uint64_t owner_key;
+    int64_t expire_post_ms;
+    int64_t create_post_ms;
+    uint64_t account_group;   /* where its references are now: merges are followed; 0: nobody's */
+    uint64_t member;
+    uint64_t member_group;    /* under which the member's own record is */
+    hash128_t card;
+    uint64_t store_key;
+    uint64_t offer;
+    int64_t uses;             /* left */
+    record_t record;
+    uint8_t text_bytes[HOLD_TEXTS];
+    uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
+} hold_t;
+
 /* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
  * use the caller's session, its reply and its fault: the push of the change hands them over
  * (release, acquire) and the answer hands them back the same way (ledger.c, "Who owns what"). */
@@ -68,6 +97,8 @@ struct session {
     int64_t post_unix_ms; /* of the reading at hand; 0: not asked for yet (post_time) */
     uint32_t own_hold_count;
     uint64_t own_holds[OWN_HOLDS_MAX]; /* do not count against the decision at hand */
+    hold_t holds[HOLDS_MAX]; /* whose texts the answers point to */
+    hold_answer_t hold_answers[HOLDS_MAX];
     uint64_t held_mark; /* of the holds that count against what was read for a member */
     facts_t facts;
     found_t found[IDENTIFIERS_MAX];
@@ -173,12 +204,20 @@ uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX]
 void copy_cells(session_t *session, const cell_t *cells, uint32_t count);
 void add_cell(session_t *session, cell_t cell);
 
+/* The date at the sender's store at an instant. */
+int32_t day_at_sender(const session_t *session, int64_t unix_ms);
+
 status_t call_identify(session_t *session);
 
 /* ---- counters.c ---- */
 
 /* facts_t.read_shared; the context is the session. Notes what it answers in session->shared. */
 int64_t read_shared(void *context, const shared_counter_t *counter);
+
+/* What was given of a limit, and is held, whoever it counts for: members and groups by
+ * session->facts. */
+int64_t count_given(session_t *session, const accounts_view_t *view,
+                    const shared_counter_t *counter);
 
 /* Reads every noted counter again; true when what one of them leaves for this basket is not what
  * was decided on. */
@@ -200,16 +239,11 @@ status_t join_lots(const session_t *session, entry_builder_t *entry, record_key_
 
 /* ---- held.c ---- */
 
-#define HOLD_TEXTS 4
-#define HOLD_TEXT_OWNER 0
-#define HOLD_TEXT_BASKET_ID 1
-#define HOLD_TEXT_STORE_ID 2
-#define HOLD_TEXT_TILL_ID 3
-
 /* What is to be held, for session->facts.member and its group (or nobody) and the card that found
  * the member: place_hold. */
 typedef struct hold_draft {
     uint8_t kind;             /* HOLD_KIND_ */
+    uint8_t purse;            /* of a hold of points; 0: none or several */
     int32_t day;              /* business day: the lots that are active then back it */
     int64_t expire_post_ms;
     uint64_t store_key;       /* of the store that asks */
@@ -220,28 +254,6 @@ typedef struct hold_draft {
     const shared_counter_t *counts; /* `given` is kept of each; scopes also MEMBER and */
     uint32_t count_count;     /* GROUP, COUNT_SCOPE_GRANT; at most COUNTED_MAX of them */
 } hold_draft_t;
-
-/* A hold as it is at post_time. The record lives as long as the view. */
-typedef struct hold {
-    uint64_t number;
-    uint8_t kind;             /* HOLD_KIND_ */
-    uint8_t state;            /* HOLD_STATE_, EXPIRED too */
-    int32_t day;
-    uint32_t referring;       /* bits of LIMIT_SCOPE_ GROUP, MEMBER, CARD */
-    uint64_t owner_key;
-    int64_t expire_post_ms;
-    int64_t create_post_ms;
-    uint64_t account_group;   /* where its references are now: merges are followed; 0: nobody's */
-    uint64_t member;
-    uint64_t member_group;    /* under which the member's own record is */
-    hash128_t card;
-    uint64_t store_key;
-    uint64_t offer;
-    int64_t uses;             /* left */
-    record_t record;
-    uint8_t text_bytes[HOLD_TEXTS];
-    uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
-} hold_t;
 
 /* Post time of the reading at hand: the writer's entry, else the ledger's at the first asking. */
 int64_t post_time(session_t *session);
@@ -291,15 +303,38 @@ status_t place_hold(session_t *session, const accounts_view_t *view, entry_build
 status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                   uint8_t state);
 
+/* Burns points out of the lots that back an open hold, as far as it keeps them; counts uses where
+ * it keeps them. It keeps them until end_hold or take_held_. */
+status_t burn_held(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                   const hold_t *hold, uint8_t purse, int64_t points);
+status_t count_held(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                    int64_t uses);
+
 /* Takes a part out of what an open hold keeps; it stays open. */
 status_t take_held_points(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                           uint8_t purse, int64_t points);
 status_t take_held_uses(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                         int64_t uses);
 
+/* A record's cells with what an entry moves in them, and without what is then held: for answers,
+ * which tell what nobody sees before it is on the disk. Uses session->cells. */
+cells_t lay_entry(session_t *session, const accounts_view_t *view, const entry_builder_t *entry,
+                  record_key_t key, cell_t copy[RECORD_CELLS_MAX]);
+
 /* Lets an open hold end later. */
 status_t extend_hold(const session_t *session, entry_builder_t *entry, hold_t *hold,
                      int64_t expire_post_ms);
+
+/* ---- hold.c ---- */
+
+/* Fills session->hold_answers with the open holds of the member's group, oldest first; they live
+ * as long as the session's next call. Returns how many. */
+uint32_t list_holds(session_t *session, const accounts_view_t *view);
+
+status_t call_create_hold(session_t *session);
+status_t call_capture_hold(session_t *session);
+status_t call_release_hold(session_t *session);
+status_t call_extend_hold(session_t *session);
 
 /* ---- facts.c ---- */
 

@@ -19,7 +19,6 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
-#define MINUTE_MS 60000
 #define TEXT_PIECE_BYTES 16
 #define TEXT_PIECES_MAX (ID_BYTES_MAX / TEXT_PIECE_BYTES)
 
@@ -57,10 +56,10 @@ uint64_t hold_owner_key(bytes_t owner, uint64_t store_key)
     return owner.size == 0 ? store_key : name_key_of("owner", owner);
 }
 
-/* The minute at whose end an offer's record lets go of what is held until then. */
-static uint64_t minute_of(int64_t expire_post_ms)
+/* The step of post time at whose end an offer's record lets go of what is held until then. */
+static uint64_t step_of(int64_t expire_post_ms)
 {
-    return (uint64_t)((expire_post_ms + MINUTE_MS - 1) / MINUTE_MS);
+    return (uint64_t)((expire_post_ms + HELD_STEP_MS - 1) / HELD_STEP_MS);
 }
 
 int64_t post_time(session_t *session)
@@ -195,7 +194,7 @@ static int64_t own_share(session_t *session, const accounts_view_t *view, uint64
     uint32_t at = record_first(record, CELL_HOLD_HEAD);
     int64_t own = 0;
     if (at == record.head->cell_count) return 0;
-    if ((int64_t)minute_of(record.cells[at].other) * MINUTE_MS <= post_time(session)) return 0;
+    if ((int64_t)step_of(record.cells[at].other) * HELD_STEP_MS <= post_time(session)) return 0;
     for (uint32_t i = record_first(record, CELL_HELD); i < at; i++) {
         const cell_t *held = &record.cells[i];
         if (held->kind != CELL_HELD || held->key >> HELD_ORDINAL_BITS != counter->scope) continue;
@@ -217,7 +216,7 @@ int64_t held_of_counter(session_t *session, const accounts_view_t *view, record_
         if (cell->kind != CELL_HELD || cell->sub != counter->number) continue;
         if (cell->day != counter->window) continue;
         if (!is_card) {
-            bool is_open = (int64_t)cell->key * MINUTE_MS > post_time(session);
+            bool is_open = (int64_t)cell->key * HELD_STEP_MS > post_time(session);
             held += is_open ? cell->value : 0;
             continue;
         }
@@ -270,6 +269,7 @@ bool read_hold(session_t *session, const accounts_view_t *view, uint64_t number,
     if (head == record.head->cell_count) return false;
     INVARIANT(record.cells[head].kind == CELL_HOLD_HEAD);
     hold->kind = record.cells[head].sub;
+    hold->purse = (uint8_t)record.cells[head].day;
     hold->owner_key = record.cells[head].key;
     hold->state = (uint8_t)record.cells[head].value;
     hold->expire_post_ms = record.cells[head].other;
@@ -329,6 +329,37 @@ uint64_t find_total_hold(session_t *session, const accounts_view_t *view, uint64
     return 0;
 }
 
+/* Cells come to stand in their order again; most of them do. */
+static void sort_cells(cell_t *cells, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        cell_t cell = cells[i];
+        uint32_t to = i;
+        for (; to > 0 && cell_compare(&cells[to - 1], &cell) > 0; to--) cells[to] = cells[to - 1];
+        cells[to] = cell;
+    }
+}
+
+cells_t lay_entry(session_t *session, const accounts_view_t *view, const entry_builder_t *entry,
+                  record_key_t key, cell_t copy[RECORD_CELLS_MAX])
+{
+    record_t record = accounts_read(view, key);
+    uint64_t mark = 0;
+    copy_cells(session, record.cells, record.head->cell_count);
+    for (uint32_t i = 0; i < entry->movement_count; i++) {
+        const movement_t *movement = &entry->movements[i];
+        bool is_added = movement->op == MOVEMENT_ADD;
+        if (is_added && memcmp(&movement->record, &key, sizeof key) == 0) {
+            add_cell(session, movement->cell);
+        }
+    }
+    sort_cells(session->cells, session->cell_count);
+    record_head_t head = {.cell_count = session->cell_count};
+    cells_t laid = read_free(session, (record_t){&head, session->cells}, copy, &mark);
+    if (laid.at != copy && laid.count > 0) memcpy(copy, laid.at, laid.count * sizeof *copy);
+    return (cells_t){copy, laid.count};
+}
+
 /* ------------------------------------------------------------------ changing ---- */
 
 static status_t move(entry_builder_t *entry, record_key_t record, cell_t cell)
@@ -377,7 +408,7 @@ static status_t move_held(const session_t *session, entry_builder_t *entry, cons
     status_t status = move(entry, hold_key(session, hold->number), cell);
     if (status != STATUS_OK) return status;
     if (is_shared(scope)) {
-        cell.key = minute_of(hold->expire_post_ms);
+        cell.key = step_of(hold->expire_post_ms);
         cell.other = 0;
     } else {
         cell.key = hold->number << HELD_ORDINAL_BITS | ordinal;
@@ -422,13 +453,13 @@ static status_t move_references(const session_t *session, entry_builder_t *entry
 }
 
 /* Sweeps what has ended out of an offer's record: nobody's sale reads the whole of it. */
-static status_t sweep_minutes(session_t *session, const accounts_view_t *view,
+static status_t sweep_steps(session_t *session, const accounts_view_t *view,
                               entry_builder_t *entry, record_key_t key, uint32_t *swept)
 {
     record_t record = accounts_read(view, key);
     uint32_t count = record.head->cell_count;
     for (uint32_t i = first_held(record.cells, count); i < count && *swept < SWEPT_MAX; i++) {
-        if ((int64_t)record.cells[i].key * MINUTE_MS > post_time(session)) continue;
+        if ((int64_t)record.cells[i].key * HELD_STEP_MS > post_time(session)) continue;
         cell_t cell = record.cells[i];
         cell.value = -cell.value;
         status_t status = move(entry, key, cell);
@@ -442,7 +473,7 @@ bool is_past_held(uint8_t family, const cell_t *cells, uint32_t count, const cel
                   int64_t post_unix_ms)
 {
     if (cell->kind != CELL_HOLD && cell->kind != CELL_HELD) return false;
-    if (family == FAMILY_OFFER) return (int64_t)cell->key * MINUTE_MS <= post_unix_ms;
+    if (family == FAMILY_OFFER) return (int64_t)cell->key * HELD_STEP_MS <= post_unix_ms;
     const cell_t *hold = cell->kind == CELL_HOLD ? cell : hold_of_count(cells, count, cell);
     return hold == NULL || hold->other <= post_unix_ms;
 }
@@ -458,6 +489,7 @@ static hold_t hold_of_draft(const session_t *session, const entry_builder_t *ent
 {
     hold_t hold = {.number = entry->lsn,
                    .kind = draft->kind,
+                   .purse = draft->purse,
                    .state = HOLD_STATE_OPEN,
                    .day = draft->day,
                    .owner_key = hold_owner_key(draft->owner, draft->store_key),
@@ -501,6 +533,7 @@ static status_t put_head(const session_t *session, entry_builder_t *entry, const
 {
     cell_t cell = {.kind = CELL_HOLD_HEAD,
                    .sub = hold->kind,
+                   .day = hold->purse,
                    .key = hold->owner_key,
                    .value = state,
                    .other = expire_post_ms};
@@ -603,7 +636,7 @@ status_t place_hold(session_t *session, const accounts_view_t *view, entry_build
         if (count->given == 0) continue;
         if (is_shared(count->scope)) {
             record_key_t key = held_record(session, &hold, count->scope, count->offer);
-            status = sweep_minutes(session, view, entry, key, &swept);
+            status = sweep_steps(session, view, entry, key, &swept);
         }
         if (status != STATUS_OK) return status;
         status = move_held(session, entry, &hold, &held, count->given, held.other);
@@ -620,6 +653,54 @@ status_t take_held_points(const session_t *session, entry_builder_t *entry, cons
     if (points == 0) return STATUS_OK;
     return move_held_points(session, entry, hold, purse, -points,
                             points == held ? -hold->expire_post_ms : 0);
+}
+
+/* Which lots back a hold: what they have free without it, less what they have free beside it. So
+ * the lots that back other holds go on backing them, whatever is burned of these. */
+status_t burn_held(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                   const hold_t *hold, uint8_t purse, int64_t points)
+{
+    record_key_t group = held_record(session, hold, LIMIT_SCOPE_GROUP, 0);
+    record_t record = accounts_read(view, group);
+    uint64_t mark = 0;
+    INVARIANT(session->own_hold_count == 0);
+    cells_t beside = read_free(session, record, session->free_group, &mark);
+    session->own_holds[session->own_hold_count++] = hold->number;
+    cells_t without = read_free(session, record, session->free_member, &mark);
+    session->own_hold_count = 0;
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < beside.count && points > 0 && status == STATUS_OK; i++) {
+        cell_t lot = without.at[i];
+        if (lot.kind != CELL_LOT) break;
+        int64_t backing = lot.value - beside.at[i].value;
+        if (lot.sub != purse || backing <= 0) continue;
+        lot.value = backing < points ? -backing : -points;
+        lot.other = 0;
+        points += lot.value;
+        status = entry_builder_move(entry, group, lot, MOVEMENT_ADD, REASON_BURN);
+    }
+    INVARIANT(points == 0 || status != STATUS_OK);
+    return status;
+}
+
+status_t count_held(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                    int64_t uses)
+{
+    const record_t *record = &hold->record;
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < record->head->cell_count && status == STATUS_OK; i++) {
+        const cell_t *held = &record->cells[i];
+        if (held->kind != CELL_HELD) continue;
+        uint32_t scope = (uint32_t)(held->key >> HELD_ORDINAL_BITS);
+        cell_t counter = counter_of(held);
+        int64_t counted = held->value < uses ? held->value : uses;
+        counter.value = counter.value < 0 ? -counted : counted;
+        status = entry_builder_move(entry,
+                                    held_record(session, hold, scope, (uint64_t)held->other),
+                                    counter, MOVEMENT_ADD,
+                                    held->sub == COUNTED_NO_LIMIT ? REASON_GRANT : REASON_COUNT);
+    }
+    return status;
 }
 
 /* What is left of the uses that the hold was made with, in every counter that keeps them. */
@@ -659,22 +740,22 @@ status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t
     return move(entry, basket_key(session, hold->store_key, basket_id), listed(hold, -1));
 }
 
-/* What is kept of an offer's counter moves to the minute at which the hold now ends. */
+/* What is kept of an offer's counter moves to the step in which the hold now ends. */
 static status_t extend_shared(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                               int64_t expire_post_ms)
 {
     const record_t *record = &hold->record;
     status_t status = STATUS_OK;
-    if (minute_of(expire_post_ms) == minute_of(hold->expire_post_ms)) return STATUS_OK;
+    if (step_of(expire_post_ms) == step_of(hold->expire_post_ms)) return STATUS_OK;
     for (uint32_t i = 0; i < record->head->cell_count && status == STATUS_OK; i++) {
         cell_t cell = record->cells[i];
         uint32_t scope = (uint32_t)(cell.key >> HELD_ORDINAL_BITS);
         if (cell.kind != CELL_HELD || !is_shared(scope)) continue;
         record_key_t key = held_record(session, hold, scope, (uint64_t)cell.other);
         cell.other = 0;
-        cell.key = minute_of(expire_post_ms);
+        cell.key = step_of(expire_post_ms);
         status = move(entry, key, cell);
-        cell.key = minute_of(hold->expire_post_ms);
+        cell.key = step_of(hold->expire_post_ms);
         cell.value = -cell.value;
         if (status == STATUS_OK) status = move(entry, key, cell);
     }

@@ -419,19 +419,21 @@ void add_cell(session_t *session, cell_t cell)
     if (session->cell_count < RECORD_CELLS_MAX) session->cells[session->cell_count++] = cell;
 }
 
-/* The date at the sender's store at the time that an identification is for. */
+int32_t day_at_sender(const session_t *session, int64_t unix_ms)
+{
+    const catalogue_t *catalogue = session->live->catalogue;
+    const store_t *store = find_store(catalogue, name_key_of("store", session->wire.store_id));
+    return day_of_unix_ms(unix_ms, utc_offset_minutes(catalogue, store, unix_ms / 1000));
+}
+
+/* The date that an identification is for. */
 static int32_t day_of_identify(const session_t *session)
 {
     const identify_request_t *request = &session->wire.identify;
-    const catalogue_t *catalogue = session->live->catalogue;
     int64_t now_ms = request->opened_time_unix_ms;
     if (now_ms == 0) now_ms = wall_unix_ms();
-    int32_t offset = (int32_t)request->utc_offset_minutes;
-    if (!is_present(request->present, IDENTIFY_UTC_OFFSET)) {
-        const store_t *store = find_store(catalogue, name_key_of("store", session->wire.store_id));
-        offset = utc_offset_minutes(catalogue, store, now_ms / 1000);
-    }
-    return day_of_unix_ms(now_ms, offset);
+    if (!is_present(request->present, IDENTIFY_UTC_OFFSET)) return day_at_sender(session, now_ms);
+    return day_of_unix_ms(now_ms, (int32_t)request->utc_offset_minutes);
 }
 
 status_t call_identify(session_t *session)
@@ -457,6 +459,8 @@ status_t call_identify(session_t *session)
                                            session->balances);
     }
     if (request->include_wallet) answer.wallet_count = list_wallet(session, wallet);
+    answer.holds = session->hold_answers;
+    if (request->include_holds) answer.hold_count = list_holds(session, view);
     status = wire_write_identify(session->reply, &answer);
     ledger_unpin(session->reader);
     return status;

@@ -667,16 +667,19 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
  * CELL_HELD in a group, a member, a card: sub: limit number, COUNTED_NO_LIMIT for grants; day:
  * window; key: hold << HELD_ORDINAL_BITS | ordinal. value: what is kept of the counter; other:
  * offer key.
- * CELL_HELD in an offer: sub: limit number; day: window; key: the minute of post time at which it
- * ends. value: what all holds that end in that minute keep. So a budget that everybody draws on has
- * a cell a minute, not one a hold.
+ * CELL_HELD in an offer: sub: limit number; day: window; key: the step of post time at whose end it
+ * ends. value: what all holds that end in that step keep. So a budget that everybody draws on has a
+ * cell a step, not one a hold.
  * CELL_HELD in the hold: the same, with key: LIMIT_SCOPE_ << HELD_ORDINAL_BITS | ordinal; other:
  * offer key. */
 #define CELL_HOLD 30
 #define CELL_HELD 31
+/* 1,000 cells of a record are four hours of steps; holds of 15 minutes fill 60. */
+#define HELD_STEP_MS 15000
 #define HELD_ORDINAL_BITS 11 /* as many counters as one decision may move: COUNTED_MAX */
 /* The hold's own record, besides CELL_HOLD and CELL_HELD, which are gone with what they held. */
-#define CELL_HOLD_HEAD 33  /* sub: HOLD_KIND_; key: owner hash. value: HOLD_STATE_; other: end */
+/* sub: HOLD_KIND_; day: purse, 0 none or several; key: owner. value: HOLD_STATE_; other: end */
+#define CELL_HOLD_HEAD 33
 #define CELL_HOLD_WHOSE 34 /* day: of the hold; key: group. value: member; other: made, ms */
 /* sub: bits of the LIMIT_SCOPE_ of records that refer to it; key: store. value, other: card hash */
 #define CELL_HOLD_WHERE 35
@@ -798,7 +801,10 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_ADJUST 11
 #define ENTRY_CONFIRM 12
 #define ENTRY_MERGE 13
-#define ENTRY_HOLD 14       /* a hold was made, spent, released or extended */
+#define ENTRY_HOLD 14
+#define ENTRY_HOLD_CAPTURE 15
+#define ENTRY_HOLD_RELEASE 16
+#define ENTRY_HOLD_EXTEND 17
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2

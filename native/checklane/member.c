@@ -133,39 +133,6 @@ static void overlay_entry(session_t *session, const entry_builder_t *entry,
     }
 }
 
-/* Cells come to stand in their order again; most of them do. */
-static void sort_cells(cell_t *cells, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        cell_t cell = cells[i];
-        uint32_t to = i;
-        for (; to > 0 && cell_compare(&cells[to - 1], &cell) > 0; to--) cells[to] = cells[to - 1];
-        cells[to] = cell;
-    }
-}
-
-/* A record's cells with what an entry moves in them, and without what is then held. */
-static cells_t lay_movements(session_t *session, const accounts_view_t *view,
-                             const entry_builder_t *entry, record_key_t key,
-                             cell_t copy[RECORD_CELLS_MAX])
-{
-    record_t record = accounts_read(view, key);
-    uint64_t mark = 0;
-    copy_cells(session, record.cells, record.head->cell_count);
-    for (uint32_t i = 0; i < entry->movement_count; i++) {
-        const movement_t *movement = &entry->movements[i];
-        bool is_added = movement->op == MOVEMENT_ADD;
-        if (is_added && memcmp(&movement->record, &key, sizeof key) == 0) {
-            add_cell(session, movement->cell);
-        }
-    }
-    sort_cells(session->cells, session->cell_count);
-    record_head_t head = {.cell_count = session->cell_count};
-    cells_t laid = read_free(session, (record_t){&head, session->cells}, copy, &mark);
-    if (laid.at != copy && laid.count > 0) memcpy(copy, laid.at, laid.count * sizeof *copy);
-    return (cells_t){copy, laid.count};
-}
-
 /* Points and counts of the member as the entry leaves them. */
 static void overlay_counts(session_t *session, const accounts_view_t *view,
                            const entry_builder_t *entry)
@@ -173,8 +140,8 @@ static void overlay_counts(session_t *session, const accounts_view_t *view,
     facts_t *facts = &session->facts;
     record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
-    cells_t own = lay_movements(session, view, entry, member, session->free_member);
-    cells_t shared = lay_movements(session, view, entry, group, session->free_group);
+    cells_t own = lay_entry(session, view, entry, member, session->free_member);
+    cells_t shared = lay_entry(session, view, entry, group, session->free_group);
     facts->member_cells = own.at;
     facts->member_cell_count = own.count;
     facts->group_cells = shared.at;

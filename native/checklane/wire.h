@@ -36,7 +36,11 @@
 #define REQUEST_ADJUST_ACCOUNT 13
 #define REQUEST_CONFIRM_POINTS 14
 #define REQUEST_MERGE_MEMBERS 15
-#define REQUEST_KINDS 16
+#define REQUEST_CREATE_HOLD 16
+#define REQUEST_CAPTURE_HOLD 17
+#define REQUEST_RELEASE_HOLD 18
+#define REQUEST_EXTEND_HOLD 19
+#define REQUEST_KINDS 20
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -240,6 +244,9 @@ typedef struct figures {
     span_t points; /* of wire_t.purse_points */
 } figures_t;
 
+#define HOLD_CAPTURE_POINTS 2
+#define HOLD_CAPTURE_USES 3
+#define HOLD_CAPTURE_QUANTITY 4
 typedef struct hold_capture {
     uint64_t present;
     bytes_t hold_id;
@@ -451,6 +458,50 @@ typedef struct merge_request {
     bytes_t reason;
 } merge_request_t;
 
+#define CREATE_HOLD_POINTS 5
+#define CREATE_HOLD_COUPON 6
+#define CREATE_HOLD_USES 8
+#define CREATE_HOLD_SECONDS 10
+typedef struct create_hold_request {
+    uint64_t present;
+    context_t context;
+    span_t identifiers;
+    int64_t kind;   /* HOLD_KIND_ POINTS, COUPON or OFFER_USE, with what it needs */
+    bytes_t purse_id;
+    int64_t points;
+    sent_coupon_t coupon;
+    bytes_t offer_id;
+    int64_t uses;   /* 1 when absent */
+    bytes_t basket_id;
+    int64_t hold_seconds;
+    bytes_t owner;
+} create_hold_request_t;
+
+typedef struct capture_hold_request {
+    uint64_t present;
+    context_t context;
+    hold_capture_t capture;
+    receipt_id_t receipt;
+    int64_t keep_rest;
+} capture_hold_request_t;
+
+/* hold_id or basket_id is not empty. */
+typedef struct release_hold_request {
+    uint64_t present;
+    context_t context;
+    bytes_t hold_id;
+    bytes_t basket_id;
+    bytes_t owner;
+} release_hold_request_t;
+
+typedef struct extend_hold_request {
+    uint64_t present;
+    context_t context;
+    bytes_t hold_id;
+    int64_t hold_seconds;
+    bytes_t owner;
+} extend_hold_request_t;
+
 typedef struct request_head {
     uint64_t present;
     context_t context;
@@ -481,6 +532,10 @@ typedef struct wire {
         adjust_request_t adjust;
         confirm_request_t confirm;
         merge_request_t merge;
+        create_hold_request_t create_hold;
+        capture_hold_request_t capture_hold;
+        release_hold_request_t release_hold;
+        extend_hold_request_t extend_hold;
     };
     fault_t fault;
     uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
@@ -663,14 +718,46 @@ typedef struct commit_answer {
     bytes_t receipt_capsule;
 } commit_answer_t;
 
+/* A hold, or one of the things that it keeps. */
+typedef struct hold_answer {
+    uint64_t number;          /* named "h-" and the number */
+    uint32_t kind;            /* HOLD_KIND_ */
+    uint32_t state;           /* HOLD_STATE_ */
+    uint32_t purse;           /* 0: none */
+    uint32_t offer;           /* number in the program; NONE_32 none */
+    int64_t points;
+    int64_t uses;
+    int64_t amount_minor;
+    bytes_t coupon_serial;
+    bytes_t basket_id;
+    bytes_t store_id;
+    bytes_t till_id;
+    int64_t create_unix_ms;
+    int64_t expire_unix_ms;
+    bytes_t owner;
+} hold_answer_t;
+
+/* What a call that makes or changes holds answers: the holds and purses as it leaves them. */
+typedef struct holds_answer {
+    const program_t *program;
+    const hold_answer_t *holds;
+    const balance_t *balances;
+    uint32_t hold_count;
+    uint32_t balance_count;
+    int64_t captured_points;
+    posting_t posting;
+} holds_answer_t;
+
 typedef struct identify_answer {
     const program_t *program;
     const found_t *found;
     const balance_t *balances;
     const wallet_offer_t *wallet; /* in any order */
+    const hold_answer_t *holds;   /* oldest first */
     uint32_t found_count;
     uint32_t balance_count;
     uint32_t wallet_count;
+    uint32_t hold_count;
     bytes_t locale;
 } identify_answer_t;
 
@@ -786,6 +873,14 @@ status_t wire_write_stop(reply_t *reply, const program_t *program, uint32_t offe
                          const posting_t *posting);
 status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
                            uint32_t balance_count, const posting_t *posting);
+
+/* CreateHold and ReleaseHold; CaptureHold; ExtendHold. */
+status_t wire_write_holds(reply_t *reply, const holds_answer_t *answer);
+status_t wire_write_capture(reply_t *reply, const holds_answer_t *answer);
+status_t wire_write_extend(reply_t *reply, const holds_answer_t *answer);
+
+/* The number of a hold id; 0: not one that was ever given. */
+uint64_t wire_hold_number(bytes_t hold_id);
 
 status_t wire_write_confirm(reply_t *reply, const program_t *program, const points_t *points,
                             uint32_t points_count, const balance_t *balances,

@@ -396,7 +396,7 @@ void check_change(wire_t *wire, const walk_t *walk, const void *record)
 
 void check_identify(wire_t *wire, const walk_t *walk, const void *record)
 {
-    const identify_request_t *request = record;
+    const request_head_t *request = record;
     if (request->context.store_id.size != 0) return;
     note_at(wire, walk, STATUS_FIELD_REQUIRED, "context.store_id");
 }
@@ -491,6 +491,53 @@ void check_adjust(wire_t *wire, const walk_t *walk, const void *record)
         note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "allow_debt");
     }
     check_change(wire, walk, record);
+}
+
+/* Calls about holds: from a store, with a key. */
+void check_hold(wire_t *wire, const walk_t *walk, const void *record)
+{
+    check_identify(wire, walk, record);
+    check_change(wire, walk, record);
+}
+
+/* Each kind needs what it holds; a budget, fuel and a total are no caller's to hold. */
+void check_create_hold(wire_t *wire, const walk_t *walk, const void *record)
+{
+    const create_hold_request_t *request = record;
+    switch (request->kind) {
+    case HOLD_KIND_POINTS:
+        if (request->purse_id.size == 0) {
+            note_at(wire, walk, STATUS_FIELD_REQUIRED, "purse_id");
+        }
+        if (!is_present(request->present, CREATE_HOLD_POINTS)) {
+            note_at(wire, walk, STATUS_FIELD_REQUIRED, "points");
+        }
+        break;
+    case HOLD_KIND_COUPON:
+        if (!is_present(request->present, CREATE_HOLD_COUPON)) {
+            note_at(wire, walk, STATUS_FIELD_REQUIRED, "coupon");
+        }
+        break;
+    case HOLD_KIND_OFFER_USE:
+        if (request->offer_id.size == 0) {
+            note_at(wire, walk, STATUS_FIELD_REQUIRED, "offer_id");
+        }
+        break;
+    case HOLD_KIND_BUDGET:
+    case HOLD_KIND_FUEL:
+    case HOLD_KIND_TOTAL: note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "kind"); break;
+    default: break; /* judged with its field */
+    }
+    check_hold(wire, walk, record);
+}
+
+void check_release_hold(wire_t *wire, const walk_t *walk, const void *record)
+{
+    const release_hold_request_t *request = record;
+    if (request->hold_id.size == 0 && request->basket_id.size == 0) {
+        note_at(wire, walk, STATUS_FIELD_REQUIRED, "hold_id");
+    }
+    check_hold(wire, walk, record);
 }
 
 /* ------------------------------------------------------------------------------ dates ---- */

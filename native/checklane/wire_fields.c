@@ -434,6 +434,53 @@ static const field_t MERGE_FIELDS[] = {
 };
 MESSAGE(MERGE_MESSAGE, "MergeMembersRequest", merge_request_t, MERGE_FIELDS, check_change);
 
+#define HOLD_SECONDS_MAX 2592000 /* 30 days */
+
+static const field_t CREATE_HOLD_FIELDS[] = {
+    CONTEXT(create_hold_request_t),
+    MANY(create_hold_request_t, identifiers, IDENTIFIER_MESSAGE, LIST_IDENTIFIERS,
+         IDENTIFIERS_MAX, MISSING(FIELD_REQUIRED)),
+    ENUM(create_hold_request_t, kind, HOLD_KIND_TOTAL, MISSING(FIELD_REQUIRED)),
+    ID(create_hold_request_t, purse_id),
+    NUMBER(create_hold_request_t, points, INT64, 1, POINTS_MAX, EXPLICIT),
+    ONE(create_hold_request_t, coupon, COUPON_MESSAGE),
+    ID(create_hold_request_t, offer_id),
+    NUMBER(create_hold_request_t, uses, INT64, 1, LINE_COUNT_MAX, EXPLICIT, IMPLIED(1)),
+    ID(create_hold_request_t, basket_id),
+    NUMBER(create_hold_request_t, hold_seconds, INT32, 1, HOLD_SECONDS_MAX, EXPLICIT),
+    ID(create_hold_request_t, owner),
+};
+MESSAGE(CREATE_HOLD_MESSAGE, "CreateHoldRequest", create_hold_request_t, CREATE_HOLD_FIELDS,
+        check_create_hold);
+
+static const field_t CAPTURE_HOLD_FIELDS[] = {
+    CONTEXT(capture_hold_request_t),
+    ONE(capture_hold_request_t, capture, HOLD_CAPTURE_MESSAGE, MISSING(FIELD_REQUIRED)),
+    ONE(capture_hold_request_t, receipt, RECEIPT_MESSAGE),
+    FLAG(capture_hold_request_t, keep_rest),
+};
+MESSAGE(CAPTURE_HOLD_MESSAGE, "CaptureHoldRequest", capture_hold_request_t, CAPTURE_HOLD_FIELDS,
+        check_hold);
+
+static const field_t RELEASE_HOLD_FIELDS[] = {
+    CONTEXT(release_hold_request_t),
+    ID(release_hold_request_t, hold_id),
+    ID(release_hold_request_t, basket_id),
+    ID(release_hold_request_t, owner),
+};
+MESSAGE(RELEASE_HOLD_MESSAGE, "ReleaseHoldRequest", release_hold_request_t, RELEASE_HOLD_FIELDS,
+        check_release_hold);
+
+static const field_t EXTEND_HOLD_FIELDS[] = {
+    CONTEXT(extend_hold_request_t),
+    ID(extend_hold_request_t, hold_id, MISSING(FIELD_REQUIRED)),
+    NUMBER(extend_hold_request_t, hold_seconds, INT32, 1, HOLD_SECONDS_MAX, EXPLICIT,
+           MISSING(FIELD_REQUIRED)),
+    ID(extend_hold_request_t, owner),
+};
+MESSAGE(EXTEND_HOLD_MESSAGE, "ExtendHoldRequest", extend_hold_request_t, EXTEND_HOLD_FIELDS,
+        check_hold);
+
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_IDENTIFY_MEMBER] = &IDENTIFY_MESSAGE,
     [REQUEST_QUOTE_BASKET] = &QUOTE_MESSAGE,
@@ -450,4 +497,8 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_ADJUST_ACCOUNT] = &ADJUST_MESSAGE,
     [REQUEST_CONFIRM_POINTS] = &CONFIRM_MESSAGE,
     [REQUEST_MERGE_MEMBERS] = &MERGE_MESSAGE,
+    [REQUEST_CREATE_HOLD] = &CREATE_HOLD_MESSAGE,
+    [REQUEST_CAPTURE_HOLD] = &CAPTURE_HOLD_MESSAGE,
+    [REQUEST_RELEASE_HOLD] = &RELEASE_HOLD_MESSAGE,
+    [REQUEST_EXTEND_HOLD] = &EXTEND_HOLD_MESSAGE,
 };

@@ -145,5 +145,8 @@ void check_return(wire_t *wire, const walk_t *walk, const void *record);
 void check_update(wire_t *wire, const walk_t *walk, const void *record);
 void check_change(wire_t *wire, const walk_t *walk, const void *record);
 void check_adjust(wire_t *wire, const walk_t *walk, const void *record);
+void check_hold(wire_t *wire, const walk_t *walk, const void *record);
+void check_create_hold(wire_t *wire, const walk_t *walk, const void *record);
+void check_release_hold(wire_t *wire, const walk_t *walk, const void *record);
 
 #endif

@@ -204,6 +204,60 @@ static void put_posting(writer_t *writer, uint32_t number, const posting_t *post
     put_close(writer, mark);
 }
 
+/* "h-" and the number, in decimal. */
+#define HOLD_ID_BYTES 22
+
+static void put_hold_id(writer_t *writer, uint64_t number)
+{
+    uint8_t text[HOLD_ID_BYTES];
+    uint32_t at = HOLD_ID_BYTES;
+    do {
+        text[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    text[--at] = '-';
+    text[--at] = 'h';
+    put_text(writer, 1, (bytes_t){text + at, HOLD_ID_BYTES - at});
+}
+
+uint64_t wire_hold_number(bytes_t hold_id)
+{
+    uint64_t number = 0;
+    if (hold_id.size < 3 || hold_id.size > 20) return 0; /* 18 digits: no overflow */
+    if (hold_id.at[0] != 'h' || hold_id.at[1] != '-' || hold_id.at[2] == '0') return 0;
+    for (uint32_t i = 2; i < hold_id.size; i++) {
+        uint8_t byte = hold_id.at[i];
+        if (byte < '0' || byte > '9') return 0;
+        number = number * 10 + (uint64_t)(byte - '0');
+    }
+    return number;
+}
+
+static void put_hold(writer_t *writer, uint32_t number, const program_t *program,
+                     const hold_answer_t *hold)
+{
+    uint32_t mark = put_open(writer, number);
+    put_hold_id(writer, hold->number);
+    put_number(writer, 2, hold->kind);
+    put_number(writer, 3, hold->state);
+    put_purse(writer, 4, program, hold->purse);
+    put_number(writer, 5, hold->points);
+    if (hold->offer != NONE_32) {
+        const offer_t *offer = &program->offers[hold->offer];
+        put_text(writer, 6, text_of(program, offer->id_text, offer->id_length));
+    }
+    put_number(writer, 7, hold->uses);
+    put_number(writer, 8, hold->amount_minor);
+    put_text(writer, 9, hold->coupon_serial);
+    put_text(writer, 10, hold->basket_id);
+    put_text(writer, 11, hold->store_id);
+    put_text(writer, 12, hold->till_id);
+    put_number(writer, 13, hold->create_unix_ms);
+    put_number(writer, 14, hold->expire_unix_ms);
+    put_text(writer, 15, hold->owner);
+    put_close(writer, mark);
+}
+
 static void put_receipt(writer_t *writer, uint32_t number, const receipt_id_t *receipt)
 {
     uint32_t mark = put_open(writer, number);
@@ -383,6 +437,9 @@ status_t wire_write_identify(reply_t *reply, const identify_answer_t *answer)
     put_found(&writer, 1, answer->program, answer->found, answer->found_count);
     put_balances(&writer, 2, answer->program, answer->balances, answer->balance_count);
     put_wallet(&writer, 3, answer->program, answer->locale, answer->wallet, answer->wallet_count);
+    for (uint32_t i = 0; i < answer->hold_count; i++) {
+        put_hold(&writer, 4, answer->program, &answer->holds[i]);
+    }
     return put_end(&writer, reply);
 }
 
@@ -500,6 +557,35 @@ status_t wire_write_adjust(reply_t *reply, const program_t *program, const balan
     writer_t writer = put_begin(reply);
     put_balances(&writer, 1, program, balances, balance_count);
     put_posting(&writer, 2, posting);
+    return put_end(&writer, reply);
+}
+
+status_t wire_write_holds(reply_t *reply, const holds_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    for (uint32_t i = 0; i < answer->hold_count; i++) {
+        put_hold(&writer, 1, answer->program, &answer->holds[i]);
+    }
+    put_balances(&writer, 2, answer->program, answer->balances, answer->balance_count);
+    put_posting(&writer, 3, &answer->posting);
+    return put_end(&writer, reply);
+}
+
+status_t wire_write_capture(reply_t *reply, const holds_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_hold(&writer, 1, answer->program, answer->holds);
+    put_number(&writer, 2, answer->captured_points);
+    put_balances(&writer, 3, answer->program, answer->balances, answer->balance_count);
+    put_posting(&writer, 4, &answer->posting);
+    return put_end(&writer, reply);
+}
+
+status_t wire_write_extend(reply_t *reply, const holds_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_hold(&writer, 1, answer->program, answer->holds);
+    put_posting(&writer, 2, &answer->posting);
     return put_end(&writer, reply);
 }
 

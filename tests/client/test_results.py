@@ -11,9 +11,12 @@ from checklane.v1 import checkout_pb2, common_pb2, decision_pb2
 
 SOURCES = {
     "AppliedOffer": decision_pb2.AppliedOffer,
+    "CaptureResult": checkout_pb2.CaptureHoldResponse,
     "CouponOutcome": decision_pb2.CouponResult,
     "Decision": decision_pb2.Decision,
     "FundingShare": decision_pb2.FundingShare,
+    "Hold": checkout_pb2.Hold,
+    "HoldResult": checkout_pb2.CreateHoldResponse,
     "Identification": checkout_pb2.IdentifyMemberResponse,
     "IdentifiedMember": decision_pb2.IdentifiedMember,
     "LineDecision": decision_pb2.LineDecision,
@@ -26,6 +29,7 @@ SOURCES = {
     "PurseBalance": decision_pb2.PurseBalance,
     "Receipt": checkout_pb2.CommitTransactionResponse,
     "RedemptionResult": decision_pb2.Redemption,
+    "ReleaseResult": checkout_pb2.ReleaseHoldResponse,
     "ReturnResult": checkout_pb2.ReturnItemsResponse,
     "Reversal": decision_pb2.Reversal,
     "ReversedLine": decision_pb2.ReversedLine,

@@ -31,6 +31,10 @@ REQUESTS = {
     13: "AdjustAccountRequest",
     14: "ConfirmPointsRequest",
     15: "MergeMembersRequest",
+    16: "CreateHoldRequest",
+    17: "CaptureHoldRequest",
+    18: "ReleaseHoldRequest",
+    19: "ExtendHoldRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

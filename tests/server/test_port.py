@@ -65,7 +65,7 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
     ("method", "words"),
     [
         ("CheckoutService/TotalBasket", "totals frozen at tender"),
-        ("CheckoutService/CreateHold", "holds"),
+        ("CheckoutService/AuthorizeFuel", "fuel discounts before fuelling"),
         ("CheckoutService/UploadTransactions", "late and offline work"),
         ("LedgerService/GetStatement", "a member's statement"),
         ("MemberService/EraseMember", "erasing a member"),

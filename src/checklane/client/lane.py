@@ -12,9 +12,12 @@ import grpc.aio
 from checklane.client.basket import Basket, Identifier, ReturnLine
 from checklane.client.requests import Call, Requests
 from checklane.client.results import (
+    CaptureResult,
     Decision,
+    HoldResult,
     Identification,
     Receipt,
+    ReleaseResult,
     ReturnResult,
     VoidResult,
 )
@@ -127,10 +130,13 @@ class Lane(_Sender):
         self._channel.close()
 
     def identify(
-        self, *identifiers: Identifier | str, include_wallet: bool = False
+        self,
+        *identifiers: Identifier | str,
+        include_wallet: bool = False,
+        include_holds: bool = False,
     ) -> Identification:
         """Find out who it is; a plain string is the number of a card. Nobody is an answer."""
-        return self._send(self._requests.identify(identifiers, include_wallet))
+        return self._send(self._requests.identify(identifiers, include_wallet, include_holds))
 
     def quote(
         self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
@@ -235,6 +241,82 @@ class Lane(_Sender):
         )
         return self._send(call)
 
+    def create_hold(
+        self,
+        *identifiers: Identifier | str,
+        points: int | None = None,
+        purse: str = "",
+        offer: str = "",
+        uses: int = 1,
+        basket_id: str = "",
+        seconds: int | None = None,
+        owner: str = "",
+        key: str | None = None,
+    ) -> HoldResult:
+        """Set points of a purse, or uses of an offer, aside under a time limit.
+
+        Parameters
+        ----------
+        *identifiers : Identifier or str
+            Whose.
+        points, purse : int, str
+            So many points of this purse; or
+        offer, uses : str, int
+            so many uses of this offer, under its limits.
+        basket_id : str
+            The basket that it is for.
+        seconds : int, optional
+            For how long. Default: as the program says.
+        owner : str
+            Only calls that name the same owner may spend it. Default: the store.
+        key : str, optional
+            As for `commit`.
+        """
+        return self._send(
+            self._requests.create_hold(
+                identifiers,
+                points=points,
+                purse=purse,
+                offer=offer,
+                uses=uses,
+                basket_id=basket_id,
+                seconds=seconds,
+                owner=owner,
+                key=key,
+            )
+        )
+
+    def capture_hold(
+        self,
+        hold_id: str,
+        *,
+        points: int | None = None,
+        uses: int | None = None,
+        keep_rest: bool = False,
+        owner: str = "",
+        key: str | None = None,
+    ) -> CaptureResult:
+        """Spend a hold, by default all of it; what is left is given back unless it is kept."""
+        return self._send(
+            self._requests.capture_hold(
+                hold_id, points=points, uses=uses, keep_rest=keep_rest, owner=owner, key=key
+            )
+        )
+
+    def release_hold(
+        self, hold_id: str = "", *, basket_id: str = "", owner: str = "", key: str | None = None
+    ) -> ReleaseResult:
+        """Give a hold back, or every hold of a basket."""
+        return self._send(
+            self._requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
+        )
+
+    def extend_hold(
+        self, hold_id: str, seconds: int, *, owner: str = "", key: str | None = None
+    ) -> HoldResult:
+        """Give a hold so many seconds from now; it never ends sooner than before."""
+        return self._send(self._requests.extend_hold(hold_id, seconds, owner=owner, key=key))
+
     def _send(self, call: Call[ResultT]) -> ResultT:
         method = self._method(call)
         attempts = self._attempts(call)
@@ -281,10 +363,13 @@ class AsyncLane(_Sender):
             await self._channel.close()
 
     async def identify(
-        self, *identifiers: Identifier | str, include_wallet: bool = False
+        self,
+        *identifiers: Identifier | str,
+        include_wallet: bool = False,
+        include_holds: bool = False,
     ) -> Identification:
         """Find out who it is, as :meth:`Lane.identify`."""
-        return await self._send(self._requests.identify(identifiers, include_wallet))
+        return await self._send(self._requests.identify(identifiers, include_wallet, include_holds))
 
     async def quote(
         self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
@@ -355,6 +440,64 @@ class AsyncLane(_Sender):
             original, lines, sequence=sequence, date=business_date, key=key
         )
         return await self._send(call)
+
+    async def create_hold(
+        self,
+        *identifiers: Identifier | str,
+        points: int | None = None,
+        purse: str = "",
+        offer: str = "",
+        uses: int = 1,
+        basket_id: str = "",
+        seconds: int | None = None,
+        owner: str = "",
+        key: str | None = None,
+    ) -> HoldResult:
+        """Set something aside, as :meth:`Lane.create_hold`."""
+        return await self._send(
+            self._requests.create_hold(
+                identifiers,
+                points=points,
+                purse=purse,
+                offer=offer,
+                uses=uses,
+                basket_id=basket_id,
+                seconds=seconds,
+                owner=owner,
+                key=key,
+            )
+        )
+
+    async def capture_hold(
+        self,
+        hold_id: str,
+        *,
+        points: int | None = None,
+        uses: int | None = None,
+        keep_rest: bool = False,
+        owner: str = "",
+        key: str | None = None,
+    ) -> CaptureResult:
+        """Spend a hold, as :meth:`Lane.capture_hold`."""
+        return await self._send(
+            self._requests.capture_hold(
+                hold_id, points=points, uses=uses, keep_rest=keep_rest, owner=owner, key=key
+            )
+        )
+
+    async def release_hold(
+        self, hold_id: str = "", *, basket_id: str = "", owner: str = "", key: str | None = None
+    ) -> ReleaseResult:
+        """Give back, as :meth:`Lane.release_hold`."""
+        return await self._send(
+            self._requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
+        )
+
+    async def extend_hold(
+        self, hold_id: str, seconds: int, *, owner: str = "", key: str | None = None
+    ) -> HoldResult:
+        """Keep a hold longer, as :meth:`Lane.extend_hold`."""
+        return await self._send(self._requests.extend_hold(hold_id, seconds, owner=owner, key=key))
 
     async def _send(self, call: Call[ResultT]) -> ResultT:
         method = self._method(call)

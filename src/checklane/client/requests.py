@@ -8,9 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from checklane.client.basket import Basket, Identifier, ReturnLine, identifier_message
 from checklane.client.results import (
+    CaptureResult,
     Decision,
+    HoldResult,
     Identification,
     Receipt,
+    ReleaseResult,
     ReturnResult,
     VoidResult,
     from_message,
@@ -74,15 +77,15 @@ class Requests:
         self._locale = locale
 
     def identify(
-        self, identifiers: Iterable[Identifier | str], include_wallet: bool
+        self, identifiers: Iterable[Identifier | str], include_wallet: bool, include_holds: bool
     ) -> Call[Identification]:
         """Ask who it is."""
-        named = [Identifier(who) if isinstance(who, str) else who for who in identifiers]
         request = checkout_pb2.IdentifyMemberRequest(
             context=self._context(""),
-            identifiers=map(identifier_message, named),
+            identifiers=map(identifier_message, _named(identifiers)),
             locale=self._locale,
             include_wallet=include_wallet,
+            include_holds=include_holds,
         )
         return Call(
             "IdentifyMember",
@@ -198,6 +201,101 @@ class Requests:
             key,
         )
 
+    def create_hold(
+        self,
+        identifiers: Iterable[Identifier | str],
+        *,
+        points: int | None,
+        purse: str,
+        offer: str,
+        uses: int,
+        basket_id: str,
+        seconds: int | None,
+        owner: str,
+        key: str | None,
+    ) -> Call[HoldResult]:
+        """Set points or uses aside."""
+        key = key or str(uuid.uuid4())
+        kind = "HOLD_KIND_OFFER_USE" if offer else "HOLD_KIND_POINTS"
+        request = checkout_pb2.CreateHoldRequest(
+            context=self._context(key),
+            identifiers=map(identifier_message, _named(identifiers)),
+            kind=kind,
+            purse_id=purse,
+            points=points,
+            offer_id=offer,
+            uses=uses if offer else None,
+            basket_id=basket_id,
+            hold_seconds=seconds,
+            owner=owner,
+        )
+        return Call(
+            "CreateHold",
+            request,
+            checkout_pb2.CreateHoldResponse,
+            lambda response: from_message(HoldResult, response, key=key),
+            key,
+        )
+
+    def capture_hold(
+        self,
+        hold_id: str,
+        *,
+        points: int | None,
+        uses: int | None,
+        keep_rest: bool,
+        owner: str,
+        key: str | None,
+    ) -> Call[CaptureResult]:
+        """Spend a hold."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.CaptureHoldRequest(
+            context=self._context(key),
+            capture=checkout_pb2.HoldCapture(
+                hold_id=hold_id, points=points, uses=uses, owner=owner
+            ),
+            keep_rest=keep_rest,
+        )
+        return Call(
+            "CaptureHold",
+            request,
+            checkout_pb2.CaptureHoldResponse,
+            lambda response: from_message(CaptureResult, response, key=key),
+            key,
+        )
+
+    def release_hold(
+        self, hold_id: str, *, basket_id: str, owner: str, key: str | None
+    ) -> Call[ReleaseResult]:
+        """Give a hold back, or all of a basket."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.ReleaseHoldRequest(
+            context=self._context(key), hold_id=hold_id, basket_id=basket_id, owner=owner
+        )
+        return Call(
+            "ReleaseHold",
+            request,
+            checkout_pb2.ReleaseHoldResponse,
+            lambda response: from_message(ReleaseResult, response, key=key),
+            key,
+        )
+
+    def extend_hold(
+        self, hold_id: str, seconds: int, *, owner: str, key: str | None
+    ) -> Call[HoldResult]:
+        """Keep a hold longer."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.ExtendHoldRequest(
+            context=self._context(key), hold_id=hold_id, hold_seconds=seconds, owner=owner
+        )
+        return Call(
+            "ExtendHold",
+            request,
+            checkout_pb2.ExtendHoldResponse,
+            lambda response: from_message(HoldResult, response, balances=(), key=key),
+            key,
+        )
+
     def receipt(
         self, sequence: int, date: int, store: str = "", till: str = ""
     ) -> common_pb2.ReceiptId:
@@ -241,6 +339,10 @@ class Requests:
         if basket.HasField("utc_offset_minutes"):
             zone = timezone(timedelta(minutes=basket.utc_offset_minutes))
         return business_date(basket.opened_time_unix_ms, zone)
+
+
+def _named(identifiers: Iterable[Identifier | str]) -> list[Identifier]:
+    return [Identifier(who) if isinstance(who, str) else who for who in identifiers]
 
 
 def figures_of(decision: Decision) -> decision_pb2.Figures:

@@ -18,9 +18,12 @@ from google.protobuf.message import Message as ProtobufMessage
 
 __all__ = [
     "AppliedOffer",
+    "CaptureResult",
     "CouponOutcome",
     "Decision",
     "FundingShare",
+    "Hold",
+    "HoldResult",
     "Identification",
     "IdentifiedMember",
     "LineDecision",
@@ -32,6 +35,7 @@ __all__ = [
     "PurseBalance",
     "Receipt",
     "RedemptionResult",
+    "ReleaseResult",
     "ReturnResult",
     "ReversedLine",
     "SaleException",
@@ -249,12 +253,32 @@ class WalletOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Something set aside under a time limit."""
+
+    hold_id: str
+    kind: str
+    state: str
+    purse_id: str
+    points: int
+    offer_id: str
+    uses: int
+    basket_id: str
+    store_id: str
+    till_id: str
+    create_time_unix_ms: int
+    expire_time_unix_ms: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identification:
     """Who it is."""
 
     members: tuple[IdentifiedMember, ...]
     balances: tuple[PurseBalance, ...]
     wallet: tuple[WalletOffer, ...]
+    holds: tuple[Hold, ...]
     messages: tuple[Message, ...]
     message: Any = field(repr=False, compare=False)
 
@@ -293,6 +317,40 @@ class Receipt:
     message: Any = field(repr=False, compare=False)
     key: str = ""
     sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldResult:
+    """A hold that was made or extended; `key` is the idempotency key that it was sent under."""
+
+    hold: Hold
+    balances: tuple[PurseBalance, ...]
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureResult:
+    """What was spent of a hold."""
+
+    hold: Hold
+    captured_points: int
+    balances: tuple[PurseBalance, ...]
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """Holds that were given back."""
+
+    holds: tuple[Hold, ...]
+    balances: tuple[PurseBalance, ...]
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1415,7 +1415,9 @@ class Policies(Part):
     basket_discount: BasketDiscount | None = Field(
         default=None, description="What all discounts of a basket may come to. Default: no ceiling."
     )
-    hold_minutes: Count = Field(default=60, description="How long a total holds points and limits.")
+    hold_minutes: Count = Field(
+        default=15, description="How long a total or a hold keeps what it holds, unless it says so."
+    )
     return_days: Count = Field(default=60, description="Days in which goods come back.")
     step_budget: Count = Field(
         default=STEP_BUDGET_DEFAULT,

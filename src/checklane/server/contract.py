@@ -31,16 +31,12 @@ LANE_METHODS: Mapping[int, tuple[str, str]] = MappingProxyType(
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
         "AuthorizeFuel": "fuel discounts before fuelling",
-        "CaptureHold": "holds",
         "ClaimTransaction": "attaching a member to a receipt afterwards",
-        "CreateHold": "holds",
         "EraseMember": "erasing a member",
-        "ExtendHold": "holds",
         "GetPeriodTotals": "totals of a business date",
         "GetStatement": "a member's statement",
         "ListEntries": "the entries of a member",
         "ListOffers": "listing the offers of the live program",
-        "ReleaseHold": "holds",
         "TotalBasket": "totals frozen at tender",
         "UploadTransactions": "late and offline work",
     }

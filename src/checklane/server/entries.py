@@ -38,6 +38,10 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_ADJUST: _KIND.LEDGER_ENTRY_KIND_ADJUSTMENT,
     _layout.ENTRY_MERGE: _KIND.LEDGER_ENTRY_KIND_MEMBER,
     _layout.ENTRY_CONFIRM: _KIND.LEDGER_ENTRY_KIND_CONFIRMATION,
+    _layout.ENTRY_HOLD: _KIND.LEDGER_ENTRY_KIND_HOLD,
+    _layout.ENTRY_HOLD_CAPTURE: _KIND.LEDGER_ENTRY_KIND_HOLD,
+    _layout.ENTRY_HOLD_RELEASE: _KIND.LEDGER_ENTRY_KIND_HOLD,
+    _layout.ENTRY_HOLD_EXTEND: _KIND.LEDGER_ENTRY_KIND_HOLD,
 }
 
 #: For entries that a call made: the method, its request and its answer.
@@ -96,6 +100,26 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "MemberService/ConfirmPoints",
         member_pb2.ConfirmPointsRequest,
         member_pb2.ConfirmPointsResponse,
+    ),
+    _layout.ENTRY_HOLD: (
+        "CheckoutService/CreateHold",
+        checkout_pb2.CreateHoldRequest,
+        checkout_pb2.CreateHoldResponse,
+    ),
+    _layout.ENTRY_HOLD_CAPTURE: (
+        "CheckoutService/CaptureHold",
+        checkout_pb2.CaptureHoldRequest,
+        checkout_pb2.CaptureHoldResponse,
+    ),
+    _layout.ENTRY_HOLD_RELEASE: (
+        "CheckoutService/ReleaseHold",
+        checkout_pb2.ReleaseHoldRequest,
+        checkout_pb2.ReleaseHoldResponse,
+    ),
+    _layout.ENTRY_HOLD_EXTEND: (
+        "CheckoutService/ExtendHold",
+        checkout_pb2.ExtendHoldRequest,
+        checkout_pb2.ExtendHoldResponse,
     ),
 }
 
@@ -225,6 +249,8 @@ def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
     elif isinstance(response, member_pb2.ConfirmPointsResponse):
         for confirmed in response.points:
             points[confirmed.purse_id] += confirmed.points
+    elif isinstance(response, checkout_pb2.CaptureHoldResponse) and response.captured_points:
+        points[response.hold.purse_id] -= response.captured_points
     for purse_id, total in sorted(points.items()):
         entry.points.add(purse_id=purse_id, points=total)
 
@@ -268,4 +294,14 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             movement.kind = kinds.MOVEMENT_KIND_RECEIPT_CHANGED
         case _layout.CELL_HOLD:
             movement.kind, movement.points = kinds.MOVEMENT_KIND_HOLD, value
+        case _layout.CELL_HELD:
+            movement.kind, movement.count = kinds.MOVEMENT_KIND_HOLD, value
+        case (
+            _layout.CELL_HOLD_HEAD
+            | _layout.CELL_HOLD_WHOSE
+            | _layout.CELL_HOLD_WHERE
+            | _layout.CELL_HOLD_USES
+            | _layout.CELL_HOLD_TEXT
+        ):
+            movement.kind = kinds.MOVEMENT_KIND_HOLD
     return movement

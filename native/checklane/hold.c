@@ -1,0 +1,478 @@
+/* The calls that make, spend, release and extend holds, and who may. All is judged by the writer,
+ * in the order of the journal: of two lanes that hold the same points one is told that they are not
+ * there. What a hold is, and how records are read without it, is told in held.c. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+#include "rounding.h"
+
+/* Limits of one offer: they are numbered in eight bits. */
+#define LIMITS_MAX 256
+
+/* ------------------------------------------------------------------ answers ---- */
+
+/* The hold as the call leaves it. */
+static hold_answer_t answer_of(const session_t *session, const hold_t *hold, uint8_t state,
+                               int64_t points, int64_t uses)
+{
+    bool is_open = state == HOLD_STATE_OPEN;
+    hold_answer_t answer = {.number = hold->number,
+                            .kind = hold->kind,
+                            .state = state,
+                            .purse = hold->purse,
+                            .offer = NONE_32,
+                            .points = is_open ? points : 0,
+                            .uses = is_open ? uses : 0,
+                            .basket_id = hold_text(hold, HOLD_TEXT_BASKET_ID),
+                            .store_id = hold_text(hold, HOLD_TEXT_STORE_ID),
+                            .till_id = hold_text(hold, HOLD_TEXT_TILL_ID),
+                            .create_unix_ms = hold->create_post_ms,
+                            .expire_unix_ms = hold->expire_post_ms,
+                            .owner = hold_text(hold, HOLD_TEXT_OWNER)};
+    if (hold->offer != 0) answer.offer = find_offer(session->live->program, hold->offer);
+    return answer;
+}
+
+/* A hold as it is: one answer, or with points of several purses one for each. */
+static uint32_t put_answers(session_t *session, const hold_t *hold, uint32_t count)
+{
+    hold_answer_t whole = answer_of(session, hold, hold->state, held_points(hold, hold->purse),
+                                    hold->uses);
+    uint32_t first = count;
+    for (uint8_t purse = 1; purse <= PURSES_MAX && count < HOLDS_MAX; purse++) {
+        int64_t points = held_points(hold, purse);
+        if (hold->purse != 0 || points == 0 || hold->state != HOLD_STATE_OPEN) continue;
+        session->hold_answers[count] = whole;
+        session->hold_answers[count].purse = purse;
+        session->hold_answers[count++].points = points;
+    }
+    if (count == first && count < HOLDS_MAX) session->hold_answers[count++] = whole;
+    return count;
+}
+
+/* Sorts numbers ascending: holds are numbered as they are made. */
+static void sort_numbers(uint64_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t number = numbers[i];
+        uint32_t to = i;
+        for (; to > 0 && numbers[to - 1] > number; to--) numbers[to] = numbers[to - 1];
+        numbers[to] = number;
+    }
+}
+
+uint32_t list_holds(session_t *session, const accounts_view_t *view)
+{
+    uint64_t numbers[HOLDS_MAX];
+    uint32_t number_count = 0;
+    uint32_t count = 0;
+    uint64_t group_number = session->facts.account_group;
+    if (group_number == 0) return 0;
+    record_t group = accounts_read(view, key_of(session, FAMILY_GROUP, group_number, 0));
+    for (uint32_t i = record_first(group, CELL_HOLD); i < group.head->cell_count; i++) {
+        const cell_t *cell = &group.cells[i];
+        if (cell->kind != CELL_HOLD || cell->sub != 0) break;
+        if (cell->other <= post_time(session) || number_count == HOLDS_MAX) continue;
+        numbers[number_count++] = cell->key;
+    }
+    sort_numbers(numbers, number_count);
+    for (uint32_t i = 0; i < number_count; i++) {
+        hold_t *hold = &session->holds[i];
+        if (read_hold(session, view, numbers[i], hold)) count = put_answers(session, hold, count);
+    }
+    return count;
+}
+
+static posting_t posting_of(const session_t *session, const entry_builder_t *entry)
+{
+    int32_t day = day_at_sender(session, entry->post_unix_ms);
+    return (posting_t){.lsn = (int64_t)entry->lsn,
+                       .post_unix_ms = entry->post_unix_ms,
+                       .business_date = date_from_day(day)};
+}
+
+/* The answer but its holds: the purses of the group as the entry leaves them. */
+static holds_answer_t begin_answer(session_t *session, const accounts_view_t *view,
+                                   const entry_builder_t *entry, uint64_t group)
+{
+    holds_answer_t answer = {.program = session->live->program,
+                             .holds = session->hold_answers,
+                             .balances = session->balances,
+                             .hold_count = 1,
+                             .posting = posting_of(session, entry)};
+    if (group == 0) return answer;
+    cells_t cells = lay_entry(session, view, entry, key_of(session, FAMILY_GROUP, group, 0),
+                              session->free_group);
+    answer.balance_count = balances_of(cells.at, cells.count, session->live->program,
+                                       day_at_sender(session, entry->post_unix_ms),
+                                       session->balances);
+    return answer;
+}
+
+static status_t seal(session_t *session, entry_builder_t *entry, uint16_t kind, uint64_t group,
+                     uint64_t member, status_t written)
+{
+    if (written != STATUS_OK) return written;
+    entry->kind = kind;
+    entry->event_unix_ms = entry->post_unix_ms;
+    entry->account_group = group;
+    entry->member = member;
+    entry->business_date = posting_of(session, entry).business_date;
+    entry->response = session->reply->at;
+    entry->response_bytes = session->reply->size;
+    return STATUS_OK;
+}
+
+/* ------------------------------------------------------------------ make ---- */
+
+static int64_t expire_of(const session_t *session, const entry_builder_t *entry, int64_t seconds)
+{
+    if (seconds == 0) seconds = (int64_t)session->live->program->header->hold_minutes * 60;
+    return entry->post_unix_ms + seconds * 1000;
+}
+
+static status_t draft_points(session_t *session, hold_draft_t *draft)
+{
+    const create_hold_request_t *request = &session->wire.create_hold;
+    uint32_t purse = find_name(session->live->program, name_key_of("purse", request->purse_id));
+    if (purse == NONE_32) return fault_at(session->fault, STATUS_PURSE_UNKNOWN, "purse_id");
+    draft->purse = (uint8_t)purse;
+    draft->points[purse] = request->points;
+    return STATUS_OK;
+}
+
+static int64_t available_points(session_t *session, uint32_t purse)
+{
+    uint32_t count = balances_of(session->facts.group_cells, session->facts.group_cell_count,
+                                 session->live->program, session->facts.business_day,
+                                 session->balances);
+    for (uint32_t i = 0; i < count; i++) {
+        if (session->balances[i].purse == purse) return session->balances[i].available;
+    }
+    return 0;
+}
+
+/* Keeps the uses in every limit of the offer that counts uses. */
+static status_t draft_uses(session_t *session, hold_draft_t *draft,
+                           shared_counter_t counts[LIMITS_MAX])
+{
+    const create_hold_request_t *request = &session->wire.create_hold;
+    const program_t *program = session->live->program;
+    uint32_t number = find_offer(program, name_key_of("offer", request->offer_id));
+    if (number == NONE_32) return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "offer_id");
+    const offer_t *offer = &program->offers[number];
+    draft->offer = offer->key;
+    draft->uses = is_present(request->present, CREATE_HOLD_USES) ? request->uses : 1;
+    for (uint32_t i = 0; i < offer->limit_count; i++) {
+        const limit_t *limit = &program->limits[offer->first_limit + i];
+        if (limit->measure != LIMIT_MEASURE_USES) continue;
+        counts[draft->count_count++] =
+            (shared_counter_t){.offer = offer->key,
+                               .given = draft->uses,
+                               .window = window_first_day(limit->window, draft->day),
+                               .scope = limit->scope,
+                               .number = limit->number};
+    }
+    draft->counts = counts;
+    return STATUS_OK;
+}
+
+/* Whether what is asked for is there: it is held from the moment at which this is judged. */
+static status_t check_covered(session_t *session, const accounts_view_t *view,
+                              const hold_draft_t *draft)
+{
+    const program_t *program = session->live->program;
+    if (draft->purse != 0
+        && available_points(session, draft->purse) < draft->points[draft->purse]) {
+        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "points");
+    }
+    for (uint32_t i = 0; i < draft->count_count; i++) {
+        const shared_counter_t *count = &draft->counts[i];
+        const offer_t *offer = &program->offers[find_offer(program, count->offer)];
+        const limit_t *limit = &program->limits[offer->first_limit + count->number];
+        if (limit->most - count_given(session, view, count) >= count->given) continue;
+        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "uses");
+    }
+    return STATUS_OK;
+}
+
+static status_t find_holder(session_t *session, const accounts_view_t *view, int32_t day)
+{
+    const create_hold_request_t *request = &session->wire.create_hold;
+    facts_t *facts = &session->facts;
+    facts->business_day = day;
+    facts->store = find_store(session->live->catalogue,
+                              name_key_of("store", session->wire.store_id));
+    identify_all(session, view, session->wire.identifiers, request->identifiers.count);
+    fill_member_facts(session, view, day);
+    if (facts->member != 0 && !session->is_provisional_new) return STATUS_OK;
+    return fault_at(session->fault, STATUS_MEMBER_UNKNOWN, "identifiers");
+}
+
+static status_t prepare_create(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const create_hold_request_t *request = &session->wire.create_hold;
+    shared_counter_t counts[LIMITS_MAX];
+    session->post_unix_ms = entry->post_unix_ms;
+    hold_draft_t draft = {.kind = (uint8_t)request->kind,
+                          .day = day_at_sender(session, entry->post_unix_ms),
+                          .expire_post_ms = expire_of(session, entry, request->hold_seconds),
+                          .store_key = name_key_of("store", session->wire.store_id),
+                          .owner = request->owner,
+                          .basket_id = request->basket_id,
+                          .store_id = session->wire.store_id,
+                          .till_id = session->wire.till_id};
+    status_t status = find_holder(session, view, draft.day);
+    if (status == STATUS_OK) {
+        status = request->kind == HOLD_KIND_POINTS ? draft_points(session, &draft)
+                                                   : draft_uses(session, &draft, counts);
+    }
+    if (status == STATUS_OK) status = place_hold(session, view, entry, &draft);
+    if (status == STATUS_RECORD_CEILING) fault_at(session->fault, status, "identifiers");
+    if (status == STATUS_OK) status = check_covered(session, view, &draft);
+    if (status != STATUS_OK) return status;
+    uint64_t group = session->facts.account_group;
+    holds_answer_t answer = begin_answer(session, view, entry, group);
+    session->hold_answers[0] = (hold_answer_t){.number = entry->lsn,
+                                               .kind = draft.kind,
+                                               .state = HOLD_STATE_OPEN,
+                                               .purse = draft.purse,
+                                               .offer = NONE_32,
+                                               .points = draft.points[draft.purse],
+                                               .uses = draft.uses,
+                                               .basket_id = draft.basket_id,
+                                               .store_id = draft.store_id,
+                                               .till_id = draft.till_id,
+                                               .create_unix_ms = entry->post_unix_ms,
+                                               .expire_unix_ms = draft.expire_post_ms,
+                                               .owner = draft.owner};
+    if (draft.offer != 0) {
+        session->hold_answers[0].offer = find_offer(session->live->program, draft.offer);
+    }
+    return seal(session, entry, ENTRY_HOLD, group, session->facts.member,
+                wire_write_holds(session->reply, &answer));
+}
+
+/* ------------------------------------------------------------------ spend, release, extend ---- */
+
+/* The hold of an id, where the caller names its owner. */
+static status_t find_hold(session_t *session, const accounts_view_t *view, bytes_t hold_id,
+                          bytes_t owner, const char *place, hold_t *hold)
+{
+    uint64_t number = wire_hold_number(hold_id);
+    uint64_t store_key = name_key_of("store", session->wire.store_id);
+    bool is_known = number != 0 && read_hold(session, view, number, hold);
+    if (is_known && hold->owner_key == hold_owner_key(owner, store_key)) return STATUS_OK;
+    return fault_at(session->fault, STATUS_HOLD_UNKNOWN, "%s", place);
+}
+
+static status_t check_open(session_t *session, const hold_t *hold, const char *place)
+{
+    switch (hold->state) {
+    case HOLD_STATE_OPEN: return STATUS_OK;
+    case HOLD_STATE_EXPIRED: return fault_at(session->fault, STATUS_HOLD_EXPIRED, "%s", place);
+    default: return fault_at(session->fault, STATUS_HOLD_CLOSED, "%s", place);
+    }
+}
+
+/* What is to be spent of a hold, by default all of it. */
+typedef struct spent {
+    int64_t points_held;
+    int64_t points;
+    int64_t uses;
+} spent_t;
+
+static status_t judge_capture(session_t *session, const hold_t *hold, spent_t *spent)
+{
+    const hold_capture_t *capture = &session->wire.capture_hold.capture;
+    *spent = (spent_t){.points_held = held_points(hold, hold->purse), .uses = hold->uses};
+    spent->points = spent->points_held;
+    if (is_present(capture->present, HOLD_CAPTURE_POINTS)) spent->points = capture->points;
+    if (is_present(capture->present, HOLD_CAPTURE_USES)) spent->uses = capture->uses;
+    if (hold->kind == HOLD_KIND_TOTAL) { /* spent by the commit of its token */
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "capture.hold_id");
+    }
+    if (is_present(capture->present, HOLD_CAPTURE_QUANTITY)) { /* of fuel only */
+        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
+                        "capture.quantity_thousandths");
+    }
+    status_t status = check_open(session, hold, "capture.hold_id");
+    if (status != STATUS_OK) return status;
+    if (spent->points > spent->points_held) {
+        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "capture.points");
+    }
+    if (spent->uses > hold->uses) {
+        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "capture.uses");
+    }
+    return STATUS_OK;
+}
+
+/* Spends what is asked for; the rest stays held or is given back. *state: what becomes of it. */
+static status_t move_capture(session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, const hold_t *hold, const spent_t *spent,
+                             uint8_t *state)
+{
+    bool is_rest = spent->points < spent->points_held || spent->uses < hold->uses;
+    bool is_kept = is_rest && session->wire.capture_hold.keep_rest != 0;
+    status_t status = STATUS_OK;
+    if (spent->points > 0) {
+        status = burn_held(session, view, entry, hold, hold->purse, spent->points);
+    }
+    if (status == STATUS_OK && spent->uses > 0) {
+        status = count_held(session, entry, hold, spent->uses);
+    }
+    *state = HOLD_STATE_OPEN;
+    if (status == STATUS_OK && is_kept && spent->points > 0) {
+        status = take_held_points(session, entry, hold, hold->purse, spent->points);
+    }
+    if (status == STATUS_OK && is_kept && spent->uses > 0) {
+        status = take_held_uses(session, entry, hold, spent->uses);
+    }
+    if (status != STATUS_OK || is_kept) return status;
+    bool is_spent = spent->points > 0 || spent->uses > 0;
+    *state = is_spent ? HOLD_STATE_CAPTURED : HOLD_STATE_RELEASED;
+    return end_hold(session, entry, hold, *state);
+}
+
+static status_t prepare_capture(void *context, const accounts_view_t *view,
+                                entry_builder_t *entry)
+{
+    session_t *session = context;
+    const capture_hold_request_t *request = &session->wire.capture_hold;
+    hold_t *hold = &session->holds[0];
+    spent_t spent;
+    uint8_t state = HOLD_STATE_OPEN;
+    session->post_unix_ms = entry->post_unix_ms;
+    status_t status = find_hold(session, view, request->capture.hold_id, request->capture.owner,
+                                "capture.hold_id", hold);
+    if (status == STATUS_OK) status = judge_capture(session, hold, &spent);
+    if (status == STATUS_OK) status = move_capture(session, view, entry, hold, &spent, &state);
+    if (status != STATUS_OK) return status;
+    holds_answer_t answer = begin_answer(session, view, entry, hold->account_group);
+    session->hold_answers[0] = answer_of(session, hold, state, spent.points_held - spent.points,
+                                         hold->uses - spent.uses);
+    answer.captured_points = spent.points;
+    return seal(session, entry, ENTRY_HOLD_CAPTURE, hold->account_group, hold->member,
+                wire_write_capture(session->reply, &answer));
+}
+
+/* Gives a hold back, if there is anything to give back, and adds it to the answer. */
+static status_t release(session_t *session, entry_builder_t *entry, hold_t *hold, uint32_t *count)
+{
+    status_t status = STATUS_OK;
+    if (hold->state == HOLD_STATE_OPEN) {
+        status = end_hold(session, entry, hold, HOLD_STATE_RELEASED);
+        hold->state = HOLD_STATE_RELEASED;
+    }
+    *count = put_answers(session, hold, *count);
+    return status;
+}
+
+static status_t release_basket(session_t *session, const accounts_view_t *view,
+                               entry_builder_t *entry, uint32_t *count)
+{
+    const release_hold_request_t *request = &session->wire.release_hold;
+    uint64_t store_key = name_key_of("store", session->wire.store_id);
+    uint64_t owner_key = hold_owner_key(request->owner, store_key);
+    uint64_t numbers[HOLDS_MAX];
+    uint32_t number_count = list_basket_holds(session, view, store_key, request->basket_id,
+                                              numbers);
+    status_t status = STATUS_OK;
+    uint32_t own_count = 0;
+    sort_numbers(numbers, number_count);
+    for (uint32_t i = 0; i < number_count && status == STATUS_OK; i++) {
+        hold_t *hold = &session->holds[own_count];
+        if (!read_hold(session, view, numbers[i], hold) || hold->owner_key != owner_key) continue;
+        status = release(session, entry, hold, count);
+        own_count++;
+    }
+    if (own_count == 0) session->holds[0] = (hold_t){0};
+    return status;
+}
+
+static status_t prepare_release(void *context, const accounts_view_t *view,
+                                entry_builder_t *entry)
+{
+    session_t *session = context;
+    const release_hold_request_t *request = &session->wire.release_hold;
+    const hold_t *first = &session->holds[0];
+    uint32_t count = 0;
+    status_t status = STATUS_OK;
+    session->post_unix_ms = entry->post_unix_ms;
+    if (request->hold_id.size == 0) {
+        status = release_basket(session, view, entry, &count);
+    } else {
+        status = find_hold(session, view, request->hold_id, request->owner, "hold_id",
+                           &session->holds[0]);
+        if (status == STATUS_OK) status = release(session, entry, &session->holds[0], &count);
+    }
+    if (status != STATUS_OK) return status;
+    holds_answer_t answer = begin_answer(session, view, entry, first->account_group);
+    answer.hold_count = count;
+    return seal(session, entry, ENTRY_HOLD_RELEASE, first->account_group, first->member,
+                wire_write_holds(session->reply, &answer));
+}
+
+/* A hold never ends sooner by being extended. */
+static status_t prepare_extend(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const extend_hold_request_t *request = &session->wire.extend_hold;
+    hold_t *hold = &session->holds[0];
+    session->post_unix_ms = entry->post_unix_ms;
+    status_t status = find_hold(session, view, request->hold_id, request->owner, "hold_id", hold);
+    if (status == STATUS_OK) status = check_open(session, hold, "hold_id");
+    if (status != STATUS_OK) return status;
+    int64_t expire_ms = expire_of(session, entry, request->hold_seconds);
+    if (expire_ms < hold->expire_post_ms) expire_ms = hold->expire_post_ms;
+    status = extend_hold(session, entry, hold, expire_ms);
+    if (status != STATUS_OK) return status;
+    holds_answer_t answer = begin_answer(session, view, entry, 0);
+    session->hold_answers[0] = answer_of(session, hold, hold->state,
+                                         held_points(hold, hold->purse), hold->uses);
+    return seal(session, entry, ENTRY_HOLD_EXTEND, hold->account_group, hold->member,
+                wire_write_extend(session->reply, &answer));
+}
+
+/* ------------------------------------------------------------------ calls ---- */
+
+static status_t change_hold(session_t *session, uint32_t kind, status_t judged,
+                            status_t (*prepare)(void *, const accounts_view_t *,
+                                                entry_builder_t *))
+{
+    bool is_answered = false;
+    begin_change(session, kind, prepare);
+    if (judged == STATUS_OK && session->wire.head.context.training) {
+        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
+    }
+    if (judged == STATUS_OK) judged = check_sender(session, "context.store_id");
+    status_t status = answer_repeat(session, judged, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
+    return submit_change(session);
+}
+
+status_t call_create_hold(session_t *session)
+{
+    status_t judged = STATUS_OK;
+    if (session->wire.create_hold.kind == HOLD_KIND_COUPON) {
+        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "kind");
+    }
+    return change_hold(session, REQUEST_CREATE_HOLD, judged, prepare_create);
+}
+
+status_t call_capture_hold(session_t *session)
+{
+    return change_hold(session, REQUEST_CAPTURE_HOLD, STATUS_OK, prepare_capture);
+}
+
+status_t call_release_hold(session_t *session)
+{
+    return change_hold(session, REQUEST_RELEASE_HOLD, STATUS_OK, prepare_release);
+}
+
+status_t call_extend_hold(session_t *session)
+{
+    return change_hold(session, REQUEST_EXTEND_HOLD, STATUS_OK, prepare_extend);
+}
