@@ -217,7 +217,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 
 typedef struct applied {
     uint32_t offer;           /* number in the program */
-    uint32_t flags;
+    uint32_t reserved;
     int64_t times;            /* applications */
     int64_t units;            /* rewarded units */
     int64_t discount_minor;   /* after rounding; equals the sum of its line shares */
@@ -240,6 +240,7 @@ typedef struct line_share {
     uint32_t applied;         /* index into applied */
     uint32_t line;            /* index into lines */
     int64_t units;            /* units of the line that the offer rewarded */
+    int64_t qualifying_units; /* those that it only asked for */
     int64_t discount_minor;
 } line_share_t;
 

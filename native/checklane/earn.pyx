@@ -60,7 +60,6 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     applied = &decision.applied[decision.applied_count]
     decision.applied_count += 1
     applied.offer = candidate.number
-    applied.flags = offer.flags
     applied.times = times
     applied.units = units
     applied.discount_minor = 0

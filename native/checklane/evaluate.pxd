@@ -25,7 +25,6 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
 cdef bint make_runs(const basket_t *basket, scratch_t *scratch) noexcept nogil
 cdef bint put_aside(scratch_t *scratch, uint32_t piece, int64_t units) noexcept nogil
 cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil
-cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil
 cdef int64_t or_unlimited(int64_t most) noexcept nogil
 
 # Decides the tender layer on what is due then, and sums decision.discount_minor and net_minor.

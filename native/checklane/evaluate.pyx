@@ -1006,10 +1006,29 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
         share.applied = applied
         share.line = piece.line
         share.units = scratch.line_units[i]
+        share.qualifying_units = 0
         share.discount_minor = scratch.line_minor[i]
 
 
-cdef void take_served(scratch_t *scratch, uint32_t number, uint32_t taker) noexcept nogil:
+cdef void tell_bought(scratch_t *scratch, decision_t *decision, uint32_t applied, uint32_t line,
+                      int64_t units) noexcept nogil:
+    """Units of a line that only qualified; what does not fit is not told."""
+    cdef line_share_t *share
+    if scratch.qualifying_count == QUALIFYING_SHARES_MAX or \
+            decision.share_count == LINE_SHARES_MAX:
+        return
+    scratch.qualifying_count += 1
+    share = &decision.shares[decision.share_count]
+    decision.share_count += 1
+    share.applied = applied
+    share.line = line
+    share.units = 0
+    share.qualifying_units = units
+    share.discount_minor = 0
+
+
+cdef void take_served(scratch_t *scratch, decision_t *decision, uint32_t number,
+                      uint32_t taker) noexcept nogil:
     """S3: units that an offer took without a reward keep their price; lines serve them after all
     that is rewarded, contender by contender."""
     cdef const contender_t *contender = &scratch.contest.contenders[number]
@@ -1021,11 +1040,11 @@ cdef void take_served(scratch_t *scratch, uint32_t number, uint32_t taker) noexc
         allocation = &scratch.contest.allocations[i]
         if allocation.contender == number and (
                 contender.serves == SERVES_ALL or not allocation.is_rewarded):
-            take_pieces(scratch, allocation, contender.mark, taker)
+            take_pieces(scratch, decision, allocation, contender, taker)
 
 
-cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32_t mark,
-                      uint32_t taker) noexcept nogil:
+cdef void take_pieces(scratch_t *scratch, decision_t *decision, const allocation_t *allocation,
+                      const contender_t *contender, uint32_t taker) noexcept nogil:
     cdef const work_run_t *run = &scratch.runs[allocation.run]
     cdef const work_piece_t *piece
     cdef int64_t wanted = allocation.units
@@ -1037,7 +1056,9 @@ cdef void take_pieces(scratch_t *scratch, const allocation_t *allocation, uint32
         if amount <= 0:
             continue
         put_piece(scratch, piece, run.price_minor, amount, taken_by(scratch, piece.taken, taker),
-                  piece.marks | mark)
+                  piece.marks | contender.mark)
+        if contender.applied != NONE_32:
+            tell_bought(scratch, decision, contender.applied, piece.line, amount)
         scratch.piece_used[p] += amount
         wanted -= amount
     scratch.is_changed = True
@@ -1048,26 +1069,48 @@ cdef bint share_is_before(const line_share_t *a, const line_share_t *b) noexcept
     return a.applied < b.applied or (a.applied == b.applied and a.line < b.line)
 
 
-cdef void merge_shares(decision_t *decision, uint32_t first) noexcept nogil:
-    """Shares in order of their offers and lines, one of an offer a line."""
+cdef void sort_shares(line_share_t *shares, uint32_t count) noexcept nogil:
+    """Shell sort as of pieces: shares come sorted but for what one step adds."""
+    cdef uint32_t gaps[7]
+    cdef uint32_t g, gap, i, j
     cdef line_share_t share
-    cdef uint32_t kept = first
-    cdef uint32_t i, j
+    gaps[0], gaps[1], gaps[2], gaps[3] = 4193, 1073, 281, 77
+    gaps[4], gaps[5], gaps[6] = 23, 8, 1
+    for g in range(7):
+        gap = gaps[g]
+        for i in range(gap, count):
+            if not share_is_before(&shares[i], &shares[i - gap]):
+                continue
+            share = shares[i]
+            j = i
+            while j >= gap and share_is_before(&share, &shares[j - gap]):
+                shares[j] = shares[j - gap]
+                j -= gap
+            shares[j] = share
+
+
+cdef void merge_shares(decision_t *decision, uint32_t old_count) noexcept nogil:
+    """Shares in order of their offers and lines, one of an offer a line, after a step added some
+    to so many."""
+    cdef line_share_t *share
+    cdef uint32_t least = NONE_32
+    cdef uint32_t first = old_count
+    cdef uint32_t i, kept
+    for i in range(old_count, decision.share_count):
+        least = <uint32_t>minimum(least, decision.shares[i].applied)
+    while first > 0 and decision.shares[first - 1].applied >= least:
+        first -= 1
+    sort_shares(&decision.shares[first], decision.share_count - first)
+    kept = first
     for i in range(first, decision.share_count):
-        share = decision.shares[i]
-        j = i
-        while j > first and share_is_before(&share, &decision.shares[j - 1]):
-            decision.shares[j] = decision.shares[j - 1]
-            j -= 1
-        decision.shares[j] = share
-    for i in range(first, decision.share_count):
-        share = decision.shares[i]
+        share = &decision.shares[i]
         if kept > first and decision.shares[kept - 1].line == share.line and \
                 decision.shares[kept - 1].applied == share.applied:
             decision.shares[kept - 1].units += share.units
+            decision.shares[kept - 1].qualifying_units += share.qualifying_units
             decision.shares[kept - 1].discount_minor += share.discount_minor
             continue
-        decision.shares[kept] = share
+        decision.shares[kept] = share[0]
         kept += 1
     decision.share_count = kept
 
@@ -1152,11 +1195,10 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef candidate_t *candidate = &scratch.candidates[contender.candidate]
     cdef applied_t *applied
     cdef uint32_t at = applied_place(decision, candidate)
-    cdef uint32_t first_share = decision.share_count
     cdef uint32_t run_count = 0
     cdef uint32_t i
     cdef int64_t units = 0
-    cdef int64_t uses
+    cdef int64_t times
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
     cdef int64_t spent = spend_of(scratch, run_count)
     cdef int64_t discount = 0
@@ -1166,8 +1208,6 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     contender.mark = 0
     if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
         contender.mark = mark_of(candidate.offer)
-    while first_share > 0 and decision.shares[first_share - 1].applied == at:
-        first_share -= 1
     if contender.kind == CONTEND_CHEAPEST or contender.kind == CONTEND_UNITS:
         scratch.gap_parts += maximum(0, claimed_worth(scratch, number) - worth)
     if discount > 0:
@@ -1177,10 +1217,11 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
                       at, candidate.number if is_competing else NONE_32,
                       mark_of(candidate.offer) * (not scratch.ignores_marks))
-        merge_shares(decision, first_share)
     # Without worth an offer is left out; rounded to nothing, its units stay used.
-    if worth > 0 and (is_competing or contender.mark):
-        contender.serves = SERVES_BOUGHT if discount > 0 else SERVES_ALL
+    if discount > 0:
+        contender.serves = SERVES_BOUGHT
+    elif worth > 0 and is_competing:
+        contender.serves = SERVES_ALL
     for i in range(run_count):
         scratch.rewarded_units[scratch.rewarded_runs[i]] = 0
     if discount == 0:
@@ -1195,48 +1236,47 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     scratch.is_changed = True
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
+    times = 1 if contender.kind == CONTEND_UNITS else contender.times
+    if at < decision.applied_count and pays_by_amount(candidate.offer):
+        times = 0
+    contender.applied = at
     applied = &decision.applied[at]
     if at == decision.applied_count:
         decision.applied_count += 1
         applied.offer = candidate.number
-        applied.flags = candidate.offer.flags
         applied.times = 0
         applied.units = 0
         applied.discount_minor = 0
-    applied.times += 1 if contender.kind == CONTEND_UNITS else contender.times
+    applied.times += times
     applied.units += units
     applied.discount_minor += discount
-    uses = 0 if pays_again(decision, candidate, at) else applied.times
-    count_limits(program, facts, decision, candidate, uses, units, discount, spent)
+    count_limits(program, facts, decision, candidate, times, units, discount, spent)
     if candidate.offer.flags & OFFER_FLAG_COUPON:
         if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
             consume_coupons(basket, scratch, decision, candidate,
                             (units + candidate.offer.units_max - 1) // candidate.offer.units_max)
         else:
-            consume_coupons(basket, scratch, decision, candidate, uses)
+            consume_coupons(basket, scratch, decision, candidate, times)
 
 
-cdef bint pays_again(const decision_t *decision, const candidate_t *candidate,
-                     uint32_t before) noexcept nogil:
-    """R4: requests of one offer that pays by amount are one use, and need one coupon."""
-    cdef uint32_t i
-    if candidate.offer.layer != LAYER_REDEMPTION or \
-            candidate.offer.flags & (OFFER_FLAG_BY_ITEM | OFFER_FLAG_STEPS):
-        return False
-    for i in range(before):
-        if decision.applied[i].offer == candidate.number:
-            return True
-    return False
+cdef bint pays_by_amount(const offer_t *offer) noexcept nogil:
+    """R4: requests of such an offer are one use together, and need one coupon."""
+    return offer.layer == LAYER_REDEMPTION and \
+        not offer.flags & (OFFER_FLAG_BY_ITEM | OFFER_FLAG_STEPS)
 
 
 cdef uint32_t applied_place(const decision_t *decision,
                             const candidate_t *candidate) noexcept nogil:
-    """Where an offer is told: what scanned coupons give with those before them (C4)."""
-    cdef uint32_t count = decision.applied_count
-    if candidate.offer.mechanic == MECHANIC_SCANNED and count > 0 and \
-            decision.applied[count - 1].offer == candidate.number:
-        return count - 1
-    return count
+    """Where an offer is told: with what scanned coupons (C4) or requests (R4) before gave."""
+    cdef uint32_t i = decision.applied_count
+    if candidate.offer.mechanic != MECHANIC_SCANNED and \
+            candidate.offer.layer != LAYER_REDEMPTION:
+        return i
+    while i > 0:
+        i -= 1
+        if decision.applied[i].offer == candidate.number:
+            return i
+    return decision.applied_count
 
 
 cdef int64_t claimed_worth(const scratch_t *scratch, uint32_t number) noexcept nogil:
@@ -1319,6 +1359,7 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
     """Give what the contest answered and make the runs of the next step."""
     cdef contest_t *contest = &scratch.contest
     cdef contender_t *contender
+    cdef uint32_t share_count = decision.share_count
     cdef uint32_t c, other
     if contest.is_full:
         return STATUS_CANDIDATES_CEILING
@@ -1327,14 +1368,18 @@ cdef status_t finish_step(const program_t *program, const basket_t *basket, cons
     for c in range(contest.contender_count):
         contender = &contest.contenders[c]
         contender.serves = SERVES_NOTHING
+        contender.applied = NONE_32
         if contender.times > 0:
             for other in range(contest.contender_count):
                 if other != c and contest.contenders[other].component == contender.component:
                     scratch.candidates[contender.candidate].flags |= CANDIDATE_COMPETED
             give(program, basket, facts, scratch, decision, c, is_competing)
     for c in range(contest.contender_count):
-        take_served(scratch, c, scratch.candidates[contest.contenders[c].candidate].number
+        take_served(scratch, decision, c,
+                    scratch.candidates[contest.contenders[c].candidate].number
                     if is_competing else NONE_32)
+    if decision.share_count > share_count:
+        merge_shares(decision, share_count)
     return end_step(basket, scratch)
 
 
@@ -1696,6 +1741,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     scratch.gap_parts = 0
     scratch.gap_minor = 0
     scratch.is_full = False
+    scratch.qualifying_count = 0
     scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
@@ -1936,8 +1982,9 @@ cdef uint32_t begin_scan(scratch_t *scratch, uint32_t candidate, int64_t parts) 
     return OUTCOME_APPLIED if parts > 0 else OUTCOME_NO_SAVING
 
 
-cdef status_t lay_out_basket(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
-                             const gs1_coupon_t *coupon, uint32_t *outcome) noexcept nogil:
+cdef status_t lay_out_basket(const basket_t *basket, scratch_t *scratch, decision_t *decision,
+                             uint32_t candidate, const gs1_coupon_t *coupon,
+                             uint32_t *outcome) noexcept nogil:
     """C4: a coupon off the basket marks what was bought for it, then takes its value off all."""
     cdef contest_t *contest = &scratch.contest
     cdef const offer_t *offer = scratch.candidates[candidate].offer
@@ -1957,8 +2004,9 @@ cdef status_t lay_out_basket(const basket_t *basket, scratch_t *scratch, uint32_
         return STATUS_OK
     contest.contenders[0].serves = SERVES_BOUGHT
     contest.contenders[0].mark = mark_of(offer)
+    contest.contenders[0].applied = NONE_32
     begin_step(scratch)
-    take_served(scratch, 0, NONE_32)
+    take_served(scratch, decision, 0, NONE_32)
     if contest.is_full or end_step(basket, scratch) != STATUS_OK:
         return STATUS_CANDIDATES_CEILING
     contest.allocation_count = 0
@@ -2010,7 +2058,7 @@ cdef status_t run_scan(const program_t *program, const basket_t *basket, const f
         outcome[0] = lacking_outcome(program, basket, scratch, candidate, coupon)
         return STATUS_OK
     if coupon.save_code == GS1_SAVE_BASKET:
-        status = lay_out_basket(basket, scratch, candidate, coupon, outcome)
+        status = lay_out_basket(basket, scratch, decision, candidate, coupon, outcome)
     elif find_units(program, basket, scratch, candidate, coupon, target):
         outcome[0] = lay_out(scratch, candidate, coupon, target)
     else:

@@ -38,13 +38,14 @@
  * session, the working set of one decision inside a 1 MiB second-level cache. */
 #define CANDIDATES_MAX 256
 #define OFFER_SLOTS_MAX 8
-/* Offers that gave something: each candidate, and each request to pay with points before those of
- * one offer are made one: 256 + 32. */
-#define APPLIED_MAX (256 + 32)
+/* Offers that gave something: each candidate. */
+#define APPLIED_MAX CANDIDATES_MAX
 /* Units taken by applied offers, as (offer, run, units) records: 4 for every run. */
 #define SHARES_MAX (4 * 1024)
-/* The same, spread over lines. */
-#define LINE_SHARES_MAX (8 * 1024)
+/* The same, spread over lines: 8 * 1024 with a discount, and where units of a line only qualified.
+ * Of these, what does not fit is not told: 12 * 1024 * 32 B = 384 KiB, touched where it is used. */
+#define QUALIFYING_SHARES_MAX (4 * 1024)
+#define LINE_SHARES_MAX (12 * 1024)
 #define AWARDS_MAX 512
 #define NEAR_MISSES_MAX 8
 #define MESSAGES_MAX 32

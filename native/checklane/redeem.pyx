@@ -5,8 +5,8 @@ of the points and of what is due."""
 
 from checklane.candidates cimport ranks_before, run_fits
 from checklane.evaluate cimport (
-    begin_contest, due_minor, finish_step, free_all, make_runs, merge_shares, or_unlimited,
-    put_aside, take_units,
+    begin_contest, due_minor, finish_step, free_all, make_runs, or_unlimited, put_aside,
+    take_units,
 )
 from checklane.structs cimport *
 
@@ -223,48 +223,12 @@ cdef status_t answer_request(const program_t *program, const basket_t *basket,
     return status
 
 
-cdef void merge_applied(const basket_t *basket, decision_t *decision,
-                        uint32_t first) noexcept nogil:
-    """R4: one entry for each offer, whatever the number of its requests."""
-    cdef uint32_t number[SELECTIONS_MAX]
-    cdef applied_t *into
-    cdef applied_t *one
-    cdef uint32_t kept = first
-    cdef uint32_t first_share = decision.share_count
-    cdef uint32_t i, j
-    for i in range(first, decision.applied_count):
-        one = &decision.applied[i]
-        j = first
-        while j < kept and decision.applied[j].offer != one.offer:
-            j += 1
-        number[i - first] = j
-        into = &decision.applied[j]
-        if j == kept:
-            kept += 1
-            into[0] = one[0]
-            continue
-        into.discount_minor += one.discount_minor
-        into.units += one.units
-        if one.flags & (OFFER_FLAG_BY_ITEM | OFFER_FLAG_STEPS):
-            into.times += one.times
-    decision.applied_count = kept
-    while first_share > 0 and decision.shares[first_share - 1].applied >= first:
-        first_share -= 1
-    for i in range(first_share, decision.share_count):
-        decision.shares[i].applied = number[decision.shares[i].applied - first]
-    merge_shares(decision, first_share)
-    for i in range(first_share, decision.share_count):
-        decision.shares[i].units = minimum(decision.shares[i].units,
-                                           basket.lines[decision.shares[i].line].count)
-
-
 cdef status_t evaluate_redemptions(const program_t *program, const basket_t *basket,
                                    const facts_t *facts, scratch_t *scratch,
                                    decision_t *decision) noexcept nogil:
     cdef const redemption_request_t *request
     cdef redemption_t *answer
     cdef int64_t points
-    cdef uint32_t first = decision.applied_count
     cdef uint32_t candidate, i
     cdef status_t status
     decision.redemption_count = 0
@@ -292,5 +256,4 @@ cdef status_t evaluate_redemptions(const program_t *program, const basket_t *bas
                                 points)
         if status != STATUS_OK:
             return status
-    merge_applied(basket, decision, first)
     return STATUS_OK

@@ -161,6 +161,8 @@ typedef struct contender {
     uint32_t group_rule;      /* GROUPS_: what the groups of its entries mean */
     uint32_t serves;          /* SERVES_: its units that leave the step at the price they had */
     uint32_t mark;            /* MARK_ that it leaves on its units */
+    uint32_t applied;         /* answer: where it is told; NONE_32: nowhere */
+    uint32_t reserved;
 } contender_t;
 
 #define SERVES_NOTHING 0
@@ -380,7 +382,7 @@ typedef struct scratch {
     int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]; /* set aside for each purchase */
     int64_t given_minor;                   /* by the offer that gave last, this time */
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
-    uint32_t reserved_4;
+    uint32_t qualifying_count; /* shares told of units that only qualified */
     contest_t contest;
     search_t search;
     flow_t flow;

@@ -28,6 +28,7 @@ cdef extern from "checklane/limits.h" nogil:
         APPLIED_MAX
         SHARES_MAX
         LINE_SHARES_MAX
+        QUALIFYING_SHARES_MAX
         AWARDS_MAX
         NEAR_MISSES_MAX
         STOPPED_MAX
@@ -592,7 +593,6 @@ cdef extern from "checklane/basket.h" nogil:
     int64_t basket_reach(const basket_t *basket)
     ctypedef struct applied_t:
         uint32_t offer
-        uint32_t flags
         int64_t times
         int64_t units
         int64_t discount_minor
@@ -607,6 +607,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t applied
         uint32_t line
         int64_t units
+        int64_t qualifying_units
         int64_t discount_minor
     ctypedef struct award_t:
         uint32_t offer
@@ -1037,6 +1038,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t group_rule
         uint32_t serves
         uint32_t mark
+        uint32_t applied
     ctypedef struct allocation_t:
         uint32_t contender
         uint32_t place
@@ -1198,6 +1200,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t taking_count
         taking_t takings[TAKINGS_MAX]
         int64_t discount_room
+        uint32_t qualifying_count
         int64_t due_minor
         int64_t tender_minor[TENDERS_MAX]
         int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]

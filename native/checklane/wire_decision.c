@@ -73,7 +73,8 @@ static void put_line_offer(writer_t *writer, const decision_answer_t *answer,
     put_offer(writer, 1, program, answer->decision->applied[share->applied].offer);
     put_number(writer, 3, share->discount_minor);
     put_number(writer, 4, is_measured ? 0 : share->units);
-    for (uint32_t i = 0; i < offer->funding_count; i++) {
+    put_number(writer, 5, share->qualifying_units);
+    for (uint32_t i = 0; share->units > 0 && i < offer->funding_count; i++) {
         const funding_t *funding = &program->funding[offer->first_funding + i];
         funded_t funded = {
             .funder_id = text_of(program, funding->funder_text, funding->funder_length),

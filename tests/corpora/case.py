@@ -154,7 +154,7 @@ def compare(expected: Expected, told: dict[str, Any]) -> list[str]:
     if abs(told["totals"]["discount"] - wanted) >= 1:
         found.append(f"{told['totals']['discount']} off, the peer says {float(wanted):g}")
     rewarded = most([part["units"] for part in told["applied"].values()])
-    qualifying = most(list(told["qualifying"].values()))
+    qualifying = most([part["qualifying"] for part in told["applied"].values()])
     for line, count in expected.units.items():
         if rewarded.get(line, 0) != count:
             found.append(f"line {line}: {rewarded.get(line, 0)} units, the peer says {count}")

@@ -69,7 +69,8 @@ class Applied:
         self.discount += more.discount
         self.times += more.times if by_unit else 0
         self.coupons += [at for at in more.coupons if at not in self.coupons]
-        for mine, other in ((self.shares, more.shares), (self.units, more.units)):
+        parts = ((self.shares, more.shares), (self.units, more.units))
+        for mine, other in (*parts, (self.qualifying, more.qualifying)):
             for line, part in other.items():
                 mine[line] = mine.get(line, 0) + part
 

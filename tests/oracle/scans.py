@@ -128,6 +128,12 @@ def run_scans(layers: "Layers", offer: Offer) -> None:
     layers.decision.outcomes[offer.id] = "APPLIED" if "APPLIED" in outcomes else outcomes[0]
 
 
+def last_of(units: list[Unit], count: int) -> list[Unit]:
+    """Return the last units run by run; inside a run the lowest lines serve first (C4, S3)."""
+    # The sort keeps the order of the lines inside a run.
+    return canonical(sorted(units, key=lambda unit: unit.run, reverse=True)[:count])
+
+
 def refusal(layers: "Layers", offer: Offer, coupon: Scanned | None) -> str:
     """Return why a coupon may not be used here today, or nothing (C2)."""
     today = (EPOCH + timedelta(days=layers.scene.business_day)).strftime("%Y%m%d")
@@ -159,7 +165,7 @@ def run_scan(layers: "Layers", offer: Offer, at: int, coupon: Scanned | None) ->
     rewarded = aside.used.get(target, [])
     if coupon.save_code in (SAVE_FREE, SAVE_UNITS):
         count = 1 if coupon.save_code == SAVE_FREE else coupon.save
-        rewarded = rewarded[-count:]
+        rewarded = last_of(rewarded, count)
     taken = [unit for part in aside.used.values() for unit in part]
     bought = [unit for unit in taken if not any(unit is other for other in rewarded)]
     parts = worth_of(offer, coupon, rewarded)
@@ -203,5 +209,6 @@ def take_off(layers: "Layers", use: Use, at: int, parts: int, *, marks: bool = T
         layers.room -= discount
     if discount == 0:
         return "NO_VALUE"
+    layers.decision.unique &= not layers.mixed(use)
     layers.give_out(use, discount, scan=at, marks=marks)
     return "APPLIED"

@@ -139,7 +139,7 @@ def check(expect: dict[str, Any], told: Told) -> None:
             assert found == by_key(cents, wanted)
         elif key == "times":
             assert {offer: applied[offer][key] for offer in wanted} == by_key(int, wanted)
-        elif key == "units":
+        elif key in ("units", "qualifying"):
             assert {offer: applied[offer][key] for offer in wanted} == by_key(by_line, wanted)
         elif key == "coupons":
             found = {offer: applied[offer][key] for offer in wanted}

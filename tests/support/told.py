@@ -39,6 +39,7 @@ def by_oracle(decision: OracleDecision) -> Told:
                 "discount": a.discount,
                 "shares": {line: part for line, part in a.shares.items() if part},
                 "units": a.units,
+                "qualifying": a.qualifying,
                 "coupons": a.coupons,
                 "funding": {
                     f"{funder or RETAILER}/{how}": part
@@ -74,15 +75,6 @@ def by_oracle(decision: OracleDecision) -> Told:
     }
 
 
-def qualifying_units(decision: "decision_pb2.Decision") -> dict[str, dict[int, int]]:
-    """Return by offer and line how many units only qualified."""
-    found: dict[str, dict[int, int]] = {}
-    for line in decision.lines:
-        for part in line.applied:
-            found.setdefault(part.offer_id, {})[line.line_id] = part.qualifying_unit_count
-    return found
-
-
 def by_engine(decision: "decision_pb2.Decision") -> Told:
     """Return what the engine says."""
     from checklane.v1 import decision_pb2
@@ -98,6 +90,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             "discount": a.discount_minor,
             "shares": {},
             "units": {},
+            "qualifying": {},
             "coupons": list(a.coupon_indexes),
             "funding": funding(a.funding),
         }
@@ -109,12 +102,12 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             for key, number in (
                 ("shares", part.discount_minor),
                 ("units", part.unit_count or int(part.quantity_thousandths > 0)),
+                ("qualifying", part.qualifying_unit_count),
             ):
                 if number:
                     offer[key][line.line_id] = number
             assert sum(share.amount_minor for share in part.funding) == part.discount_minor
     return {
-        "qualifying": qualifying_units(decision),
         "lines": {line.line_id: line.discount_minor for line in decision.lines},
         "nets": {line.line_id: line.net_minor for line in decision.lines},
         "totals": {key: getattr(decision.totals, f"{key}_minor") for key in TOTALS},
