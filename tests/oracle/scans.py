@@ -1,5 +1,6 @@
 """Coupons that say themselves what they give (rules C2 to C4)."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
@@ -128,10 +129,18 @@ def run_scans(layers: "Layers", offer: Offer) -> None:
     layers.decision.outcomes[offer.id] = "APPLIED" if "APPLIED" in outcomes else outcomes[0]
 
 
-def last_of(units: list[Unit], count: int) -> list[Unit]:
-    """Return the last units run by run; inside a run the lowest lines serve first (C4, S3)."""
-    # The sort keeps the order of the lines inside a run.
-    return canonical(sorted(units, key=lambda unit: unit.run, reverse=True)[:count])
+def served(layers: "Layers", offer: Offer, rewarded: list[Unit], bought: list[Unit]) -> Use:
+    """Return the use of so many units of each run: the lowest lines are rewarded first (S3)."""
+    gets = Counter(unit.run for unit in rewarded)
+    buys = Counter(unit.run for unit in bought)
+    use = Use(offer, 1)
+    for unit in canonical(layers.units):
+        for left, part in ((gets, use.rewarded), (buys, use.bought)):
+            if left[unit.run] > 0:
+                left[unit.run] -= 1
+                part.append(unit)
+                break
+    return use
 
 
 def refusal(layers: "Layers", offer: Offer, coupon: Scanned | None) -> str:
@@ -165,11 +174,11 @@ def run_scan(layers: "Layers", offer: Offer, at: int, coupon: Scanned | None) ->
     rewarded = aside.used.get(target, [])
     if coupon.save_code in (SAVE_FREE, SAVE_UNITS):
         count = 1 if coupon.save_code == SAVE_FREE else coupon.save
-        rewarded = last_of(rewarded, count)
+        rewarded = rewarded[-count:]
     taken = [unit for part in aside.used.values() for unit in part]
     bought = [unit for unit in taken if not any(unit is other for other in rewarded)]
     parts = worth_of(offer, coupon, rewarded)
-    return take_off(layers, Use(offer, 1, rewarded, bought), at, parts)
+    return take_off(layers, served(layers, offer, rewarded, bought), at, parts)
 
 
 def off_basket(layers: "Layers", offer: Offer, at: int, aside: Aside) -> str:
