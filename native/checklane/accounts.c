@@ -53,7 +53,7 @@
 #include "pages.h"
 #include "siphash.h"
 
-#define FAMILIES 8
+#define FAMILIES 9
 #define COVERED_KEY "covered"
 #define OWED_KEY "owed"
 /* Receipts and keys lie in a ring of sub-databases, one a month of post time. Two more than are
@@ -1691,7 +1691,8 @@ static int open_tables(accounts_t *accounts, const char *path)
     if (error != 0) return error;
     error = pages_check(accounts->machine, path);
     static const char *const names[FAMILIES + 1] = {
-        "meta", "group", "member", "identity", "place", "offer", NULL, NULL, "basket"};
+        "meta", "group", "member", "identity", "place", "offer", NULL, NULL, "basket",
+        "coupon"};
     for (int family = 0; family <= FAMILIES && error == 0; family++) {
         if (names[family] == NULL) continue;
         error = open_table(accounts, transaction, names[family], &accounts->families[family]);

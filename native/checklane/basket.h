@@ -7,6 +7,7 @@
 #include "gs1.h"
 #include "layout.h"
 #include "limits.h"
+#include "siphash.h"
 
 /* Bytes of the request that is being answered; valid as long as the request is. */
 typedef struct bytes {
@@ -132,8 +133,10 @@ typedef struct basket {
     piece_t pieces[BASKET_RUNS_MAX];
     identifier_t identifiers[IDENTIFIERS_MAX];
     uint64_t coupon_keys[COUPONS_MAX]; /* name key of "coupon:" + code */
+    uint64_t twin_keys[COUPONS_MAX];   /* of a paper coupon: key of its digital twin; else 0 */
     bytes_t coupons[COUPONS_MAX];
     gs1_coupon_t scanned[COUPONS_MAX]; /* ai GS1_NONE: not scanned */
+    hash128_t coupon_ids[COUPONS_MAX]; /* of code and serial: what is used once */
     uint64_t selections[SELECTIONS_MAX]; /* offer keys */
     tender_t tenders[TENDERS_MAX];
     redemption_request_t redemptions[SELECTIONS_MAX];
@@ -273,7 +276,8 @@ typedef struct explained {
 } explained_t;
 
 /* How far an applied offer moved a counter: becomes a CELL_COUNTER movement at commit. Of a grant
- * (COUNT_SCOPE_GRANT) the number is COUNTED_NO_LIMIT, and it becomes a CELL_GRANT movement. */
+ * (COUNT_SCOPE_GRANT) the number is COUNTED_NO_LIMIT, and it becomes a CELL_GRANT movement. Of a
+ * coupon (COUNT_SCOPE_COUPON) it is the coupon's place, and the record is the coupon's own. */
 #define COUNTED_NO_LIMIT 255
 typedef struct counted {
     uint32_t offer;

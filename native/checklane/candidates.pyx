@@ -226,20 +226,52 @@ cdef bint is_chosen(const basket_t *basket, uint64_t key) noexcept nogil:
 cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil:
     cdef uint32_t i
     for i in range(coupon):
-        if basket.coupon_keys[i] == basket.coupon_keys[coupon]:
+        if basket.coupon_keys[i] == basket.coupon_keys[coupon] and \
+                basket.coupon_ids[i].lo == basket.coupon_ids[coupon].lo and \
+                basket.coupon_ids[i].hi == basket.coupon_ids[coupon].hi:
             return True
     return False
 
 
-cdef uint32_t coupons_of(const basket_t *basket, const scratch_t *scratch, uint32_t number,
-                         bint is_serial) noexcept nogil:
-    """Presented coupons that open an offer. A serialised code shown twice is one coupon."""
+cdef bint is_used(const facts_t *facts, scratch_t *scratch,
+                  uint32_t coupon) noexcept nogil:
+    """K1: whether a sale before used a serialised coupon."""
+    cdef shared_counter_t counter
+    cdef int64_t given
+    if facts.read_shared == NULL:
+        return False
+    counter.offer = 0
+    counter.given = 0
+    counter.window = 0
+    counter.scope = COUNT_SCOPE_COUPON
+    counter.number = <uint8_t>coupon
+    counter.reserved = 0
+    given = facts.read_shared(facts.shared_context, &counter)
+    if given < 0:
+        scratch.is_counters_full = True
+    if given > 0:
+        scratch.used_coupons |= <uint32_t>1 << coupon
+    return given > 0
+
+
+cdef uint32_t coupons_of(const basket_t *basket, const facts_t *facts, scratch_t *scratch,
+                         const candidate_t *candidate, bint *is_shown) noexcept nogil:
+    """Presented coupons that open an offer. A serialised one shown twice is one coupon, one that
+    was used before none."""
+    cdef bint is_serial = (candidate.offer.flags & OFFER_FLAG_SERIAL) != 0
+    cdef uint32_t number = candidate.number
     cdef uint32_t count = 0
-    cdef uint32_t i
+    cdef uint32_t i, coupon
+    is_shown[0] = False
     for i in range(scratch.coupon_pair_count):
         if scratch.coupon_pairs[i].offer != number:
             continue
-        if not (is_serial and is_shown_before(basket, scratch.coupon_pairs[i].coupon)):
+        coupon = scratch.coupon_pairs[i].coupon
+        is_shown[0] = True
+        if not is_serial:
+            count += 1
+        elif not is_shown_before(basket, coupon) and \
+                not is_used(facts, scratch, coupon):
             count += 1
     return count
 
@@ -399,6 +431,7 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
                     scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
     cdef const offer_t *offer = candidate.offer
+    cdef bint is_shown = False
     cdef uint32_t outcome
     if holds_key(facts.stopped, facts.stopped_count, offer.key):
         return OUTCOME_STOPPED
@@ -422,10 +455,9 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         return OUTCOME_NOT_IN_WALLET
     if is_held_out(facts, offer):
         candidate.flags |= CANDIDATE_HELD_OUT
-    candidate.coupon_count = coupons_of(basket, scratch, candidate.number,
-                                        (offer.flags & OFFER_FLAG_SERIAL) != 0)
+    candidate.coupon_count = coupons_of(basket, facts, scratch, candidate, &is_shown)
     if offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
-        outcome = OUTCOME_COUPON_MISSING
+        outcome = OUTCOME_COUPON_USED if is_shown else OUTCOME_COUPON_MISSING
     elif offer.mechanic == MECHANIC_SCANNED and not has_scan(basket, offer):
         outcome = OUTCOME_COUPON_MISSING
     elif offer.flags & OFFER_FLAG_CHOSEN and not is_chosen(basket, offer.key):
@@ -765,6 +797,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.candidate_count = 0
     scratch.held_out_count = 0
     scratch.is_counters_full = False
+    scratch.used_coupons = 0
     scratch.has_code_groups = False
     scratch.catalogue = catalogue
     scratch.run_words = (basket.run_count + 63) // 64

@@ -9,7 +9,8 @@
 #include "invariant.h"
 #include "progress.h"
 
-static record_key_t counter_record(const session_t *session, uint32_t scope, uint64_t offer)
+static record_key_t counter_record(const session_t *session, uint32_t scope, uint32_t number,
+                                   uint64_t offer)
 {
     const facts_t *facts = &session->facts;
     hash128_t card = session->member_identity;
@@ -19,6 +20,11 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
     case LIMIT_SCOPE_GROUP: return key_of(session, FAMILY_GROUP, facts->account_group, 0);
     case LIMIT_SCOPE_STORE: return key_of(session, FAMILY_OFFER, offer, facts->store->key);
     case LIMIT_SCOPE_GLOBAL: return key_of(session, FAMILY_OFFER, offer, 0);
+    case COUNT_SCOPE_COUPON: {
+        INVARIANT(number < COUPONS_MAX);
+        hash128_t id = session->basket.coupon_ids[number];
+        return key_of(session, FAMILY_COUPON, id.hi, id.lo);
+    }
     case COUNT_SCOPE_GRANT:
         return key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
     default: break;
@@ -31,8 +37,10 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
 static int64_t read_counter(session_t *session, const accounts_view_t *view,
                             const shared_counter_t *counter)
 {
-    record_t record = accounts_read(view, counter_record(session, counter->scope, counter->offer));
-    const cell_t *cell = record_find(record, CELL_COUNTER, counter->number, counter->window,
+    record_t record = accounts_read(view, counter_record(session, counter->scope,
+                                                         counter->number, counter->offer));
+    uint8_t sub = counter->scope == COUNT_SCOPE_COUPON ? 0 : counter->number;
+    const cell_t *cell = record_find(record, CELL_COUNTER, sub, counter->window,
                                      counter->offer);
     return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
 }
@@ -91,10 +99,14 @@ bool read_shared_again(session_t *session, const accounts_view_t *view)
     bool is_changed = false;
     for (uint32_t i = 0; i < session->shared_count; i++) {
         shared_counter_t *noted = &session->shared[i];
-        const offer_t *offer = &program->offers[find_offer(program, noted->offer)];
-        const limit_t *limit = &program->limits[offer->first_limit + noted->number];
         int64_t before = noted->given;
         noted->given = read_counter(session, view, noted);
+        if (noted->scope == COUNT_SCOPE_COUPON) {
+            is_changed |= noted->given != before;
+            continue;
+        }
+        const offer_t *offer = &program->offers[find_offer(program, noted->offer)];
+        const limit_t *limit = &program->limits[offer->first_limit + noted->number];
         if (left_of(limit, before, reach) != left_of(limit, noted->given, reach)) {
             is_changed = true;
         }
@@ -263,14 +275,19 @@ status_t move_counters(session_t *session, const accounts_view_t *view, entry_bu
                        .day = counted->window,
                        .key = session->live->program->offers[counted->offer].key,
                        .value = counted->given};
-        record_key_t key = counter_record(session, counted->scope, cell.key);
+        bool is_coupon = counted->scope == COUNT_SCOPE_COUPON;
+        if (is_coupon) { /* used, whatever offer took it */
+            cell.sub = 0;
+            cell.key = 0;
+        }
+        record_key_t key = counter_record(session, counted->scope, counted->number, cell.key);
         if (counted->scope == COUNT_SCOPE_GRANT) {
             cell_t used = {.kind = CELL_GRANT, .key = cell.key, .value = -counted->given};
             status = entry_builder_move(entry, key, used, MOVEMENT_ADD, REASON_GRANT);
             continue;
         }
         bool is_own = counted->scope == LIMIT_SCOPE_MEMBER || counted->scope == LIMIT_SCOPE_GROUP;
-        if (!is_own) status = sweep_shared(session, view, entry, key, &cell, &swept);
+        if (!is_own && !is_coupon) status = sweep_shared(session, view, entry, key, &cell, &swept);
         if (status != STATUS_OK) break;
         status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_COUNT);
     }

@@ -107,7 +107,7 @@ struct session {
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
     points_t points[2 * PURSES_MAX];
-    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + 1];
+    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + COUPONS_MAX + 1];
     reversed_line_t reversed[BASKET_LINES_MAX];
     cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
     cell_t free_group[RECORD_CELLS_MAX];  /* without what is held: facts.group_cells where */

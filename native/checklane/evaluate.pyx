@@ -4,7 +4,7 @@
 step the units that it touched have new prices, and the next step sees those."""
 
 from checklane.candidates cimport (
-    accepts, begin_marks, is_scan_of, is_shown_before, mark_code, ranks_before, run_fits,
+    accepts, begin_marks, is_scan_of, is_shown_before, is_used, mark_code, ranks_before, run_fits,
 )
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
@@ -1335,11 +1335,28 @@ cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t
             return
         if scratch.coupon_pairs[i].offer != candidate.number:
             continue
-        if candidate.offer.flags & OFFER_FLAG_SERIAL and is_shown_before(basket, coupon):
+        if candidate.offer.flags & OFFER_FLAG_SERIAL and (
+                is_shown_before(basket, coupon) or scratch.used_coupons >> coupon & 1):
             continue
         if decision.coupon_offer[coupon] == NONE_32:
             decision.coupon_offer[coupon] = candidate.number
             count -= 1
+            if candidate.offer.flags & OFFER_FLAG_SERIAL:
+                count_coupon(decision, candidate.number, coupon)
+
+
+cdef void count_coupon(decision_t *decision, uint32_t offer, uint32_t coupon) noexcept nogil:
+    """K1: a serialised coupon is used by the commit."""
+    cdef counted_t *counted
+    if decision.counted_count == COUNTED_MAX:
+        return
+    counted = &decision.counted[decision.counted_count]
+    decision.counted_count += 1
+    counted.offer = offer
+    counted.scope = COUNT_SCOPE_COUPON
+    counted.number = <uint8_t>coupon
+    counted.window = 0
+    counted.given = 1
 
 
 # ------------------------------------------------------------------ steps of a layer ----------
@@ -1745,7 +1762,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
-        decision.coupon_outcome[i] = 0
+        decision.coupon_outcome[i] = OUTCOME_COUPON_USED if scratch.used_coupons >> i & 1 else 0
         decision.coupon_minor[i] = 0
     for i in range(basket.line_count):
         decision.line_discount_minor[i] = 0
@@ -2035,6 +2052,16 @@ cdef uint32_t judge_scan(const program_t *program, const basket_t *basket,
     return OUTCOME_NOT_THIS_STORE
 
 
+cdef bint has_twin(const basket_t *basket, const scratch_t *scratch,
+                   uint32_t coupon) noexcept nogil:
+    """C5: whether the digital twin of a paper coupon is shown too, and the program knows it."""
+    cdef uint32_t i
+    for i in range(scratch.coupon_pair_count):
+        if basket.coupon_keys[scratch.coupon_pairs[i].coupon] == basket.twin_keys[coupon]:
+            return True
+    return False
+
+
 cdef status_t run_scan(const program_t *program, const basket_t *basket, const facts_t *facts,
                        scratch_t *scratch, decision_t *decision, uint32_t candidate,
                        uint32_t number, uint32_t *outcome) noexcept nogil:
@@ -2043,6 +2070,13 @@ cdef status_t run_scan(const program_t *program, const basket_t *basket, const f
     cdef status_t status = STATUS_OK
     cdef uint32_t met, target, p, r
     outcome[0] = judge_scan(program, basket, coupon)
+    if outcome[0] == OUTCOME_APPLIED and coupon.serial_digits > 0 and (
+            is_shown_before(basket, number) or is_used(facts, scratch, number)):
+        outcome[0] = OUTCOME_COUPON_USED
+    if scratch.is_counters_full:
+        return STATUS_CANDIDATES_CEILING
+    if outcome[0] == OUTCOME_APPLIED and has_twin(basket, scratch, number):
+        outcome[0] = OUTCOME_COUPON_USED
     if outcome[0] != OUTCOME_APPLIED:
         return STATUS_OK
     begin_contest(scratch, True)
@@ -2091,6 +2125,8 @@ cdef status_t run_scans(const program_t *program, const basket_t *basket, const 
         decision.coupon_outcome[i] = outcome
         if outcome == OUTCOME_APPLIED:
             decision.coupon_offer[i] = it.number
+            if basket.scanned[i].serial_digits > 0:
+                count_coupon(decision, it.number, i)
         if first == 0 or outcome == OUTCOME_APPLIED:
             first = outcome
     it.outcome = first

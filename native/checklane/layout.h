@@ -411,6 +411,7 @@ _Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 #define LIMIT_SCOPE_STORE 3
 #define LIMIT_SCOPE_GLOBAL 4
 #define LIMIT_SCOPE_CARD 5
+#define COUNT_SCOPE_COUPON 7 /* a serialised coupon of the basket: `number` is its place there */
 #define COUNT_SCOPE_GRANT 6 /* of counted_t: uses of an offer that a progress granted */
 #define LIMIT_MEASURE_USES 1
 #define LIMIT_MEASURE_MONEY 2
@@ -612,6 +613,7 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 #define FAMILY_RECEIPT 6
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
 #define FAMILY_BASKET 8   /* 128-bit basket hash. Frozen totals and holds. */
+#define FAMILY_COUPON 9   /* 128-bit hash of a coupon's code and serial. Its use, for good. */
 
 /* Partition and node stand in the key's head so that a hub can merge stores. */
 typedef struct record_key {

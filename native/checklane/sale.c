@@ -11,6 +11,7 @@
 #define EXCEPTION_DISCOUNT_DIFFERS 1
 #define EXCEPTION_POINTS_DIFFER 2
 #define EXCEPTION_POINTS_SHORT 3
+#define EXCEPTION_COUPON_USED 6
 #define ORIGINAL_OF_LINE 18 /* field Line.original */
 
 static int32_t business_date_of(const session_t *session, int64_t local_ms)
@@ -307,6 +308,18 @@ static uint32_t list_short_points(session_t *session, uint32_t count)
     return count;
 }
 
+/* Coupons that the till took though a sale before had used them (K1). Returns how many exceptions
+ * there are then. */
+static uint32_t list_used_coupons(session_t *session, uint32_t count)
+{
+    for (uint32_t i = 0; i < session->basket.coupon_count; i++) {
+        if (session->decision.coupon_outcome[i] != OUTCOME_COUPON_USED) continue;
+        session->exceptions[count++] = (exception_t){.kind = EXCEPTION_COUPON_USED,
+                                                     .text = session->basket.coupons[i]};
+    }
+    return count;
+}
+
 /* What the lane showed or sold beside what was decided. Without `paid` and without
  * refuse-on-change the sale is what was decided, and nothing is left to honour. */
 status_t compare_figures(session_t *session, uint32_t *exception_count)
@@ -314,7 +327,9 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
     const commit_request_t *request = &session->wire.commit;
     *exception_count = 0;
     if (session->is_voided_before) return STATUS_OK;
-    if (request->paid) *exception_count = list_short_points(session, 0);
+    if (request->paid) {
+        *exception_count = list_used_coupons(session, list_short_points(session, 0));
+    }
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
     if (request->refuse_on_change) return refuse_change(session);
     if (request->paid) *exception_count += list_exceptions(session, *exception_count);

@@ -383,6 +383,8 @@ typedef struct scratch {
     int64_t given_minor;                   /* by the offer that gave last, this time */
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */
+    uint32_t used_coupons;    /* bit of each coupon that was used before (K1) */
+    uint32_t reserved_4;
     contest_t contest;
     search_t search;
     flow_t flow;

@@ -124,6 +124,7 @@ cdef extern from "checklane/layout.h" nogil:
         LIMIT_SCOPE_GLOBAL
         LIMIT_SCOPE_CARD
         COUNT_SCOPE_GRANT
+        COUNT_SCOPE_COUPON
         SLOT_PROGRESS
         PROGRESS_SPEND
         PROGRESS_VISITS
@@ -420,6 +421,13 @@ cdef extern from "checklane/gs1.h" nogil:
         uint64_t retailer
         gs1_purchase_t purchases[GS1_PURCHASES_MAX]
 
+cdef extern from "checklane/siphash.h" nogil:
+    ctypedef struct hash128_t:
+        uint64_t hi
+        uint64_t lo
+    hash128_t siphash128(const uint64_t *key, const void *bytes, size_t size)
+    uint64_t mix64(uint64_t number)
+
 cdef extern from "checklane/basket.h" nogil:
     enum:
         LINE_KIND_SALE
@@ -556,7 +564,9 @@ cdef extern from "checklane/basket.h" nogil:
         piece_t pieces[BASKET_RUNS_MAX]
         identifier_t identifiers[IDENTIFIERS_MAX]
         uint64_t coupon_keys[COUPONS_MAX]
+        uint64_t twin_keys[COUPONS_MAX]
         gs1_coupon_t scanned[COUPONS_MAX]
+        hash128_t coupon_ids[COUPONS_MAX]
         bytes_t coupons[COUPONS_MAX]
         uint64_t selections[SELECTIONS_MAX]
         tender_t tenders[TENDERS_MAX]
@@ -1206,15 +1216,9 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]
         int64_t given_minor
         uint32_t ignores_marks
+        uint32_t used_coupons
         contest_t contest
         search_t search
         flow_t flow
         lp_t lp
         layers_t layers
-
-cdef extern from "checklane/siphash.h" nogil:
-    ctypedef struct hash128_t:
-        uint64_t hi
-        uint64_t lo
-    hash128_t siphash128(const uint64_t *key, const void *bytes, size_t size)
-    uint64_t mix64(uint64_t number)

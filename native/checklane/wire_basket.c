@@ -94,7 +94,11 @@ static void fill_line(const wire_t *wire, const sent_line_t *sent, line_t *line)
     if (sent->parent_line_id != 0) line->parent = wire_find_line(wire, sent->parent_line_id);
 }
 
-/* A scanned coupon has no code of its own but that of a digital one: "gs1:PREFIX:OFFER". */
+/* Stands between a code and a serial: no code on the wire holds it. */
+#define FNC1 0x1d
+
+/* A scanned coupon has no code of its own but that of a digital one: "gs1:PREFIX:OFFER". A paper
+ * one is no such code, only its twin (C5). */
 static void read_scan(basket_t *basket, uint32_t index)
 {
     gs1_coupon_t *scanned = &basket->scanned[index];
@@ -103,11 +107,36 @@ static void read_scan(basket_t *basket, uint32_t index)
     gs1_read(basket->coupons[index].at, basket->coupons[index].size, scanned);
     if (scanned->ai == GS1_NONE) return;
     basket->coupon_keys[index] = 0;
-    if (scanned->ai != GS1_8112 || scanned->fault != 0) return;
+    if (scanned->fault != 0) return;
     int length = snprintf(code, sizeof code, "gs1:%0*" PRIu64 ":%06" PRIu32,
                           first->prefix_digits, first->prefix, scanned->offer_code);
     bytes_t bytes = {(const uint8_t *)code, (uint32_t)length};
-    basket->coupon_keys[index] = name_key_of("coupon", bytes);
+    uint64_t key = name_key_of("coupon", bytes);
+    if (scanned->ai == GS1_8112) basket->coupon_keys[index] = key;
+    else basket->twin_keys[index] = key;
+}
+
+/* What is used once: the code and the serial, which a scanned coupon brings itself. */
+static void name_coupon(basket_t *basket, uint32_t index, bytes_t serial)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const gs1_coupon_t *scanned = &basket->scanned[index];
+    bytes_t code = basket->coupons[index];
+    char text[2 * VALUE_BYTES_MAX + 1];
+    size_t size;
+    INVARIANT(code.size + serial.size < sizeof text);
+    if (scanned->ai != GS1_NONE && scanned->fault == 0) {
+        const gs1_purchase_t *first = &scanned->purchases[0];
+        size = (size_t)snprintf(text, sizeof text, "gs1:%0*" PRIu64 ":%06" PRIu32 "%c%0*" PRIu64,
+                                first->prefix_digits, first->prefix, scanned->offer_code, FNC1,
+                                scanned->serial_digits, scanned->serial);
+    } else {
+        memcpy(text, code.at, code.size);
+        text[code.size] = FNC1;
+        if (serial.size > 0) memcpy(text + code.size + 1, serial.at, serial.size);
+        size = code.size + 1 + serial.size;
+    }
+    basket->coupon_ids[index] = siphash128(no_secret, text, size);
 }
 
 static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
@@ -127,7 +156,9 @@ static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_
         basket->coupons[i] = coupon->code.size != 0 ? coupon->code : coupon->scanned_data;
         basket->coupon_keys[i] = name_key_of("coupon", basket->coupons[i]);
         basket->scanned[i].ai = GS1_NONE;
+        basket->twin_keys[i] = 0;
         if (coupon->code.size == 0) read_scan(basket, i);
+        name_coupon(basket, i, coupon->serial);
     }
     basket->selection_count = sent->selections.count;
     for (uint32_t i = 0; i < sent->selections.count; i++) {

@@ -74,7 +74,7 @@ static void put_line_offer(writer_t *writer, const decision_answer_t *answer,
     put_number(writer, 3, share->discount_minor);
     put_number(writer, 4, is_measured ? 0 : share->units);
     put_number(writer, 5, share->qualifying_units);
-    for (uint32_t i = 0; share->units > 0 && i < offer->funding_count; i++) {
+    for (uint32_t i = 0; i < offer->funding_count; i++) {
         const funding_t *funding = &program->funding[offer->first_funding + i];
         funded_t funded = {
             .funder_id = text_of(program, funding->funder_text, funding->funder_length),
@@ -189,6 +189,7 @@ static int64_t remaining_uses(const decision_answer_t *answer, uint32_t offer_nu
     for (uint32_t i = 0; i < answer->decision->counted_count; i++) {
         const counted_t *counted = &answer->decision->counted[i];
         if (counted->offer != offer_number || counted->number >= offer->limit_count) continue;
+        if (counted->scope == COUNT_SCOPE_COUPON) continue;
         const limit_t *limit = &answer->program->limits[offer->first_limit + counted->number];
         bool is_mine = limit->scope == LIMIT_SCOPE_MEMBER || limit->scope == LIMIT_SCOPE_GROUP;
         if (!is_mine || limit->measure != LIMIT_MEASURE_USES) continue;
@@ -357,10 +358,10 @@ static int64_t outcome_of(const decision_t *decision, uint32_t offer)
     return 0;
 }
 
-/* Whether a scanned coupon that gave nothing may do so in another basket. */
-static bool is_kept(uint32_t outcome)
+/* Whether a coupon that gave nothing may do so in another basket. */
+static bool is_kept(uint32_t judged, bool is_known)
 {
-    return outcome >= OUTCOME_NOT_QUALIFIED;
+    return judged != 0 ? judged >= OUTCOME_NOT_QUALIFIED : is_known;
 }
 
 /* What a coupon took off: a scanned one by itself, others with all of their offer. */
@@ -382,7 +383,7 @@ static void put_coupons(writer_t *writer, const decision_answer_t *answer)
         uint32_t mark = put_open(writer, 7);
         put_number(writer, 1, i);
         if (is_consumed) put_number(writer, 2, COUPON_CONSUMED);
-        else put_number(writer, 2, is_known || is_kept(judged) ? COUPON_KEPT : COUPON_REFUSED);
+        else put_number(writer, 2, is_kept(judged, is_known) ? COUPON_KEPT : COUPON_REFUSED);
         if (!is_consumed && judged != 0) put_number(writer, 3, judged);
         else if (!is_known) put_number(writer, 3, OUTCOME_UNKNOWN);
         else if (!is_consumed) put_number(writer, 3, outcome_of(answer->decision, offer));

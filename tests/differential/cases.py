@@ -456,7 +456,8 @@ class Cases:
     def shown(self) -> Any:
         """Return a coupon: a code, or the digits of one that says itself what it gives."""
         if self.random.random() < 0.7:
-            return f"C{self.random.randrange(6)}"
+            code = f"C{self.random.randrange(6)}"
+            return {"code": code, "serial": "7"} if self.random.random() < 0.2 else code
         prefix, random = self.pick("14006381", "0400638"), self.random
 
         def purchase() -> str:
@@ -472,6 +473,7 @@ class Cases:
             if random.random() < 0.5:
                 scan += f"2{purchase()}{self.pick('9', '0400638', '0501234')}"
         scan += "3260304" if random.random() < 0.1 else ""
+        scan += "50123456" if random.random() < 0.2 else ""
         scan += "610071234" if random.random() < 0.1 else ""
         if random.random() < 0.6:
             item = random.choice("001") if several else "0"

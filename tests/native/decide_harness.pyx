@@ -115,7 +115,10 @@ cdef dict answer(const basket_t *basket, const decision_t *decision):
         "applied": [pick(decision.applied[i], "offer times units discount_minor")
                     for i in range(decision.applied_count)],
         "shares": [pick(decision.shares[i], "applied line units discount_minor")
-                   for i in range(decision.share_count)],
+                   for i in range(decision.share_count) if decision.shares[i].units > 0],
+        "qualifying": [pick(decision.shares[i], "applied line qualifying_units")
+                       for i in range(decision.share_count)
+                       if decision.shares[i].qualifying_units > 0],
         "awards": [pick(decision.awards[i], "offer purse reason activation_day expiry_day points")
                    for i in range(decision.award_count)],
         "near_misses": [

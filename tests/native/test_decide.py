@@ -223,6 +223,7 @@ def test_m3_frees_the_cheapest_of_each_block(harness):
     decision = decide(harness, [cheapest(2, 1, {0, 1, 2})], lines)
     assert decision["applied"] == [(0, 2, 2, 600)]
     assert decision["line_discounts"] == [0, 500, 100]
+    assert decision["qualifying"] == [(0, 0, 1), (0, 1, 1), (0, 2, 2)]
 
 
 def test_m4_shares_in_proportion_to_price(harness):

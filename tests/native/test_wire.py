@@ -630,10 +630,11 @@ class Scenario:
         for place in range(count):
             for index, line in enumerate(self.lines):
                 if random.random() < 0.4:
-                    share = (place, index, random.randrange(5), random.randrange(500))
+                    units = (random.randrange(5), random.choice((0, 0, 1, 300)))
+                    share = (place, index, *units, random.randrange(500))
                     self.shares.append(share)
                     line["offers"].append(share)
-                    line["discount"] += share[3]
+                    line["discount"] += share[4]
 
     def put_funding(self, target: Any, offer: dict[str, Any], parts: list[int]) -> None:
         for number, part in enumerate(parts):
@@ -657,7 +658,7 @@ class Scenario:
                 row.resolution = 2
             elif line["code"]:
                 row.resolution = 3
-            for place, _, units, discount in line["offers"]:
+            for place, _, units, qualifying, discount in line["offers"]:
                 offer = self.offers[self.applied[place]]
                 part = row.applied.add(
                     offer_id=offer["id"], offer_version=offer["version"], discount_minor=discount
@@ -666,6 +667,7 @@ class Scenario:
                     part.quantity_thousandths = line["measure"]
                 elif not line["unit"]:
                     part.unit_count = units
+                part.qualifying_unit_count = qualifying
                 self.put_funding(part.funding, offer, split_funding(discount, offer["shares"]))
 
     def make_totals(self) -> None:
@@ -680,7 +682,7 @@ class Scenario:
         totals.pos_discount_minor = sum(line["pos"] for line in self.lines)
         classes = [0, 0, 0, 0]
         for line in sales:
-            for place, _, _, discount in line["offers"]:
+            for place, _, _, _, discount in line["offers"]:
                 offer = self.offers[self.applied[place]]
                 if not offer["shares"]:
                     classes[1] += discount
@@ -700,7 +702,7 @@ class Scenario:
         self.times = [random.randrange(1, 5) for _ in self.applied]
         self.sums = []
         for place, number in enumerate(self.applied):
-            total = sum(share[3] for share in self.shares if share[0] == place)
+            total = sum(share[4] for share in self.shares if share[0] == place)
             self.sums.append(total)
             self.give(number, self.times[place], total)
         self.give(len(self.shares))
@@ -830,7 +832,7 @@ class Scenario:
             parts = [0] * len(offer["shares"])
             for share in self.shares:
                 if share[0] == place:
-                    for i, part in enumerate(split_funding(share[3], offer["shares"])):
+                    for i, part in enumerate(split_funding(share[4], offer["shares"])):
                         parts[i] += part
             self.put_funding(row.funding, offer, parts)
             if number in self.remaining:

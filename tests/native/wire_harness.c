@@ -375,6 +375,7 @@ static void take_decision(void)
         decision.shares[i].applied = take_32();
         decision.shares[i].line = take_32();
         decision.shares[i].units = take();
+        decision.shares[i].qualifying_units = take();
         decision.shares[i].discount_minor = take();
     }
     decision.award_count = take_32();

@@ -81,6 +81,7 @@ def decide(
     past = past if past is not None else Past()
     scene.member = past.survivor(scene.member, members)
     scene.given = past.given()
+    scene.used = frozenset(used for sale in past.sales for used in sale.coupons)
     if scene.member is not None:
         scene.progress = values(program, scene, past.gains)
         scene.grants = past.grants_of(scene.counted_for["per_member"])
@@ -106,7 +107,7 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
     scene = decision.scene
     if scene is None:
         raise ValueError("the decision has no scene")
-    sale = Sale(given=list(decision.given))
+    sale = Sale(given=list(decision.given), coupons=coupons_used(program, decision))
     for paid in decision.redeemed:
         sale.spent += past.spend(scene, paid.purse, paid.points)
     for points in decision.points:
@@ -125,6 +126,20 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
     past.gather(program, decision, sale)
     past.sales.append(sale)
     return sale
+
+
+def coupons_used(program: dict[str, Any], decision: OracleDecision) -> list[tuple[str, str]]:
+    """Return code and serial of the serialised coupons that a sale uses up (K1)."""
+    found: list[tuple[str, str]] = []
+    scene = decision.scene
+    offers = {str(offer["id"]): offer for offer in program["offers"]}
+    for applied in decision.applied if scene is not None else ():
+        coupon = offers[applied.offer].get("coupon") or {}
+        for at in applied.coupons:
+            scan = scene.scans.get(at)
+            if is_true(coupon.get("serial")) or (scan is not None and scan.serial):
+                found.append(coupon_name(scene, at))
+    return found
 
 
 def read_day(compact: int) -> int:
@@ -163,7 +178,7 @@ def read_scene(
     minute = local_minute(
         read_instant(basket["opened"]), basket.get("offset"), str(store.get("timezone", ""))
     )
-    codes, scans = read_coupons(basket.get("coupons", []))
+    codes, serials, scans = read_coupons(basket.get("coupons", []))
     day = day_number(basket["date"]) if "date" in basket else minute // MINUTES_A_DAY
     return Scene(
         member,
@@ -178,17 +193,29 @@ def read_scene(
         card=card,
         tenders=listed(basket.get("tenders")),
         scans=scans,
+        serials=serials,
         redeem=listed(basket.get("redeem")),
     )
 
 
-def read_coupons(shown: list[Any]) -> tuple[list[str], dict[int, Scanned | None]]:
-    """Return the codes of the coupons, and what was scanned by its place."""
+def coupon_name(scene: Scene, at: int) -> tuple[str, str]:
+    """Return code and serial of a coupon (K1)."""
+    found = scene.scans.get(at)
+    code = scene.coupons[at] if found is None else f"gs1:{found.prefix}:{found.offer}"
+    return code, scene.serials[at]
+
+
+def read_coupons(
+    shown: list[Any],
+) -> tuple[list[str], list[str], dict[int, Scanned | None]]:
+    """Return codes and serials of the coupons, and what was scanned by its place."""
     codes: list[str] = []
+    serials: list[str] = []
     scans: dict[int, Scanned | None] = {}
     for at, coupon in enumerate(shown):
         written = coupon if isinstance(coupon, dict) else {"code": coupon}
         codes.append(str(written.get("code", "")))
+        serials.append(str(written.get("serial", "")))
         if codes[at] or "scan" not in written:
             continue
         data = str(written["scan"])
@@ -202,10 +229,10 @@ def read_coupons(shown: list[Any]) -> tuple[list[str], dict[int, Scanned | None]
         if found is None:
             codes[at] = data
         elif found.ai == "8110":
-            scans[at] = found
+            scans[at], serials[at] = found, found.serial
         else:
-            codes[at] = f"gs1:{found.prefix}:{found.offer}"
-    return codes, scans
+            codes[at], serials[at] = f"gs1:{found.prefix}:{found.offer}", found.serial
+    return codes, serials, scans
 
 
 def _decide(

@@ -51,6 +51,10 @@ class Scene:
     ----------
     member : dict or None
         The row of the member; None when nobody, or a blocked one, is identified.
+    serials : list of str
+        Serials of the coupons.
+    used : frozenset of (str, str)
+        Code and serial of coupons that sales before used (K1).
     scans : dict of int to Scanned or None
         Scanned coupons by their places; None: it cannot be read.
     given : list of Given
@@ -73,6 +77,8 @@ class Scene:
     card: str = ""
     tenders: list[dict[str, Any]] = field(default_factory=list)
     scans: dict[int, Scanned | None] = field(default_factory=dict)
+    serials: list[str] = field(default_factory=list)
+    used: frozenset[tuple[str, str]] = frozenset()
     redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     progress: dict[str, int] = field(default_factory=dict)
@@ -233,15 +239,17 @@ def coupons_of(offer: Offer, scene: Scene) -> list[int]:
     found = [at for at, code in enumerate(scene.coupons) if code in offer.coupons]
     if not offer.serial:
         return found
-    # Baskets here carry no serial numbers: the same code is the same coupon.
-    return [at for at in found if scene.coupons.index(scene.coupons[at]) == at]
+    shown = list(zip(scene.coupons, scene.serials, strict=True))
+    return [at for at in found if shown.index(shown[at]) == at and shown[at] not in scene.used]
 
 
 def _coupon(offer: Offer, scene: Scene) -> str | None:
     if offer.mechanic == "scanned":
         shown = any(is_of_kind(scan, offer.kind) for scan in scene.scans.values())
         return None if shown else "COUPON_MISSING"
-    return "COUPON_MISSING" if offer.coupons and not coupons_of(offer, scene) else None
+    if not offer.coupons or coupons_of(offer, scene):
+        return None
+    return "COUPON_USED" if set(scene.coupons) & set(offer.coupons) else "COUPON_MISSING"
 
 
 def _chosen(offer: Offer, scene: Scene) -> str | None:

@@ -155,9 +155,30 @@ def refusal(layers: "Layers", offer: Offer, coupon: Scanned | None) -> str:
     return "STORE" if coupon.retailer and coupon.retailer not in offer.retailers else ""
 
 
+def used_before(layers: "Layers", at: int, coupon: Scanned | None) -> str:
+    """Return why a coupon with a serial cannot be used once more, or nothing (K1)."""
+    if coupon is None or not coupon.serial:
+        return ""
+
+    def name(one: Scanned | None) -> tuple[str, str]:
+        return (f"gs1:{one.prefix}:{one.offer}", one.serial) if one is not None else ("", "")
+
+    scans = layers.scene.scans
+    shown = any(name(scans[other]) == name(coupon) for other in scans if other < at)
+    return "COUPON_USED" if shown or name(coupon) in layers.scene.used else ""
+
+
+def has_twin(layers: "Layers", coupon: Scanned | None) -> bool:
+    """Tell whether the digital twin of a paper coupon is shown too (C5)."""
+    if coupon is None:
+        return False
+    code = f"gs1:{coupon.prefix}:{coupon.offer}"
+    return code in layers.scene.coupons and code in layers.known_codes
+
+
 def run_scan(layers: "Layers", offer: Offer, at: int, coupon: Scanned | None) -> str:
     """Use one coupon; return its outcome."""
-    refused = refusal(layers, offer, coupon)
+    refused = refusal(layers, offer, coupon) or used_before(layers, at, coupon)
     if refused or coupon is None:
         return refused
     everything = canonical(layers.units)

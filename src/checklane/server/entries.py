@@ -273,10 +273,11 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             )
             movement.points = value if int(cell["kind"]) == _layout.CELL_LOT else -value
         case _layout.CELL_COUNTER:
-            whole = family == _layout.FAMILY_OFFER
-            movement.kind = (
-                kinds.MOVEMENT_KIND_BUDGET if whole else kinds.MOVEMENT_KIND_OFFER_COUNTED
-            )
+            counted = {
+                _layout.FAMILY_OFFER: kinds.MOVEMENT_KIND_BUDGET,
+                _layout.FAMILY_COUPON: kinds.MOVEMENT_KIND_COUPON,
+            }
+            movement.kind = counted.get(family, kinds.MOVEMENT_KIND_OFFER_COUNTED)
             movement.count = value
         case _layout.CELL_PROGRESS:
             movement.kind, movement.count = kinds.MOVEMENT_KIND_PROGRESS, value
