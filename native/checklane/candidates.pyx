@@ -823,7 +823,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
             if status != STATUS_OK:
                 return status
     status = touch_asked(program, basket, facts, scratch)
-    for i in range(2):
+    for i in range(3):
         if program.header.scan_offers[i] == 0 or basket.coupon_count == 0:
             continue
         # Its coupons are answered, whether or not a unit fits.

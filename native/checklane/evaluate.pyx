@@ -1216,7 +1216,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
         for i in range(run_count):
             share_run(scratch, decision, scratch.rewarded_runs[i], scratch.share_minor[i],
                       at, candidate.number if is_competing else NONE_32,
-                      mark_of(candidate.offer) * (not scratch.ignores_marks))
+                      mark_of(candidate.offer) * (not scratch.ignores_marks) | scratch.match_mark)
     # Without worth an offer is left out; rounded to nothing, its units stay used.
     if discount > 0:
         contender.serves = SERVES_BOUGHT
@@ -1759,6 +1759,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     scratch.gap_minor = 0
     scratch.is_full = False
     scratch.qualifying_count = 0
+    scratch.match_mark = 0
     scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
@@ -2052,6 +2053,47 @@ cdef uint32_t judge_scan(const program_t *program, const basket_t *basket,
     return OUTCOME_NOT_THIS_STORE
 
 
+cdef uint32_t find_match(const program_t *program, const scratch_t *scratch,
+                         const offer_t *offer, const gs1_coupon_t *coupon) noexcept nogil:
+    """C6: the candidate that matches what a coupon takes off; NONE_32 without one."""
+    cdef uint32_t wanted = program.header.scan_offers[2]
+    cdef uint32_t i
+    if not offer.flags & OFFER_FLAG_MANUFACTURER or coupon.no_multiply:
+        return NONE_32
+    if coupon.save_code != GS1_SAVE_MONEY and coupon.save_code != GS1_SAVE_BASKET:
+        return NONE_32
+    for i in range(scratch.candidate_count):
+        if scratch.candidates[i].number + 1 == wanted:
+            return i
+    return NONE_32
+
+
+cdef status_t match_coupon(const program_t *program, const basket_t *basket,
+                           const facts_t *facts, scratch_t *scratch, decision_t *decision,
+                           uint32_t candidate) noexcept nogil:
+    """C6: as much again off the units that a coupon rewarded, up to the offer's ceiling. They are
+    told from the others by a mark, which goes with this."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t left = 0
+    cdef uint32_t r, p
+    cdef status_t status = STATUS_OK
+    scratch.match_mark = 0
+    begin_contest(scratch, True)
+    for r in range(scratch.run_count):
+        if scratch.runs[r].marks & MARK_MATCHED and can_give(offer, &scratch.runs[r]) > 0 and \
+                is_usable(scratch, candidate, 0, r):
+            left += can_give(offer, &scratch.runs[r]) * scratch.runs[r].count
+            take_units(&scratch.contest, 0, r, True, scratch.runs[r].count)
+    left = minimum(left, minimum(scratch.given_minor, offer.reward_value))
+    if begin_scan(scratch, candidate, PARTS_PER_MINOR * left) == OUTCOME_APPLIED:
+        status = finish_step(program, basket, facts, scratch, decision, False)
+    if status != STATUS_OK:
+        return status
+    for p in range(scratch.piece_count):
+        scratch.pieces[p].marks &= ~<uint32_t>MARK_MATCHED
+    return STATUS_OK if make_runs(basket, scratch) else STATUS_CANDIDATES_CEILING
+
+
 cdef bint has_twin(const basket_t *basket, const scratch_t *scratch,
                    uint32_t coupon) noexcept nogil:
     """C5: whether the digital twin of a paper coupon is shown too, and the program knows it."""
@@ -2068,6 +2110,7 @@ cdef status_t run_scan(const program_t *program, const basket_t *basket, const f
     """One coupon, on what those before it left."""
     cdef const gs1_coupon_t *coupon = &basket.scanned[number]
     cdef status_t status = STATUS_OK
+    cdef uint32_t match = find_match(program, scratch, scratch.candidates[candidate].offer, coupon)
     cdef uint32_t met, target, p, r
     outcome[0] = judge_scan(program, basket, coupon)
     if outcome[0] == OUTCOME_APPLIED and coupon.serial_digits > 0 and (
@@ -2098,10 +2141,13 @@ cdef status_t run_scan(const program_t *program, const basket_t *basket, const f
     else:
         outcome[0] = OUTCOME_NOT_QUALIFIED
     if status == STATUS_OK and outcome[0] == OUTCOME_APPLIED:
+        scratch.match_mark = MARK_MATCHED if match != NONE_32 else 0
         status = finish_step(program, basket, facts, scratch, decision, False)
         decision.coupon_minor[number] = scratch.given_minor
         if scratch.given_minor == 0:
             outcome[0] = OUTCOME_NO_SAVING
+        if status == STATUS_OK and match != NONE_32:
+            status = match_coupon(program, basket, facts, scratch, decision, match)
     scratch.ignores_marks = False
     return status
 
@@ -2116,6 +2162,10 @@ cdef status_t run_scans(const program_t *program, const basket_t *basket, const 
     cdef uint32_t outcome = 0
     cdef uint32_t i
     cdef status_t status
+    if it.number + 1 == program.header.scan_offers[2]:
+        # It gives with the coupons that it matches, before this or after.
+        it.outcome = OUTCOME_APPLIED if it.flags & CANDIDATE_APPLIED else OUTCOME_NO_SAVING
+        return STATUS_OK
     for i in range(basket.coupon_count):
         if not is_scan_of(&basket.scanned[i], is_store):
             continue

@@ -166,9 +166,8 @@ typedef struct program_header {
     uint32_t return_days;
     uint32_t basket_discount_bp; /* most off a basket, of what its sale units cost; 0 no ceiling */
     int64_t basket_discount_minor; /* ... and in money; 0 no ceiling */
-    uint32_t scan_offers[2];   /* number + 1 of those for scanned coupons: maker's, store's */
+    uint32_t scan_offers[3];   /* number + 1 of those for scanned coupons: maker, store, match */
     uint32_t jurisdiction_count; /* of the catalogue, 0 (none) among them: rows of excluded_flags */
-    uint32_t reserved_32;
     uint64_t reserved;
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");

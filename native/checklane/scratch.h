@@ -113,6 +113,7 @@ typedef struct work_run {
 
 #define MARK_MANUFACTURER 1
 #define MARK_STORE 2
+#define MARK_MATCHED 4 /* while what a scanned coupon took off is matched (C6) */
 
 #define CONTEND_UNITS 1        /* single units, at most `cap` */
 #define CONTEND_APPLICATIONS 2 /* `count` units of each place an application */
@@ -384,7 +385,7 @@ typedef struct scratch {
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */
     uint32_t used_coupons;    /* bit of each coupon that was used before (K1) */
-    uint32_t reserved_4;
+    uint32_t match_mark;      /* MARK_MATCHED while a coupon gives that will be matched */
     contest_t contest;
     search_t search;
     flow_t flow;

@@ -468,7 +468,7 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->offer_count == tables->offers.count);
     REQUIRE(tables->families.count == 0 || tables->families.count == header->product_count);
     REQUIRE(tables->retailers.count <= RETAILERS_MAX);
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         uint32_t offer = header->scan_offers[i];
         REQUIRE(offer <= header->offer_count);
         REQUIRE(offer == 0 || program->offers[offer - 1].mechanic == MECHANIC_SCANNED);

@@ -194,7 +194,7 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t currency
         uint32_t currency_exponent
         uint32_t store_set_words
-        uint32_t scan_offers[2]
+        uint32_t scan_offers[3]
         uint32_t product_count
         uint32_t offer_count
         uint32_t flags
@@ -948,6 +948,7 @@ cdef extern from "checklane/scratch.h" nogil:
         CANDIDATE_BARRED
         MARK_MANUFACTURER
         MARK_STORE
+        MARK_MATCHED
         SERVES_NOTHING
         SERVES_BOUGHT
         SERVES_ALL
@@ -1217,6 +1218,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t given_minor
         uint32_t ignores_marks
         uint32_t used_coupons
+        uint32_t match_mark
         contest_t contest
         search_t search
         flow_t flow

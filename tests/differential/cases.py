@@ -53,6 +53,10 @@ PRICES = (1, 33, 50, 99, 100, 100, 150, 199, 200, 200, 299, 300)
 #: Mechanics whose applications are limited.
 BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
 EARNING = ("earn", "bonus", "multiply")
+#: A serial is used for good: what was used by baskets under other programs is refused.
+SERIALS = 60
+#: Digital twins of the coupons that are scanned.
+TWINS = ("gs1:4006381:654321", "gs1:400638:654321")
 PERCENTS = ("5", "10", "12.5", "15", "25", "33.33", "50", "100")
 #: The slow twin walks every way to use the units: more than these take it too long.
 UNITS_MAX = 9
@@ -370,7 +374,9 @@ class Cases:
 
     def coupon(self, name: str, number: int) -> dict[str, Any]:
         """Return a coupon of a manufacturer or the store (K2), perhaps one of a face value (K4)."""
-        coupon: dict[str, Any] = {"codes": [f"C{number}"]}
+        twins = [TWINS[number]] if number < len(TWINS) and self.random.random() < 0.4 else []
+        codes = [f"C{number}", *twins]
+        coupon: dict[str, Any] = {"codes": codes, **self.some((0.2, "serial", True))}
         if name in ("discount", "buy_get", "nth_item", "threshold"):
             coupon |= self.some((0.4, "above_price", "refuse"))
         if name not in ("tender", "redeem", "earn", "bonus", "multiply"):
@@ -389,6 +395,8 @@ class Cases:
             self.stack(list(offers.values()))
         if self.random.random() < 0.4:
             offers["scan"] = self.scanned(files)
+            if self.random.random() < 0.4:
+                offers["match"] = self.match()
         policies: dict[str, Any] = {
             "multiplier": self.pick("highest", "additive", "compound"),
             "points_rounding": self.pick("floor", "floor", "half_away"),
@@ -457,7 +465,9 @@ class Cases:
         """Return a coupon: a code, or the digits of one that says itself what it gives."""
         if self.random.random() < 0.7:
             code = f"C{self.random.randrange(6)}"
-            return {"code": code, "serial": "7"} if self.random.random() < 0.2 else code
+            code = self.pick(*TWINS) if self.random.random() < 0.05 else code
+            serial = str(self.random.randrange(SERIALS))
+            return {"code": code, "serial": serial} if self.random.random() < 0.2 else code
         prefix, random = self.pick("14006381", "0400638"), self.random
 
         def purchase() -> str:
@@ -473,7 +483,7 @@ class Cases:
             if random.random() < 0.5:
                 scan += f"2{purchase()}{self.pick('9', '0400638', '0501234')}"
         scan += "3260304" if random.random() < 0.1 else ""
-        scan += "50123456" if random.random() < 0.2 else ""
+        scan += f"50{123456 + random.randrange(SERIALS)}" if random.random() < 0.2 else ""
         scan += "610071234" if random.random() < 0.1 else ""
         if random.random() < 0.6:
             item = random.choice("001") if several else "0"
@@ -495,6 +505,19 @@ class Cases:
             (0.2, "floor_price", money(self.pick(50, 90))),
         )
         return {"id": f"s{self.programs}", **offer, "scanned": rule}
+
+    def match(self) -> dict[str, Any]:
+        """Return an offer that doubles scanned coupons."""
+        most = {"most": money(self.pick(20, 50, 100)), **self.some((0.3, "of", self.selector))}
+        more = self.some(
+            (0.4, "class", self.random.randint(-1, 2)),
+            (0.2, "floor_price", money(self.pick(50, 90))),
+            (0.2, "funding", self.maker_or_shop),
+        )
+        return {"id": f"m{self.programs}", **more, "scanned": {"coupons": "match", **most}}
+
+    def maker_or_shop(self) -> list[dict[str, Any]]:
+        return [{"funder": self.pick("maker", "shop"), "percent": 100, "settlement": "third_party"}]
 
     def tenders(self, lines: int) -> list[dict[str, Any]]:
         """Return the tenders of one basket of so many lines."""

@@ -15,7 +15,7 @@ import pytest
 from tests.differential.cases import SAMPLE, Cases
 from tests.differential.shrink import as_yaml, shrink
 from tests.oracle.decide import commit, decide
-from tests.oracle.past import Lot, Past, Sale
+from tests.oracle.past import Past, Sale
 from tests.semantics.examples import Example
 from tests.semantics.test_examples import ask_engine, decide_example
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -100,12 +100,12 @@ def compare_half(cases: Cases, directory: Path) -> None:
     """Decide half of the baskets through both."""
     empty = {**SAMPLE.program, "offers": []}
     with EngineFixture(directory / "all", empty, SAMPLE.catalogue, SAMPLE.members) as engine:
-        lots: list[Lot] = []
+        kept = Sale()
         for _ in range(-(-CASES // (2 * BASKETS_A_PROGRAM))):
             written = cases.program()
             program = {**SAMPLE.program, **written}
             engine.change_program(program)
-            lots = compare_program(engine, cases, written, program, directory, lots)
+            kept = compare_program(engine, cases, written, program, directory, kept)
 
 
 def test_engine_and_slow_twin_agree(tmp_path: Path) -> None:
@@ -119,13 +119,14 @@ def compare_program(
     written: dict[str, Any],
     program: dict[str, Any],
     directory: Path,
-    lots: list[Lot],
-) -> list[Lot]:
+    kept: Sale,
+) -> Sale:
     """Compare some baskets under one program; about half of them are then committed.
 
-    Points outlive a program: `lots` are those of the programs before, and all of them come back.
+    Points and used coupons outlive a program: `kept` are those of the programs before, and all of
+    them come back.
     """
-    past = Past([Sale(earned=lots)])
+    past = Past([kept])
     before: list[dict[str, Any]] = []
     for _ in range(BASKETS_A_PROGRAM):
         part = cases.basket(written)
@@ -145,7 +146,10 @@ def compare_program(
             engine.commit(basket)
             before.append(part)
             commit(past, decision, program)
-    return [lot for sale in past.sales for lot in sale.earned if lot.points > 0]
+    return Sale(
+        earned=[lot for sale in past.sales for lot in sale.earned if lot.points > 0],
+        coupons=[coupon for sale in past.sales for coupon in sale.coupons],
+    )
 
 
 def test_the_shrinker_finds_the_one_line_that_matters() -> None:

@@ -373,9 +373,16 @@ class Layers:
         self.after_item: list[Unit] = []
         self.out: set[str] = set()
         self.room = _basket_room(basket, program)
+        self.match: Offer | None = None
+        self.codes = {
+            str(code)
+            for offer in program["offers"]
+            for code in listed((offer.get("coupon") or {}).get("codes"))
+        }
 
     def run(self, eligible: list[Offer]) -> None:
         """Run both layers, class by class."""
+        self.match = next((o for o in eligible if o.kind == "match"), None)
         for layer in ("item", "basket"):
             here = [offer for offer in eligible if offer.layer == layer]
             for unit in self.units:
@@ -611,7 +618,9 @@ class Layers:
         uses = needed = applied.times
         if by_units and offer.units is not None:
             needed = -(-len(use.rewarded) // offer.units)
-        applied.coupons = coupons_of(offer, self.scene)[:needed] if scan is None else [scan]
+        applied.coupons = coupons_of(offer, self.scene)[:needed]
+        if scan is not None and offer.kind != "match":
+            applied.coupons = [scan]
         if told is None:
             self.decision.applied.append(applied)
         else:

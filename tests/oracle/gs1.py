@@ -187,4 +187,5 @@ def _date(digits: Digits, *, last: bool) -> str:
 
 def is_of_kind(coupon: Scanned | None, kind: str) -> bool:
     """Tell whether a coupon is one of the store or of a manufacturer; a bad one is the latter."""
+    kind = "manufacturer" if kind == "match" else kind
     return kind == ("store" if coupon is not None and coupon.store else "manufacturer")

@@ -401,6 +401,7 @@ class _Reader:
         offer = self.offer
         offer.slots, offer.stackable = [self.slot(written)], True
         offer.kind = str(written.get("coupons", "manufacturer"))
+        offer.value = scaled(written["most"], self.decimals) if "most" in written else 0
         offer.face_value = written.get("above_price") == "refuse"
         offer.retailers = [str(number) for number in listed(written.get("retailers"))]
         if offer.kind == "manufacturer" and not offer.funding:

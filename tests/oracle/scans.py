@@ -119,6 +119,10 @@ class Aside:
 
 def run_scans(layers: "Layers", offer: Offer) -> None:
     """Let the scanned coupons of an offer's kind give what they say, in the order shown."""
+    if offer.kind == "match":
+        # It gives with the coupons that it matches, before this or after.
+        layers.decision.outcomes.setdefault(offer.id, "NO_VALUE")
+        return
     outcomes = []
     for at, coupon in sorted(layers.scene.scans.items()):
         if is_of_kind(coupon, offer.kind):
@@ -173,12 +177,14 @@ def has_twin(layers: "Layers", coupon: Scanned | None) -> bool:
     if coupon is None:
         return False
     code = f"gs1:{coupon.prefix}:{coupon.offer}"
-    return code in layers.scene.coupons and code in layers.known_codes
+    return code in layers.scene.coupons and code in layers.codes
 
 
 def run_scan(layers: "Layers", offer: Offer, at: int, coupon: Scanned | None) -> str:
     """Use one coupon; return its outcome."""
     refused = refusal(layers, offer, coupon) or used_before(layers, at, coupon)
+    if not refused and has_twin(layers, coupon):
+        refused = "COUPON_USED"
     if refused or coupon is None:
         return refused
     everything = canonical(layers.units)
@@ -241,4 +247,24 @@ def take_off(layers: "Layers", use: Use, at: int, parts: int, *, marks: bool = T
         return "NO_VALUE"
     layers.decision.unique &= not layers.mixed(use)
     layers.give_out(use, discount, scan=at, marks=marks)
+    match = layers.match
+    if use.offer.kind == "manufacturer" and match is not None:
+        match_coupon(layers, match, use, at, discount)
     return "APPLIED"
+
+
+def match_coupon(layers: "Layers", match: Offer, use: Use, at: int, given: int) -> None:
+    """Take as much again off the units that a coupon rewarded (C6)."""
+    coupon = layers.scene.scans[at]
+    if coupon is None or not coupon.multiply:
+        return
+    if coupon.save_code not in (SAVE_MONEY, SAVE_BASKET):
+        return
+    units = [unit for unit in canonical(use.rewarded) if fits(match, 0, unit)]
+    units = [unit for unit in units if give(match, unit) > 0]
+    most = min(given, match.value, sum(give(match, unit) for unit in units))
+    if layers.room is not None:
+        most = min(most, layers.room)
+        layers.room -= most
+    if most > 0:
+        layers.give_out(Use(match, 1, units), most, scan=at, marks=False)

@@ -372,7 +372,7 @@ class Builder:
         header["offer_count"] = len(self.records)
         for number, offer in enumerate(self.offers):
             if offer.scanned is not None:
-                place = ("manufacturer", "store").index(offer.scanned.coupons)
+                place = ("manufacturer", "store", "match").index(offer.scanned.coupons)
                 header["scan_offers"][0, place] = number + 1
         return header
 

@@ -313,7 +313,11 @@ def mechanic_fields(offer: Offer) -> Fields:
             "reward_value": offer.redeem.pays or 0,
         }
     if offer.scanned is not None:
-        return {"mechanic": _layout.MECHANIC_SCANNED, "reward": _layout.REWARD_AMOUNT}
+        return {
+            "mechanic": _layout.MECHANIC_SCANNED,
+            "reward": _layout.REWARD_AMOUNT,
+            "reward_value": offer.scanned.most or 0,
+        }
     if offer.tender is not None:
         is_percent = offer.tender.percent is not None
         kinds = set(offer.tender.with_.kinds or [])

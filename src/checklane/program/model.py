@@ -690,8 +690,13 @@ class TenderOffer(Part):
 class Scanned(Part):
     """Coupons of GS1 (8110): what is to be bought and what is taken off stands in their code."""
 
-    coupons: Literal["manufacturer", "store"] = Field(
-        default="manufacturer", description="Which: a manufacturer's, or those of the store."
+    coupons: Literal["manufacturer", "store", "match"] = Field(
+        default="manufacturer",
+        description="Which: a manufacturer's, or those of the store; match takes off as much again "
+        "as a manufacturer's coupon, where that does not forbid it.",
+    )
+    most: Money | None = Field(
+        default=None, gt=0, description="match: money off for one coupon at most."
     )
     of: Selector = Field(default=ALL, description="Which products may serve. Default: all.")
     families: Name | None = Field(
@@ -709,6 +714,15 @@ class Scanned(Part):
         default="reduce",
         description="A value above the price: reduce takes the price off, refuse nothing.",
     )
+
+    @model_validator(mode="after")
+    def check(self) -> "Scanned":
+        """Ask for the ceiling of a match, and for nothing that it has no use for."""
+        if (self.coupons == "match") != (self.most is not None):
+            fail("a ceiling belongs to a match, and a match needs one", "give 'most' with 'match'")
+        if self.coupons == "match" and (self.families or self.retailers):
+            fail("a match looks at coupons that were taken", "remove 'families' and 'retailers'")
+        return self
 
     @field_validator("retailers")
     @classmethod
