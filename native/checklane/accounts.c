@@ -76,7 +76,7 @@ _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and t
 #define REPLAY_ARENA_TIMES 2
 #define REPLAY_SLOTS_TIMES 4
 /* Its pages are taken so far ahead of their use, and so many at once: 2 MiB are one huge page. */
-#define REPLAY_PAGES_AHEAD_BYTES (64 * 1024 * 1024)
+#define REPLAY_PAGES_AHEAD_BYTES (16 * 1024 * 1024)
 #define REPLAY_PAGES_BYTES (2 * 1024 * 1024)
 /* Slots between a record that is looked at and the one whose memory is asked for. */
 #define COLLECT_AHEAD_SLOTS 16

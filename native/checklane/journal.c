@@ -52,7 +52,7 @@
 /* Read at once: enough that the call does not show, and still in the second-level cache when the
  * checksum and the replay come to it. */
 #define FETCH_BYTES (256 * 1024)
-#define ZERO_CHUNK_BYTES (64 * 1024)
+#define ZERO_CHUNK_BYTES (128 * 1024)
 /* Of the next segment at a time, a quarter of a small one. A disk syncs this in about the time of a
  * group, so that a group that comes meanwhile waits for one more sync of its own size and not for a
  * large one. */

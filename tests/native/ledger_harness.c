@@ -1039,7 +1039,7 @@ static void mode_checksum(const char *directory, uint64_t seed)
     uint32_t table[256];
     crc32c_fill(table);
     CHECK(crc32c(0, "123456789", 9) == 0xe3069283u);
-    uint8_t bytes[100];
+    uint8_t bytes[4000];
     for (int round = 0; round < 1000; round++) {
         size_t size = random_below(&seed, sizeof bytes);
         for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)random_next(&seed);
