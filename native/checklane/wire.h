@@ -591,7 +591,9 @@ hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
  * CODE_KIND_. A GTIN needs its check digit; leading zeros do not matter. */
 uint64_t product_code(int64_t code_kind, bytes_t text);
 
-/* Name key of "space:name"; the name has at most VALUE_BYTES_MAX bytes. */
+/* Key of a name: the hash of "space:name", such as "offer:soup-3-for-5", without a secret, for it is
+ * the same everywhere and for good. Never 0, which marks an empty slot. The name has at most
+ * VALUE_BYTES_MAX bytes. */
 uint64_t name_key_of(const char *space, bytes_t name);
 
 /* Days since 1970-01-01 of a date yyyymmdd and back. INT32_MIN: not in the calendar, or not in

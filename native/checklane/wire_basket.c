@@ -9,16 +9,58 @@
 
 /* ----------------------------------------------------------------------------- codes ---- */
 
+/* Texts that are hashed one behind the other, put together in words in a register: written out and
+ * read back in words, each word would wait for the shorter pieces that were just written. */
+typedef struct joint {
+    uint64_t v[4];
+    uint64_t word;
+    uint32_t used; /* bytes in `word`, fewer than eight */
+    uint32_t size;
+} joint_t;
+
+/* Up to eight bytes, the first lowest, zeros above them. */
+static inline void join(joint_t *joint, uint64_t part, uint32_t size)
+{
+    uint32_t used = joint->used;
+    joint->size += size;
+    joint->word |= part << 8 * used;
+    joint->used = (used + size) % 8;
+    if (used + size < 8) return;
+    siphash_compress(joint->v, joint->word);
+    joint->word = used > 0 ? part >> 8 * (8 - used) : 0;
+}
+
+static inline void join_text(joint_t *joint, const uint8_t *at, uint32_t size)
+{
+    uint64_t word = 0;
+    uint32_t low;
+    uint32_t high;
+    for (; size >= 8; size -= 8, at += 8) {
+        memcpy(&word, at, 8);
+        join(joint, word, 8);
+    }
+    word = 0;
+    if (size >= 4) {
+        memcpy(&low, at, 4);
+        memcpy(&high, at + size - 4, 4);
+        word = low | (uint64_t)high << 8 * (size - 4);
+    } else {
+        for (uint32_t i = 0; i < size; i++) word |= (uint64_t)at[i] << 8 * i;
+    }
+    if (size > 0) join(joint, word, size);
+}
+
 uint64_t name_key_of(const char *space, bytes_t name)
 {
-    uint8_t text[32 + VALUE_BYTES_MAX];
-    size_t used = strlen(space);
-    INVARIANT(used < 32);
+    static const uint64_t no_secret[2] = {0, 0};
+    joint_t joint = {.word = 0};
     INVARIANT(name.size <= VALUE_BYTES_MAX);
-    memcpy(text, space, used);
-    text[used++] = ':';
-    if (name.size > 0) memcpy(text + used, name.at, name.size);
-    return name_key(text, used + name.size);
+    siphash_begin(no_secret, joint.v);
+    join_text(&joint, (const uint8_t *)space, (uint32_t)strlen(space));
+    join(&joint, ':', 1);
+    join_text(&joint, name.at, name.size);
+    uint64_t key = siphash_end(joint.v, joint.word | (uint64_t)joint.size << 56).lo;
+    return key != 0 ? key : 1;
 }
 
 /* The check digit makes the sum of the digits, from the right times 1, 3, 1, 3 ..., end in 0. */
@@ -250,23 +292,14 @@ typedef struct hasher {
 
 static hasher_t hasher_begin(const uint64_t key[2])
 {
-    return (hasher_t){
-        .v = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du ^ 0xee,
-              key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u},
-    };
-}
-
-static void hasher_compress(hasher_t *hasher, uint64_t word)
-{
-    hasher->v[3] ^= word;
-    siphash_round(hasher->v);
-    siphash_round(hasher->v);
-    hasher->v[0] ^= word;
+    hasher_t hasher = {.word_count = 0};
+    siphash_begin(key, hasher.v);
+    return hasher;
 }
 
 static void hasher_word(hasher_t *hasher, uint64_t word)
 {
-    hasher_compress(hasher, word);
+    siphash_compress(hasher->v, word);
     hasher->word_count++;
 }
 
@@ -284,16 +317,7 @@ static void hasher_text(hasher_t *hasher, bytes_t text)
 
 static hash128_t hasher_end(hasher_t *hasher)
 {
-    hash128_t hash;
-    uint64_t *v = hasher->v;
-    hasher_compress(hasher, hasher->word_count << 3 << 56);
-    v[2] ^= 0xee;
-    for (int i = 0; i < 4; i++) siphash_round(v);
-    hash.lo = v[0] ^ v[1] ^ v[2] ^ v[3];
-    v[1] ^= 0xdd;
-    for (int i = 0; i < 4; i++) siphash_round(v);
-    hash.hi = v[0] ^ v[1] ^ v[2] ^ v[3];
-    return hash;
+    return siphash_end(hasher->v, hasher->word_count << 3 << 56);
 }
 
 hash128_t wire_key_hash(const uint64_t key[2], bytes_t store_id, bytes_t till_id, uint32_t kind,

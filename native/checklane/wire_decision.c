@@ -40,8 +40,9 @@ static void index_shares(const decision_answer_t *answer, share_index_t *index)
 {
     const decision_t *decision = answer->decision;
     uint32_t line_count = answer->basket->line_count;
-    uint32_t filled[BASKET_LINES_MAX] = {0};
+    uint32_t filled[BASKET_LINES_MAX];
     INVARIANT(decision->share_count <= LINE_SHARES_MAX);
+    memset(filled, 0, line_count * sizeof(filled[0]));
     memset(index->first, 0, (line_count + 1) * sizeof(index->first[0]));
     for (uint32_t i = 0; i < decision->share_count; i++) {
         INVARIANT(decision->shares[i].line < line_count);

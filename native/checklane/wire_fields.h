@@ -107,8 +107,7 @@ struct walk {
 #define VISIT_ENTER 1  /* a message: `value` is its struct */
 #define VISIT_LEAVE 2
 #define VISIT_VALUE 3  /* int64_t or bytes_t */
-#define VISIT_ABSENT 4 /* a field that need be there and is not, or a list without an item */
-#define VISIT_END 5
+#define VISIT_END 4
 
 typedef struct visit {
     const field_t *field;     /* ENTER of the request itself: NULL */

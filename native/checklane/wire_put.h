@@ -8,7 +8,9 @@
 
 #include "wire.h"
 
-/* Once something did not fit, nothing more is written and the reply is refused. */
+/* Once something did not fit, nothing more is written and the reply is refused. Most of an answer is
+ * short fields far from the end of the room, so each has one look at the room for its head and its
+ * number together; only near the end they are put one by one. */
 typedef struct writer {
     uint8_t *at;
     uint32_t capacity;
@@ -31,26 +33,48 @@ static inline status_t put_end(const writer_t *writer, reply_t *reply)
 
 static inline bool put_room(writer_t *writer, uint32_t size)
 {
-    if (writer->is_full || writer->capacity - writer->size < size) writer->is_full = true;
+    if (writer->is_full || writer->capacity - writer->size < size) {
+        writer->is_full = true;
+        writer->capacity = writer->size; /* no room for anything, however short */
+    }
     return !writer->is_full;
+}
+
+#define VARINT_BYTES_MAX 10
+
+/* Writes without a look at the room; returns the end. */
+static inline uint8_t *put_varint_at(uint8_t *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7) *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    return at;
 }
 
 static inline void put_varint(writer_t *writer, uint64_t value)
 {
-    uint8_t bytes[10];
-    uint32_t size = 0;
-    for (; value >= 0x80; value >>= 7) bytes[size++] = (uint8_t)(value | 0x80);
-    bytes[size++] = (uint8_t)value;
+    uint8_t bytes[VARINT_BYTES_MAX];
+    uint32_t size = (uint32_t)(put_varint_at(bytes, value) - bytes);
     if (!put_room(writer, size)) return;
     memcpy(writer->at + writer->size, bytes, size);
     writer->size += size;
 }
 
+/* Two varints: a tag and what follows it. */
+static inline void put_pair(writer_t *writer, uint64_t tag, uint64_t value)
+{
+    if (writer->capacity - writer->size < 2 * VARINT_BYTES_MAX) {
+        put_varint(writer, tag);
+        put_varint(writer, value);
+        return;
+    }
+    uint8_t *at = put_varint_at(writer->at + writer->size, tag);
+    writer->size = (uint32_t)(put_varint_at(at, value) - writer->at);
+}
+
 /* Any number but a signed (zigzag) or fixed one; also where zero must be seen. */
 static inline void put_always(writer_t *writer, uint32_t number, int64_t value)
 {
-    put_varint(writer, number << 3);
-    put_varint(writer, (uint64_t)value);
+    put_pair(writer, number << 3, (uint64_t)value);
 }
 
 static inline void put_number(writer_t *writer, uint32_t number, int64_t value)
@@ -61,8 +85,7 @@ static inline void put_number(writer_t *writer, uint32_t number, int64_t value)
 static inline void put_signed(writer_t *writer, uint32_t number, int64_t value)
 {
     if (value == 0) return;
-    put_varint(writer, number << 3);
-    put_varint(writer, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
+    put_pair(writer, number << 3, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
 }
 
 static inline void put_fixed(writer_t *writer, uint32_t number, uint64_t value)
@@ -77,8 +100,7 @@ static inline void put_fixed(writer_t *writer, uint32_t number, uint64_t value)
 /* What stands before so many bytes of a text or message. */
 static inline void put_head(writer_t *writer, uint32_t number, uint32_t size)
 {
-    put_varint(writer, number << 3 | 2);
-    put_varint(writer, size);
+    put_pair(writer, number << 3 | 2, size);
 }
 
 /* A text even if it is empty: an item of a list. */
@@ -107,10 +129,14 @@ static inline void put_close(writer_t *writer, uint32_t mark)
 {
     if (writer->is_full) return;
     uint32_t size = writer->size - mark;
+    if (size < 0x80) {
+        writer->at[mark - 1] = (uint8_t)size;
+        return;
+    }
     uint32_t more = 0;
     for (uint32_t left = size >> 7; left != 0; left >>= 7) more++;
     if (!put_room(writer, more)) return;
-    if (more > 0) memmove(writer->at + mark + more, writer->at + mark, size);
+    memmove(writer->at + mark + more, writer->at + mark, size);
     writer->size = mark - 1;
     put_varint(writer, size);
     writer->size += size;

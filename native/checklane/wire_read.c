@@ -27,7 +27,7 @@ typedef struct reader {
 } reader_t;
 
 /* Ten bytes at most; what the tenth has beyond 64 bits is lost, as in the official runtime. */
-static bool read_varint(reader_t *reader, const uint8_t *end, uint64_t *value)
+static bool read_long_varint(reader_t *reader, const uint8_t *end, uint64_t *value)
 {
     uint64_t result = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
@@ -42,8 +42,16 @@ static bool read_varint(reader_t *reader, const uint8_t *end, uint64_t *value)
     return false;
 }
 
+/* Most varints of a request are one byte: tags, sizes, kinds. */
+static inline bool read_varint(reader_t *reader, const uint8_t *end, uint64_t *value)
+{
+    if (reader->at == end || *reader->at >= 0x80) return read_long_varint(reader, end, value);
+    *value = *reader->at++;
+    return true;
+}
+
 /* Tags and sizes: five bytes at most, and no more than `most`. */
-static bool read_short(reader_t *reader, const uint8_t *end, uint64_t most, uint32_t *value)
+static inline bool read_short(reader_t *reader, const uint8_t *end, uint64_t most, uint32_t *value)
 {
     const uint8_t *start = reader->at;
     uint64_t result;

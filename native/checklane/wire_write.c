@@ -80,6 +80,7 @@ int64_t funding_share(const program_t *program, const offer_t *offer, uint32_t i
                       int64_t amount)
 {
     const funding_t *funding = &program->funding[offer->first_funding];
+    if (funding[index].share_bp == 10000) return amount; /* nobody else bears anything */
     int64_t own_remainder = amount * funding[index].share_bp % 10000;
     int64_t left = amount;
     int64_t before = 0; /* funders who get a left unit sooner */
