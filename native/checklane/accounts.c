@@ -135,6 +135,7 @@ typedef struct memtable {
 typedef struct tables {
     memtable_t *active;
     memtable_t *frozen; /* NULL: none */
+    uint64_t retired;   /* memtables that were retired before: LMDB has what they had */
 } tables_t;
 
 typedef struct draft_slot {
@@ -176,7 +177,8 @@ struct accounts_reader {
     MDB_txn *transaction;
     accounts_view_t view;
     bool is_taken;
-    bool is_renewed; /* the transaction is live in the pinned view */
+    bool is_renewed;  /* the transaction is live */
+    uint64_t retired; /* as in the tables of the view that began it */
 };
 
 struct accounts {
@@ -414,18 +416,31 @@ const accounts_view_t *accounts_pin(accounts_reader_t *reader)
     reader->view.reader = reader;
     reader->view.tables = atomic_load(&accounts->tables);
     reader->view.group = NULL;
+    if (reader->retired != reader->view.tables->retired) accounts_rest(reader);
     return &reader->view;
+}
+
+void accounts_rest(accounts_reader_t *reader)
+{
+    if (reader->is_renewed) mdb_txn_reset(reader->transaction);
+    reader->is_renewed = false;
+}
+
+void accounts_leave(accounts_reader_t *reader)
+{
+    atomic_store_explicit(&reader->epoch, 0, memory_order_release);
 }
 
 void accounts_unpin(accounts_reader_t *reader)
 {
-    if (reader->is_renewed) mdb_txn_reset(reader->transaction);
-    reader->is_renewed = false;
-    atomic_store_explicit(&reader->epoch, 0, memory_order_release);
+    accounts_rest(reader);
+    accounts_leave(reader);
 }
 
-/* The view's transaction, live. It begins no earlier than the view, so it holds whatever memtable
- * was retired before. */
+/* The view's transaction, live. It holds whatever memtable was retired before the view: it began
+ * after a view's tables were loaded in which as many had been retired, and what is retired is in
+ * LMDB before the tables say so. The count tells, and not the address of the tables, which another
+ * may have after them. */
 static MDB_txn *view_transaction(const accounts_view_t *view)
 {
     accounts_reader_t *reader = view->reader;
@@ -433,6 +448,7 @@ static MDB_txn *view_transaction(const accounts_view_t *view)
         int error = mdb_txn_renew(reader->transaction);
         if (error != 0) accounts_fatal(reader->accounts, "reading the accounts failed", error);
         reader->is_renewed = true;
+        reader->retired = view->tables->retired;
     }
     return reader->transaction;
 }
@@ -1275,6 +1291,7 @@ bool accounts_freeze(accounts_t *accounts, covered_t covered)
     accounts->before_freeze = atomic_load(&accounts->tables);
     tables->active = fresh;
     tables->frozen = accounts->before_freeze->active;
+    tables->retired = accounts->before_freeze->retired;
     accounts->frozen_covered = covered;
     memcpy(accounts->frozen_owed_points, accounts->owed_points,
            sizeof accounts->frozen_owed_points);
@@ -1528,6 +1545,7 @@ static void retire(accounts_t *accounts, tables_t *fresh, pace_t (*between)(void
     tables_t *old = atomic_load(&accounts->tables);
     fresh->active = old->active;
     fresh->frozen = NULL;
+    fresh->retired = old->retired + 1;
     atomic_store(&accounts->tables, fresh);
     uint64_t epoch = atomic_fetch_add(&accounts->epoch, 1) + 1;
     for (int i = 0; i < READERS_MAX; i++) {

@@ -116,6 +116,13 @@ void accounts_reader_close(accounts_reader_t *reader);
 const accounts_view_t *accounts_pin(accounts_reader_t *reader);
 void accounts_unpin(accounts_reader_t *reader);
 
+/* As accounts_unpin, but the LMDB transaction stays for the next view, unless a memtable has been
+ * retired by then: renewing it, and finding the roots of the tables anew, costs more than the few
+ * reads of a quote. For who has more to read at once; accounts_rest lets go of it, before anything
+ * that may wait, since LMDB's old pages are kept that long. */
+void accounts_leave(accounts_reader_t *reader);
+void accounts_rest(accounts_reader_t *reader);
+
 /* The record of a key in this view. Durable state only, except in the writer's own view, which
  * also has the open group. Two reads of one view may see two versions: a view keeps memory alive,
  * it does not stop time; the writer checks versions (head->applied_lsn). The LMDB page may have

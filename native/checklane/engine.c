@@ -61,9 +61,17 @@ static session_t *take_session(engine_t *engine)
     return session;
 }
 
+void session_rest(session_t *session)
+{
+    if (!session->is_left) return;
+    session->is_left = false;
+    ledger_rest(session->reader);
+}
+
 static void give_back(session_t *session)
 {
     engine_t *engine = session->engine;
+    session_rest(session);
     pthread_mutex_lock(&engine->sessions_mutex);
     session->next_free = engine->free_sessions;
     engine->free_sessions = session;

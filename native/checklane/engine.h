@@ -133,6 +133,10 @@ void engine_return_session(session_t *session);
 status_t session_call(session_t *session, const call_order_t *order, reply_t *reply,
                       fault_t *fault);
 
+/* Lets go of what quotes keep at hand for the next call: before whoever made them may wait. The
+ * thread that called session_call. */
+void session_rest(session_t *session);
+
 /* Fetches the answer of a pending call after its `done`; the thread that called session_call.
  * STATUS_PENDING: the writer was asked once more, and `done` will be called again. */
 status_t session_finish(session_t *session);

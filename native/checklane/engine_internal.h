@@ -66,6 +66,18 @@ typedef struct hold {
     uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
 } hold_t;
 
+/* Where a member is. */
+typedef struct place {
+    bool is_known;
+    uint64_t account_group;
+    uint16_t flags;         /* MEMBER_FLAG_ */
+    uint16_t birth_month;
+    uint16_t birth_day;
+    uint64_t lsn;           /* version of the overlay's row; 0: the snapshot's */
+    uint64_t merged_into;   /* the member that this one became; 0: none */
+    const member_record_t *record; /* NULL: not in the snapshot */
+} place_t;
+
 /* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
  * use the caller's session, its reply and its fault: the push of the change hands them over
  * (release, acquire) and the answer hands them back the same way (ledger.c, "Who owns what"). */
@@ -83,8 +95,10 @@ struct session {
     uint32_t cell_count;
     uint64_t versions[4];    /* applied_lsn of identity, place, group and member record */
     hash128_t member_identity; /* of the identifier that found the member */
+    place_t place;             /* where identify_all found it */
     uint8_t member_identity_kind;
     bool is_provisional_new;
+    bool is_left;            /* the reader was left, not unpinned: session_rest */
     bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
     int64_t deadline_monotonic_ns; /* of changes; 0: none */
@@ -161,18 +175,7 @@ hash128_t identity_hash(const engine_t *engine, int64_t kind, bytes_t value);
 /* Number of a member or group id: first word of the keyed hash of "space:id", never 0. */
 uint64_t number_of_id(const engine_t *engine, const char *space, bytes_t id);
 
-typedef struct place {
-    bool is_known;
-    uint64_t account_group;
-    uint16_t flags;         /* MEMBER_FLAG_ */
-    uint16_t birth_month;
-    uint16_t birth_day;
-    uint64_t lsn;           /* version of the overlay's row; 0: the snapshot's */
-    uint64_t merged_into;   /* the member that this one became; 0: none */
-    const member_record_t *record; /* NULL: not in the snapshot */
-} place_t;
-
-/* Where a member is: overlay before snapshot. */
+/* Overlay before snapshot. */
 place_t find_place(const session_t *session, const accounts_view_t *view, uint64_t member);
 
 /* The place of what `*member` has become, through all merges; `*member` is then that one. */
@@ -194,6 +197,9 @@ void identify_all(session_t *session, const accounts_view_t *view,
 /* Fills facts.member, group, record, cells, wallet from the view, and session->versions. The
  * cells live as long as the view. */
 void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today);
+
+/* The same behind identify_all in the same view, which has found the place already. */
+void fill_found_facts(session_t *session, const accounts_view_t *view, int32_t today);
 
 /* The offers in the wallet of session->facts as answers tell them, those that a progress granted
  * among them. Returns how many. */

@@ -204,8 +204,8 @@ static uint64_t provisional_number(const engine_t *engine, hash128_t hash)
     return number_of_id(engine, "provisional", bytes);
 }
 
-static void note_member(session_t *session, found_t *found, hash128_t hash, int64_t kind,
-                        uint64_t lsn)
+static void note_member(session_t *session, const found_t *found, hash128_t hash, int64_t kind,
+                        uint64_t lsn, const place_t *place)
 {
     facts_t *facts = &session->facts;
     if (found->role != 1 || facts->member != 0) return;
@@ -215,6 +215,7 @@ static void note_member(session_t *session, found_t *found, hash128_t hash, int6
     session->member_identity_kind = (uint8_t)kind;
     session->is_provisional_new = found->result == FOUND_PROVISIONAL_NEW;
     session->versions[0] = lsn;
+    session->place = *place;
 }
 
 static void identify_one(session_t *session, const accounts_view_t *view,
@@ -229,32 +230,34 @@ static void identify_one(session_t *session, const accounts_view_t *view,
         return;
     }
     uint64_t member = find_identified(session, view, sent->kind, sent->value, &hash, &lsn);
-    place_t place = {0};
+    place_t place;
     if (member != 0) {
         place = find_survivor(session, view, &member);
         found->result = (place.flags & MEMBER_FLAG_PROVISIONAL) != 0 ? FOUND_PROVISIONAL
                                                                      : FOUND_MEMBER;
+        found->account_group = place.account_group;
     } else if (found->role == 1 && is_issued(session->live->program, sent->kind, sent->value)) {
         member = provisional_number(session->engine, hash);
         /* An account that became somebody's does not come back with a card that was unlinked. */
-        if (find_place(session, view, member).merged_into != 0) {
+        place = find_place(session, view, member);
+        if (place.merged_into != 0) {
             found->result = FOUND_UNKNOWN;
             return;
         }
-        place.account_group = member;
+        found->account_group = member;
         found->result = FOUND_PROVISIONAL_NEW;
     } else {
         found->result = FOUND_UNKNOWN;
         return;
     }
     *roles_seen |= 1u << found->role;
-    if ((place.flags & MEMBER_FLAG_BLOCKED) != 0) {
+    if (found->result != FOUND_PROVISIONAL_NEW && (place.flags & MEMBER_FLAG_BLOCKED) != 0) {
+        found->account_group = 0;
         found->result = FOUND_BLOCKED;
         return;
     }
     found->member = member;
-    found->account_group = place.account_group;
-    note_member(session, found, hash, sent->kind, lsn);
+    note_member(session, found, hash, sent->kind, lsn, &place);
 }
 
 void identify_all(session_t *session, const accounts_view_t *view,
@@ -289,10 +292,11 @@ static void apply_overlay(member_record_t *record, record_t member, int32_t toda
     }
 }
 
-/* The member as the overlay leaves the snapshot's record; *row is the member's own record. */
+/* The member as the overlay leaves the snapshot's record; *row and *group are the member's own
+ * record and the group's. */
 static member_record_t read_member(const session_t *session, const accounts_view_t *view,
                                    uint64_t member, uint64_t account_group, const place_t *place,
-                                   int32_t today, record_t *row)
+                                   int32_t today, record_t *row, record_t *group)
 {
     member_record_t record = {0};
     if (place->record != NULL) record = *place->record;
@@ -303,9 +307,9 @@ static member_record_t read_member(const session_t *session, const accounts_view
     record.birth_day = place->birth_day;
     *row = accounts_read(view, key_of(session, FAMILY_MEMBER, account_group, member));
     apply_overlay(&record, *row, today);
-    record_t group = accounts_read(view, key_of(session, FAMILY_GROUP, account_group, 0));
+    *group = accounts_read(view, key_of(session, FAMILY_GROUP, account_group, 0));
     cells_t own = {row->cells, row->head->cell_count};
-    cells_t shared = {group.cells, group.head->cell_count};
+    cells_t shared = {group->cells, group->head->cell_count};
     record.tier = held_tier(session->live->program, own, shared, today, record.tier);
     return record;
 }
@@ -320,8 +324,9 @@ static void fill_tiers(session_t *session, const accounts_view_t *view, int32_t 
         if (found->member == session->facts.member) continue;
         place_t place = find_place(session, view, found->member);
         record_t row;
+        record_t group;
         found->tier = read_member(session, view, found->member, found->account_group, &place,
-                                  today, &row).tier;
+                                  today, &row, &group).tier;
     }
 }
 
@@ -350,7 +355,7 @@ static uint32_t merge_wallet(const session_t *session, const member_record_t *re
     return count;
 }
 
-void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today)
+void fill_found_facts(session_t *session, const accounts_view_t *view, int32_t today)
 {
     facts_t *facts = &session->facts;
     static const record_head_t empty = {0, 0, 0};
@@ -360,11 +365,9 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     facts->wallet_count = 0;
     facts->wallet = session->wallet;
     if (facts->member != 0) {
-        place_t place = find_place(session, view, facts->member);
-        session->versions[1] = place.lsn;
-        facts->record = read_member(session, view, facts->member, facts->account_group, &place,
-                                    today, &member);
-        group = accounts_read(view, key_of(session, FAMILY_GROUP, facts->account_group, 0));
+        session->versions[1] = session->place.lsn;
+        facts->record = read_member(session, view, facts->member, facts->account_group,
+                                    &session->place, today, &member, &group);
         facts->wallet_count = merge_wallet(session, &facts->record, member, session->wallet);
     }
     session->versions[2] = facts->group_lsn = group.head->applied_lsn;
@@ -377,6 +380,12 @@ void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t 
     facts->member_cells = own.at;
     facts->member_cell_count = own.count;
     fill_tiers(session, view, today);
+}
+
+void fill_member_facts(session_t *session, const accounts_view_t *view, int32_t today)
+{
+    session->place = find_place(session, view, session->facts.member);
+    fill_found_facts(session, view, today);
 }
 
 uint32_t list_wallet(const session_t *session, wallet_offer_t wallet[WALLET_MAX])
@@ -446,7 +455,7 @@ status_t call_identify(session_t *session)
     int32_t today = day_of_identify(session);
     const accounts_view_t *view = ledger_pin(session->reader);
     identify_all(session, view, session->wire.identifiers, request->identifiers.count);
-    fill_member_facts(session, view, today);
+    fill_found_facts(session, view, today);
     identify_answer_t answer = {.program = program,
                                 .found = session->found,
                                 .found_count = session->found_count,

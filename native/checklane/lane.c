@@ -20,7 +20,8 @@
  * next, and the many answers of one group cost one system call.
  *
  * No lane thread waits for a disk, a lock that is held over one, or another lane thread. It waits
- * in epoll_wait, where it pins nothing of the engine. */
+ * in epoll_wait, where it pins nothing of the engine: what quotes of one round leave at hand for
+ * each other is let go of before (session_rest). */
 #include "lane.h"
 
 #include <errno.h>
@@ -172,6 +173,7 @@ static void *thread_main(void *argument)
     struct epoll_event events[EVENTS_MAX];
     while (!is_finished(thread)) {
         int wait_ms = atomic_load(&thread->connection_count) > 0 ? SWEEP_MS : -1;
+        session_rest(thread->session);
         int64_t asked_ns = lane_now_ns();
         int count = epoll_wait(thread->epoll, events, EVENTS_MAX, wait_ms);
         INVARIANT(count >= 0 || errno == EINTR);

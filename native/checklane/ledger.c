@@ -871,6 +871,16 @@ void ledger_unpin(ledger_reader_t *reader)
     accounts_unpin(reader->accounts);
 }
 
+void ledger_leave(ledger_reader_t *reader)
+{
+    accounts_leave(reader->accounts);
+}
+
+void ledger_rest(ledger_reader_t *reader)
+{
+    accounts_rest(reader->accounts);
+}
+
 status_t ledger_read(ledger_reader_t *reader, uint64_t position, entry_t *entry)
 {
     return journal_read(reader->journal, position, entry);

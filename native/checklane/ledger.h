@@ -147,6 +147,9 @@ void ledger_reader_close(ledger_reader_t *reader);
  * before ledger_submit: what a change waits for may itself wait for views to end. */
 const accounts_view_t *ledger_pin(ledger_reader_t *reader);
 void ledger_unpin(ledger_reader_t *reader);
+/* accounts_leave and accounts_rest. */
+void ledger_leave(ledger_reader_t *reader);
+void ledger_rest(ledger_reader_t *reader);
 
 /* journal_read, journal_seek and journal_next of the reader. */
 status_t ledger_read(ledger_reader_t *reader, uint64_t position, entry_t *entry);

@@ -110,7 +110,7 @@ static status_t judge_basket(session_t *session, const sent_basket_t *sent)
 static void gather(session_t *session, const accounts_view_t *view, const sent_basket_t *sent)
 {
     identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
-    fill_member_facts(session, view, session->facts.business_day);
+    fill_found_facts(session, view, session->facts.business_day);
     session->view = view;
     session->facts.read_shared = read_shared;
     session->facts.shared_context = session;
@@ -128,7 +128,7 @@ static void identify_nobody(session_t *session, const accounts_view_t *view,
         if (session->found[i].role == 0) session->found[i].role = 1;
         session->found[i].result = FOUND_SKIPPED;
     }
-    fill_member_facts(session, view, session->facts.business_day);
+    fill_found_facts(session, view, session->facts.business_day);
 }
 
 status_t decide(session_t *session)
@@ -168,7 +168,8 @@ status_t call_quote(session_t *session)
         decision_answer_t answer = decision_answer(session, request->locale);
         status = wire_write_quote(session->reply, &answer);
     }
-    ledger_unpin(session->reader);
+    ledger_leave(session->reader);
+    session->is_left = true;
     return status;
 }
 
