@@ -1,8 +1,8 @@
 """From products to the offers that may apply: index, eligibility, fitting units."""
 
 from checklane.structs cimport (
-    basket_t, candidate_t, catalogue_t, facts_t, gs1_coupon_t, int64_t, offer_t, program_t,
-    scratch_t, status_t, tender_t, uint32_t, uint64_t,
+    OFFER_SLOTS_MAX, basket_t, candidate_t, catalogue_t, facts_t, gs1_coupon_t, int64_t, offer_t,
+    program_t, scratch_t, status_t, tender_t, uint32_t, uint64_t,
 )
 
 # Fills scratch.candidates[0 .. candidate_count): every offer of which some unit of the basket is
@@ -15,9 +15,11 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
                               const basket_t *basket, const facts_t *facts,
                               scratch_t *scratch) noexcept nogil
 
-# True when a run of the basket fits a slot of a candidate. One load.
-cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
-                   uint32_t run) noexcept nogil
+# True when a run of the basket fits a slot of a candidate. One load, asked of each run for each
+# place, so it stands in every module that asks.
+cdef inline bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
+                          uint32_t run) noexcept nogil:
+    return scratch.bits[candidate * OFFER_SLOTS_MAX + slot][run // 64] >> (run % 64) & 1
 
 # What a limit of the offer has counted already in the window of today. For member and group a
 # binary search in the facts' cells, else facts.read_shared; -1 where that has no room.

@@ -643,11 +643,6 @@ cdef status_t touch_slot(const program_t *program, const basket_t *basket, const
     return STATUS_OK
 
 
-cdef bint run_fits(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
-                   uint32_t run) noexcept nogil:
-    return scratch.bits[candidate * OFFER_SLOTS_MAX + slot][run // 64] >> (run % 64) & 1
-
-
 # ------------------------------------------------------------------ what is measured ----------
 
 

@@ -609,11 +609,12 @@ cdef uint32_t mark_of(const offer_t *offer) noexcept nogil:
 
 cdef bint is_usable(const scratch_t *scratch, uint32_t candidate, uint32_t slot,
                     uint32_t run) noexcept nogil:
-    if not scratch.ignores_marks and \
+    if not run_fits(scratch, candidate, slot, scratch.runs[run].origin):
+        return False
+    if scratch.runs[run].marks != 0 and not scratch.ignores_marks and \
             scratch.runs[run].marks & mark_of(scratch.candidates[candidate].offer):
         return False
-    return run_fits(scratch, candidate, slot, scratch.runs[run].origin) and \
-        sees(scratch, candidate, run)
+    return sees(scratch, candidate, run)
 
 
 cdef int64_t base_reached(const basket_t *basket, scratch_t *scratch,
@@ -2222,6 +2223,15 @@ cdef int64_t cheapest_application(const program_t *program, const basket_t *bask
         program, basket, facts, &scratch.candidates[candidate], 0, missing)
 
 
+cdef bint fits_somewhere(const scratch_t *scratch, uint32_t candidate, uint32_t run) noexcept nogil:
+    """Whether a run serves any place of an offer: most of a basket's serve none."""
+    cdef uint32_t slot
+    for slot in range(scratch.candidates[candidate].offer.slot_count):
+        if is_usable(scratch, candidate, slot, run):
+            return True
+    return False
+
+
 cdef int64_t first_application(const program_t *program, const basket_t *basket,
                                const facts_t *facts, scratch_t *scratch, uint32_t candidate,
                                work_run_t *missing, near_miss_t *miss) noexcept nogil:
@@ -2236,6 +2246,9 @@ cdef int64_t first_application(const program_t *program, const basket_t *basket,
     cdef uint32_t node, r, s, arc
     flow_begin(&scratch.flow)
     for r in range(scratch.run_count):
+        scratch.run_node[r] = FLOW_SOURCE
+        if not fits_somewhere(scratch, candidate, r):
+            continue
         scratch.run_node[r] = flow_add_node(&scratch.flow)
         flow_add_arc(&scratch.flow, FLOW_SOURCE, scratch.run_node[r], scratch.runs[r].count, 0, 0)
     for s in range(offer.slot_count):
@@ -2245,7 +2258,7 @@ cdef int64_t first_application(const program_t *program, const basket_t *basket,
         goal_arc[s] = flow_add_arc(&scratch.flow, node, FLOW_SINK,
                                    program.slots[offer.first_slot + s].count, FLOW_MUST, 0)
         for r in range(scratch.run_count):
-            if is_usable(scratch, candidate, s, r):
+            if scratch.run_node[r] != FLOW_SOURCE and is_usable(scratch, candidate, s, r):
                 flow_add_arc(&scratch.flow, scratch.run_node[r], node, scratch.runs[r].count,
                              unit_worth(program, basket, facts, it, s, &scratch.runs[r]) - spare,
                              0)

@@ -16,12 +16,29 @@ __extension__ typedef __int128 int128_t;
  * below 5 * 10^35, inside 127 bits (1.7 * 10^38). */
 #define FACTOR_SCALE ((int64_t)100000000)
 
+typedef struct division {
+    int128_t quotient; /* towards zero */
+    int128_t rest;
+} division_t;
+
+/* The denominator is positive. Nearly all fit 64 bits, which the processor divides by itself; 128
+ * take a function of the compiler's. */
+static inline division_t divide(int128_t numerator, int128_t denominator)
+{
+    if (numerator == (int64_t)numerator && denominator == (int64_t)denominator) {
+        int64_t whole = (int64_t)numerator / (int64_t)denominator;
+        return (division_t){whole, (int64_t)numerator - whole * (int64_t)denominator};
+    }
+    return (division_t){numerator / denominator, numerator % denominator};
+}
+
 /* `numerator / denominator` as a whole number, by ROUNDING_. The denominator is positive. */
 static inline int64_t round_quotient(int128_t numerator, int128_t denominator, uint32_t rounding)
 {
     INVARIANT(denominator > 0);
-    int128_t quotient = numerator / denominator;
-    int128_t rest = numerator % denominator;
+    division_t division = divide(numerator, denominator);
+    int128_t quotient = division.quotient;
+    int128_t rest = division.rest;
     if (rest < 0) {
         quotient -= 1;
         rest += denominator;
@@ -81,9 +98,9 @@ static inline void share_exactly(int64_t total, const int64_t *weights, const in
     for (uint32_t i = 0; i < count; i++) sum += weights[i];
     for (uint32_t i = 0; i < count; i++) {
         int128_t exact = sum > 0 ? (int128_t)total * weights[i] : 0;
-        int128_t divisor = sum > 0 ? sum : 1;
-        shares[i] = (int64_t)(exact / divisor);
-        rests[i] = sum > 0 ? exact % divisor : -1;
+        division_t division = divide(exact, sum > 0 ? sum : 1);
+        shares[i] = (int64_t)division.quotient;
+        rests[i] = sum > 0 ? division.rest : -1;
         if (shares[i] > ceilings[i]) shares[i] = ceilings[i];
         left -= shares[i];
     }
