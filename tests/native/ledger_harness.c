@@ -268,6 +268,8 @@ static void mode_model(const char *directory, uint64_t seed)
     CHECK(operations != NULL);
     uint64_t id = 0;
     ledger_metrics_t metrics;
+    ledger_reader_t *reader;
+    CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
     for (int round = 0; round < 400; round++) {
         uint64_t size = 1 + random_below(&seed, 20);
         ledger_measure(ledger, &metrics);
@@ -291,15 +293,16 @@ static void mode_model(const char *directory, uint64_t seed)
         if (dice == 0) CHECK(ledger_checkpoint(ledger) == STATUS_OK);
         if (dice < 8) CHECK(ledger_run_helper(ledger) == STATUS_OK);
         if (dice >= 18) {
+            ledger_reader_close(reader);
             ledger_close(ledger, dice == 19);
             ledger = open_ledger(&options);
+            CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
         }
-        ledger_reader_t *reader;
-        CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
         model_check(model, ledger_pin(reader));
-        ledger_unpin(reader);
-        ledger_reader_close(reader);
+        if (dice % 3 == 0) ledger_unpin(reader);
+        else ledger_leave(reader);
     }
+    ledger_reader_close(reader);
     ledger_measure(ledger, &metrics);
     printf("lsn %llu checkpoints %llu\n", (unsigned long long)metrics.durable_lsn,
            (unsigned long long)metrics.accounts.checkpoints);
@@ -360,7 +363,7 @@ static void mode_checkpoint_crash(const char *directory, uint64_t seed)
         accounts_reader_t *reader;
         CHECK(accounts_reader_open(accounts, &reader) == STATUS_OK);
         model_check(model, accounts_pin(reader));
-        accounts_unpin(reader);
+        accounts_leave(reader); /* the transaction is older than what is retired below */
         covered.lsn = lsn;
         covered.format = ACCOUNTS_FORMAT;
         CHECK(accounts_freeze(accounts, covered));
@@ -787,7 +790,8 @@ static void *reader_main(void *argument)
                 versions[account] = record.head->applied_lsn;
             }
         }
-        ledger_unpin(reader);
+        if (worker->checked % 4 == 0) ledger_unpin(reader);
+        else ledger_leave(reader);
         worker->checked++;
     }
     ledger_reader_close(reader);
