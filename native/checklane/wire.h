@@ -591,8 +591,8 @@ hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
  * CODE_KIND_. A GTIN needs its check digit; leading zeros do not matter. */
 uint64_t product_code(int64_t code_kind, bytes_t text);
 
-/* Key of a name: the hash of "space:name", such as "offer:soup-3-for-5", without a secret, for it is
- * the same everywhere and for good. Never 0, which marks an empty slot. The name has at most
+/* Key of a name: the hash of "space:name", such as "offer:soup-3-for-5", without a secret, for it
+ * is the same everywhere and for good. Never 0, which marks an empty slot. The name has at most
  * VALUE_BYTES_MAX bytes. */
 uint64_t name_key_of(const char *space, bytes_t name);
 

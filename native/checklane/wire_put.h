@@ -8,9 +8,9 @@
 
 #include "wire.h"
 
-/* Once something did not fit, nothing more is written and the reply is refused. Most of an answer is
- * short fields far from the end of the room, so each has one look at the room for its head and its
- * number together; only near the end they are put one by one. */
+/* Once something did not fit, nothing more is written and the reply is refused. Most of an answer
+ * is short fields far from the end of the room, so each has one look at the room for its head and
+ * its number together; only near the end they are put one by one. */
 typedef struct writer {
     uint8_t *at;
     uint32_t capacity;
