@@ -973,7 +973,7 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
     cdef work_piece_t *piece
     cdef line_share_t *share
     cdef int64_t wanted = scratch.rewarded_units[r]
-    cdef int64_t amount
+    cdef int64_t amount, units, price, dearer
     cdef uint32_t count = 0
     cdef uint32_t i, p, taken, marks
     for p in range(run.first_piece, run.first_piece + run.piece_count):
@@ -994,10 +994,11 @@ cdef void share_run(scratch_t *scratch, decision_t *decision, uint32_t r, int64_
         taken = taken_by(scratch, piece.taken, taker)
         marks = piece.marks | mark
         amount = scratch.line_ceilings[i] - scratch.line_minor[i]
-        put_piece(scratch, piece, amount // scratch.line_units[i] + 1,
-                  amount % scratch.line_units[i], taken, marks)
-        put_piece(scratch, piece, amount // scratch.line_units[i],
-                  scratch.line_units[i] - amount % scratch.line_units[i], taken, marks)
+        units = scratch.line_units[i]
+        price = amount // units
+        dearer = amount - price * units
+        put_piece(scratch, piece, price + 1, dearer, taken, marks)
+        put_piece(scratch, piece, price, units - dearer, taken, marks)
         decision.line_discount_minor[piece.line] += scratch.line_minor[i]
         if decision.share_count == LINE_SHARES_MAX:
             scratch.is_full = True

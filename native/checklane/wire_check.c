@@ -179,6 +179,19 @@ static void check_field(wire_t *wire, walk_t *walk, const field_t *field, uint8_
     walk->depth--;
 }
 
+/* False: the list has none. A list has no bit of its own among those that say what is present. */
+static bool check_items(wire_t *wire, walk_t *walk, const field_t *field, const uint8_t *at)
+{
+    const wire_list_place_t *place = &WIRE_LIST_PLACES[field->list];
+    span_t span;
+    memcpy(&span, at, sizeof(span));
+    uint8_t *item = (uint8_t *)wire + place->offset + (size_t)span.first * place->item_size;
+    for (uint32_t i = 0; i < span.count; i++, item += place->item_size) {
+        check_field(wire, walk, field, item, i);
+    }
+    return span.count != 0;
+}
+
 /* The message at hand, in the order of walk_next. Every call of the contract comes through here, so
  * it goes down by itself: a step of the walk costs three times what a look at a field does. Depth:
  * below WIRE_DEPTH_MAX, as the contract's own. */
@@ -186,25 +199,17 @@ static void check_message(wire_t *wire, walk_t *walk)
 {
     const wire_frame_t *frame = &walk->frames[walk->depth];
     const message_t *message = frame->message;
+    const field_t *end = message->fields + message->field_count;
     uint64_t present;
     memcpy(&present, frame->record, sizeof(present));
-    for (uint32_t i = 0; i < message->field_count; i++) {
-        const field_t *field = &message->fields[i];
-        uint8_t *value = frame->record + field->offset;
-        uint32_t count = is_present(present, i + 1);
-        if ((field->rules & RULE_REPEATED) != 0) {
-            const wire_list_place_t *place = &WIRE_LIST_PLACES[field->list];
-            span_t span;
-            memcpy(&span, value, sizeof(span));
-            count = span.count;
-            uint8_t *item = (uint8_t *)wire + place->offset + (size_t)span.first * place->item_size;
-            for (uint32_t j = 0; j < count; j++, item += place->item_size) {
-                check_field(wire, walk, field, item, j);
-            }
-        } else if (count != 0) {
-            check_field(wire, walk, field, value, NONE_32);
+    for (const field_t *field = message->fields; field < end; field++) {
+        bool is_there = ((present >>= 1) & 1) != 0; /* bit n: the field of number n */
+        if (is_there) {
+            check_field(wire, walk, field, frame->record + field->offset, NONE_32);
+        } else if ((field->rules & RULE_REPEATED) != 0) {
+            is_there = check_items(wire, walk, field, frame->record + field->offset);
         }
-        if (count != 0 || field->missing == 0) continue;
+        if (is_there || field->missing == 0) continue;
         note_fault(wire, (status_t)field->missing, walk->frames, walk->depth, field->name, NONE_32);
     }
     if (message->check != NULL) message->check(wire, walk, frame->record);
