@@ -1,6 +1,7 @@
 /* One connection: bytes in, frames, bytes out. A wake-up is one read and one write: what was read
  * goes through the library, which calls back with headers and data, calls are decided in place, and
- * what they answered is gathered and written at once.
+ * what they answered is gathered and written at once, with what other connections of the same round
+ * were answered (take_events in lane.c).
  *
  * Nothing grows. What comes in is held below the ceilings of limits.h. What goes out stays in the
  * library until the socket takes it: while a write is left over the connection is not read, so a
@@ -480,7 +481,6 @@ void lane_connection_step(lane_connection_t *connection, uint32_t events)
         if (has_more) write_frames(connection);
         if (connection->pending.size > 0) has_more = false;
     }
-    lane_connection_flush(connection);
 }
 
 /* ------------------------------------------------------------------ time ---- */

@@ -177,7 +177,7 @@ struct lane_thread {
     atomic_uint connection_count;
     /* The thread's own. */
     int64_t now_ns;                /* when it woke */
-    int64_t clock_ns;              /* the last look at the clock in this round */
+    int64_t clock_ns;              /* the last look at the clock in this round: at an answer */
     int64_t round_ns;              /* when the round began */
     int64_t since_ns;              /* what this round brought came no earlier */
     int64_t swept_ns;
@@ -267,7 +267,8 @@ bool lane_http_make(lane_t *lane);
 
 /* Takes a connection in that the acceptor has made. */
 void lane_connection_begin(lane_thread_t *thread, lane_connection_t *connection);
-/* The socket can be read or written. */
+/* The socket can be read or written: takes what came. lane_connection_flush has to follow, in the
+ * same round. */
 void lane_connection_step(lane_connection_t *connection, uint32_t events);
 /* Hands to the socket what can be sent, and closes the connection when it is over. */
 void lane_connection_flush(lane_connection_t *connection);
