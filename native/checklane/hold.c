@@ -205,7 +205,7 @@ static status_t find_holder(session_t *session, const accounts_view_t *view, int
     facts->store = find_store(session->live->catalogue,
                               name_key_of("store", session->wire.store_id));
     identify_all(session, view, session->wire.identifiers, request->identifiers.count);
-    fill_member_facts(session, view, day);
+    fill_found_facts(session, view, day);
     if (facts->member != 0 && !session->is_provisional_new) return STATUS_OK;
     return fault_at(session->fault, STATUS_MEMBER_UNKNOWN, "identifiers");
 }
