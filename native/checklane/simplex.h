@@ -348,9 +348,11 @@ static inline void lp_flip(lp_t *lp, uint32_t flip_count)
 }
 
 /* Wider registers where the processor has them. Each cell is one product and one difference either
- * way, never fused, so the bits are the same. */
+ * way, never fused, so the bits are the same. LP_WIDTH_OF_BUILD keeps to those of the build: the
+ * widths that a processor would never choose can be held against each other so. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(LP_WIDTH_OF_BUILD)
 #define LP_WIDE __attribute__((target_clones("avx512f", "avx2", "default"), noinline, unused))
 #else
 #define LP_WIDE inline

@@ -1,6 +1,7 @@
 """The same decisions and the same step counts, whatever vectors the compiler may use."""
 
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.optimum.instances import call_of
 V3 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
 V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 BUILDS = {"x86-64-v2": set(), "x86-64-v3": V3, "x86-64-v4": V4}
+#: Without it all builds would take the widest registers that this machine has for the tableau.
+OWN_WIDTH = "-DLP_WIDTH_OF_BUILD"
 DEALS = 280
 
 
@@ -35,7 +38,7 @@ def cpu_words() -> set[str]:
 def flags_of(name: str) -> tuple[str, ...]:
     """Return the compiler's flags of a build, optimized as the wheel is."""
     machine = {"baseline": (), "native": ("-mcpu=native",)}
-    return ("-O3", *machine.get(name, (f"-march={name}",)))
+    return ("-O3", OWN_WIDTH, *machine.get(name, (f"-march={name}",)))
 
 
 def calls() -> list[tuple[Any, ...]]:
@@ -52,6 +55,14 @@ def calls() -> list[tuple[Any, ...]]:
     return found
 
 
+def has_wide_registers(folder: Path) -> set[str]:
+    """Return which of the wider registers the tableau's code of a build uses."""
+    (module,) = (folder / "checklane").glob("resolve.*.so")
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", str(module)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {name for name in ("%ymm", "%zmm") if name in text}
+
+
 def test_every_build_decides_alike_in_as_many_steps(tmp_path):
     wanted = calls()
     answers = {}
@@ -63,6 +74,10 @@ def test_every_build_decides_alike_in_as_many_steps(tmp_path):
                 strict=True,
             )
         )
+    if "x86-64-v2" in folders:
+        widths = [has_wide_registers(folder) for folder in folders.values()]
+        assert widths[:2] == [set(), {"%ymm"}]
+        assert "%zmm" in widths[2]
     for name, needed in builds().items():
         if needed - cpu_words():
             print(f"{name}: built, cannot run here")
