@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from checklane.bench import calls, contests, evaluator, figures, loopback, machine, others, world
+from checklane.bench import (
+    calls,
+    chain,
+    contests,
+    evaluator,
+    figures,
+    loopback,
+    machine,
+    others,
+    world,
+)
 from checklane.bench.contests import RealBaskets
 from checklane.bench.figures import Effort, Figure
 from checklane.bench.report import Report
@@ -61,10 +71,15 @@ def run(options: Options, tell: Callable[[str], None]) -> Report:
     tell(f"building {sizes.products:,} products and up to {sizes.live_offers[-1]:,} offers")
     shop = world.make_world(options.work, sizes, options.seed)
     rows: list[Figure] = []
+    settings = _words(options, sizes, effort)
     with machine.SyncProbe(shop.data, effort.sync_count) as syncs:
         rows.append(syncs.figure)
         if "evaluator" in options.sections:
             rows += evaluator.measure(shop, options.work, effort, options.seed, tell)
+            found_rows, settings["chain"] = chain.measure(
+                options.work, sizes.chain, effort, options.seed, rows[1], tell
+            )
+            rows += found_rows
         if "deals" in options.sections:
             rows += contests.measure(options.work, effort, options.seed, tell, options.real_baskets)
         if "others" in options.sections:
@@ -77,7 +92,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Report:
         rows += loopback.measure(shop, options.work, effort, options.seed, tell)
     # Well above 1 before the run: something else had the cores too, and tails say little.
     found["load"] = f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} at the end"
-    return Report(found, _words(options, sizes, effort), rows)
+    return Report(found, settings, rows)
 
 
 def _words(options: Options, sizes: Sizes, effort: Effort) -> dict[str, str]:

@@ -86,6 +86,23 @@ LIVE_LEAST = 1 + TEN.offers
 
 
 @dataclass(frozen=True)
+class ChainSizes:
+    """How much the chain of many stores has.
+
+    Attributes
+    ----------
+    products : int
+        Goods in its catalogue, blocks included.
+    usual, live_offers : int
+        Offers of its smallest program and of the others.
+    """
+
+    products: int
+    usual: int
+    live_offers: int
+
+
+@dataclass(frozen=True)
 class Sizes:
     """How much there is of everything.
 
@@ -97,11 +114,13 @@ class Sizes:
         Each with one card.
     live_offers : tuple of int
         One program for each number of live offers, ascending, the first `LIVE_LEAST`.
+    chain : ChainSizes
     """
 
     products: int
     members: int
     live_offers: tuple[int, ...]
+    chain: ChainSizes
 
     @property
     def rest(self) -> int:
@@ -109,8 +128,8 @@ class Sizes:
         return self.products - BLOCK_GOODS * len(BLOCKS)
 
 
-FULL = Sizes(products=20_000, members=10_000, live_offers=(LIVE_LEAST, 1_000, 100_000))
-QUICK = Sizes(products=3_000, members=200, live_offers=(LIVE_LEAST, 200, 1_000))
+FULL = Sizes(20_000, 10_000, (LIVE_LEAST, 1_000, 100_000), ChainSizes(1_000_000, 1_000, 100_000))
+QUICK = Sizes(3_000, 200, (LIVE_LEAST, 200, 1_000), ChainSizes(4_000, 200, 4_000))
 
 
 @dataclass(frozen=True)
@@ -195,7 +214,8 @@ def make_world(folder: Path, sizes: Sizes, seed: int) -> World:
     keys = seeded_keys(data, seed)
     directory = snapshot_directory(data)
     directory.mkdir(parents=True, exist_ok=True)
-    _write_feeds(feeds, sizes)
+    stores = [(store_id(number), "here") for number in range(STORES)]
+    write_feeds(feeds, sizes.products, sizes.members, stores)
     catalogue = build_catalogue(
         CatalogueFeeds([feeds / "products.csv"], [feeds / "stores.csv"]), directory
     )
@@ -283,7 +303,10 @@ def rest_brand(index: int) -> str:
     return f"brand rest {index % REST_BRANDS}"
 
 
-def _write_feeds(folder: Path, sizes: Sizes) -> None:
+def write_feeds(
+    folder: Path, product_count: int, member_count: int, stores: Iterable[tuple[str, str]]
+) -> None:
+    """Write the feeds of a shop: goods of the blocks and the rest, stores with regions, members."""
     products = [
         ("sku", block_sku(block, index), f"{block.name}/{index % 7}", block_brand(block, index))
         for block in BLOCKS
@@ -291,12 +314,12 @@ def _write_feeds(folder: Path, sizes: Sizes) -> None:
     ]
     products += [
         ("sku", rest_sku(index), f"rest/{index % 40}/{index % 400}", rest_brand(index))
-        for index in range(sizes.rest)
+        for index in range(product_count - len(products))
     ]
     write_csv(folder / "products.csv", ("code_kind", "code", "category", "brand"), products)
-    stores = [(store_id(number), "here", "America/Chicago") for number in range(STORES)]
-    write_csv(folder / "stores.csv", ("store_id", "region", "timezone"), stores)
-    members = range(sizes.members)
+    rows = [(name, region, "America/Chicago") for name, region in stores]
+    write_csv(folder / "stores.csv", ("store_id", "region", "timezone"), rows)
+    members = range(member_count)
     write_csv(
         folder / "members.csv",
         ("member_id", "tier", "consent"),
@@ -343,7 +366,13 @@ def make_offers(count: int, sizes: Sizes) -> list[dict[str, Any]]:
     for block in (TEN,) if count == LIVE_LEAST else BLOCKS:
         offers += block_offers(block)
     brands = min(REST_BRANDS, sizes.rest)
-    for number in range(count - len(offers)):
+    return offers + rest_offers(count - len(offers), brands)
+
+
+def rest_offers(count: int, brands: int = REST_BRANDS) -> list[dict[str, Any]]:
+    """Return so many offers, each for one of so many brands of the rest."""
+    offers = []
+    for number in range(count):
         name = f"rest-{number:06d}"
         goods = {"brand": [rest_brand(number % brands)]}
         offers.append({"id": name, "name": name, **mechanic(number, goods)})
