@@ -42,6 +42,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct posting_list_t:
         pass
+    ctypedef struct universal_list_t:
+        pass
     ctypedef struct retailer_t:
         pass
     ctypedef struct tender_rule_t:
@@ -965,6 +967,7 @@ def struct_sizes():
         "offer_more": sizeof(offer_more_t),
         "slot": sizeof(slot_t),
         "posting_list": sizeof(posting_list_t),
+        "universal_list": sizeof(universal_list_t),
         "row": sizeof(row_t),
         "retailer": sizeof(retailer_t),
         "tender_rule": sizeof(tender_rule_t),

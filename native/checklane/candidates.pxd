@@ -9,7 +9,9 @@ from checklane.structs cimport (
 # in a slot and whose checks E1..E13 hold; with has_held_out also those that fail E10 alone, which
 # are else only counted in held_out_count. Fills scratch.bits with the runs that fit each slot
 # (row: candidate * OFFER_SLOTS_MAX + slot) and, when the basket asks to explain, scratch.refused.
-# Cost: postings of the basket's products + universal slots; nothing grows with the live offers.
+# Cost: postings of the basket's products + universal slots of the store + store sets that universal
+# slots have. Offers that a wallet, a coupon or a choice opens: those that were opened, a binary
+# search for each of their slots and each run. Nothing else grows with the live offers.
 # STATUS_CANDIDATES_CEILING beyond CANDIDATES_MAX. Any thread; the scratch is the caller's own.
 cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
                               const basket_t *basket, const facts_t *facts,

@@ -185,20 +185,27 @@ cdef uint32_t judge_audience(const program_t *program, const facts_t *facts,
     return 0 if audience.birthday == 2 or today.day == record.birth_day else OUTCOME_ATTRIBUTE
 
 
+cdef bint holds_store(const program_t *program, const facts_t *facts,
+                      uint32_t store_set) noexcept nogil:
+    """E5: whether a store set holds the basket's store."""
+    cdef const uint64_t *stores
+    cdef uint32_t number
+    if store_set == NONE_32:
+        return True
+    if facts.store == NULL:
+        return False
+    number = facts.store.number
+    if number // 64 >= program.header.store_set_words:
+        return False
+    stores = &program.store_sets[<uint64_t>store_set * program.header.store_set_words]
+    return stores[number // 64] >> (number % 64) & 1
+
+
 cdef uint32_t judge_place(const program_t *program, const basket_t *basket, const facts_t *facts,
                           const offer_t *offer) noexcept nogil:
     """E5 and E6."""
-    cdef const uint64_t *stores
-    cdef uint32_t number
-    if offer.store_set != NONE_32:
-        if facts.store == NULL:
-            return OUTCOME_NOT_THIS_STORE
-        number = facts.store.number
-        if number // 64 >= program.header.store_set_words:
-            return OUTCOME_NOT_THIS_STORE
-        stores = &program.store_sets[<uint64_t>offer.store_set * program.header.store_set_words]
-        if not stores[number // 64] >> (number % 64) & 1:
-            return OUTCOME_NOT_THIS_STORE
+    if not holds_store(program, facts, offer.store_set):
+        return OUTCOME_NOT_THIS_STORE
     if offer.channel_mask and not (basket.channel < 32
                                    and offer.channel_mask >> basket.channel & 1):
         return OUTCOME_NOT_THIS_CHANNEL
@@ -779,12 +786,181 @@ cdef status_t touch_asked(const program_t *program, const basket_t *basket,
     return STATUS_OK
 
 
+# ------------------------------------------------------------------ posting lists -------------
+
+
+cdef const posting_list_t *class_of_run(const program_t *program, const basket_t *basket,
+                                        uint32_t run) noexcept nogil:
+    """NULL for a product that the program does not know."""
+    cdef uint32_t product = basket.runs[run].product
+    if product == NONE_32 or product >= program.header.product_count:
+        return NULL
+    return &program.classes[program.class_of_product[product]]
+
+
+cdef bint is_wanted(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    uint32_t store_set) noexcept nogil:
+    """Whether the offers of a list can run here, or somebody asks why they do not."""
+    return basket.explain or holds_store(program, facts, store_set)
+
+
+cdef status_t touch_open(const program_t *program, const basket_t *basket, const facts_t *facts,
+                         scratch_t *scratch, uint64_t *gated_units) noexcept nogil:
+    """Touch the offers that nothing has to open, and count what the others would come to: a unit is
+    a slot of theirs for a run."""
+    cdef const posting_list_t *postings
+    cdef const universal_list_t *everywhere
+    cdef uint32_t run, list_number, i
+    cdef status_t status
+    for run in range(basket.run_count):
+        postings = class_of_run(program, basket, run)
+        if postings == NULL:
+            continue
+        gated_units[0] += postings.gated_count
+        for i in range(postings.count):
+            status = touch_slot(program, basket, facts, scratch,
+                                program.postings[postings.first + i], run)
+            if status != STATUS_OK:
+                return status
+    for list_number in range(program.universal_list_count):
+        everywhere = &program.universal_lists[list_number]
+        if not is_wanted(program, basket, facts, everywhere.store_set):
+            continue
+        gated_units[0] += <uint64_t>everywhere.gated_count * basket.run_count
+        for i in range(everywhere.count):
+            for run in range(basket.run_count):
+                status = touch_slot(program, basket, facts, scratch,
+                                    program.universal[everywhere.first + i], run)
+                if status != STATUS_OK:
+                    return status
+    return STATUS_OK
+
+
+cdef status_t scan_gated(const program_t *program, const basket_t *basket, const facts_t *facts,
+                         scratch_t *scratch, uint32_t explained_most) noexcept nogil:
+    """Touch all offers that something has to open, until so many refusals are explained."""
+    cdef const posting_list_t *postings
+    cdef const universal_list_t *everywhere
+    cdef uint32_t run, list_number, i
+    cdef status_t status
+    for run in range(basket.run_count):
+        postings = class_of_run(program, basket, run)
+        if postings == NULL:
+            continue
+        for i in range(postings.count, postings.count + postings.gated_count):
+            if scratch.explained_count >= explained_most:
+                return STATUS_OK
+            status = touch_slot(program, basket, facts, scratch,
+                                program.postings[postings.first + i], run)
+            if status != STATUS_OK:
+                return status
+    for list_number in range(program.universal_list_count):
+        everywhere = &program.universal_lists[list_number]
+        if not is_wanted(program, basket, facts, everywhere.store_set):
+            continue
+        for i in range(everywhere.count, everywhere.count + everywhere.gated_count):
+            if scratch.explained_count >= explained_most:
+                return STATUS_OK
+            for run in range(basket.run_count):
+                status = touch_slot(program, basket, facts, scratch,
+                                    program.universal[everywhere.first + i], run)
+                if status != STATUS_OK:
+                    return status
+    return STATUS_OK
+
+
+cdef bint is_gated_for(const program_t *program, const basket_t *basket, uint32_t slot,
+                       uint32_t run) noexcept nogil:
+    """Whether a slot of an offer that something has to open holds the product of a run."""
+    cdef const posting_list_t *postings
+    cdef const uint32_t *numbers
+    cdef uint32_t low = 0
+    cdef uint32_t high, middle
+    if program.slots[slot].flags & SLOT_FLAG_UNIVERSAL:
+        return True
+    postings = class_of_run(program, basket, run)
+    if postings == NULL:
+        return False
+    numbers = &program.postings[postings.first + postings.count]
+    high = postings.gated_count
+    while low < high:
+        middle = (low + high) // 2
+        if numbers[middle] < slot:
+            low = middle + 1
+        else:
+            high = middle
+    return low < postings.gated_count and numbers[low] == slot
+
+
+cdef status_t touch_opened(const program_t *program, const basket_t *basket, const facts_t *facts,
+                           scratch_t *scratch, uint32_t number) noexcept nogil:
+    """Touch an offer that was opened, for the runs that it wants."""
+    cdef const offer_t *offer
+    cdef uint32_t slot, run
+    cdef status_t status
+    if number == NONE_32 or not program.offers[number].flags & OFFER_FLAGS_GATED:
+        return STATUS_OK
+    offer = &program.offers[number]
+    for slot in range(offer.first_slot, offer.first_slot + offer.slot_count + offer.need_count):
+        for run in range(basket.run_count):
+            if not is_gated_for(program, basket, slot, run):
+                continue
+            status = touch_slot(program, basket, facts, scratch, slot, run)
+            if status != STATUS_OK:
+                return status
+    return STATUS_OK
+
+
+cdef status_t touch_all_opened(const program_t *program, const basket_t *basket,
+                               const facts_t *facts, scratch_t *scratch) noexcept nogil:
+    """Touch what wallet, grants, coupons and choices open. Whatever needs one of them is among it,
+    so that nothing of the rest can apply."""
+    cdef status_t status = STATUS_OK
+    cdef uint32_t i
+    for i in range(facts.wallet_count):
+        status = touch_opened(program, basket, facts, scratch,
+                              find_offer(program, facts.wallet[i]))
+        if status != STATUS_OK:
+            return status
+    for i in range(facts.member_cell_count):
+        if facts.member_cells[i].kind == CELL_GRANT:
+            status = touch_opened(program, basket, facts, scratch,
+                                  find_offer(program, facts.member_cells[i].key))
+        if status != STATUS_OK:
+            return status
+    for i in range(scratch.coupon_pair_count):
+        status = touch_opened(program, basket, facts, scratch, scratch.coupon_pairs[i].offer)
+        if status != STATUS_OK:
+            return status
+    for i in range(basket.selection_count):
+        status = touch_opened(program, basket, facts, scratch,
+                              find_offer(program, basket.selections[i]))
+        if status != STATUS_OK:
+            return status
+    return STATUS_OK
+
+
+cdef status_t touch_gated(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, uint64_t gated_units) noexcept nogil:
+    """Touch the offers that something has to open: all of them where they are few or where reasons
+    are asked for, or else only those that were opened."""
+    cdef uint64_t opened = facts.wallet_count + scratch.coupon_pair_count + basket.selection_count
+    cdef status_t status
+    if gated_units <= GATED_UNITS_FEW or gated_units <= opened * basket.run_count:
+        return scan_gated(program, basket, facts, scratch, CANDIDATES_MAX + 1)
+    if basket.explain:
+        status = scan_gated(program, basket, facts, scratch, CANDIDATES_MAX)
+        if status != STATUS_OK:
+            return status
+    return touch_all_opened(program, basket, facts, scratch)
+
+
 cdef status_t find_candidates(const program_t *program, const catalogue_t *catalogue,
                               const basket_t *basket, const facts_t *facts,
                               scratch_t *scratch) noexcept nogil:
-    cdef const posting_list_t *postings
+    cdef uint64_t gated_units = 0
     cdef uint32_t candidate = NONE_32
-    cdef uint32_t run, product, i
+    cdef uint32_t run, i
     cdef status_t status
     scratch.epoch += 1
     scratch.refused_count = 0
@@ -802,21 +978,11 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     find_coupons(program, basket, scratch)
     if facts.degraded_level >= 2:
         return STATUS_OK
-    for run in range(basket.run_count):
-        product = basket.runs[run].product
-        if product == NONE_32 or product >= program.header.product_count:
-            continue
-        postings = &program.classes[program.class_of_product[product]]
-        for i in range(postings.count):
-            status = touch_slot(program, basket, facts, scratch,
-                                program.postings[postings.first + i], run)
-            if status != STATUS_OK:
-                return status
-    for i in range(program.universal_count):
-        for run in range(basket.run_count):
-            status = touch_slot(program, basket, facts, scratch, program.universal[i], run)
-            if status != STATUS_OK:
-                return status
+    status = touch_open(program, basket, facts, scratch, &gated_units)
+    if status == STATUS_OK and gated_units > 0:
+        status = touch_gated(program, basket, facts, scratch, gated_units)
+    if status != STATUS_OK:
+        return status
     status = touch_asked(program, basket, facts, scratch)
     for i in range(3):
         if program.header.scan_offers[i] == 0 or basket.coupon_count == 0:

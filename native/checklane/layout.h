@@ -238,6 +238,10 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_STORE_COUPON 33554432
 #define OFFER_FLAG_FACE_VALUE 67108864 /* an amount above the price is refused, not reduced (K4) */
 #define OFFER_FLAG_MORE 262144     /* has a record in "more" */
+/* Offers that some basket must open stand apart in posting lists. */
+#define OFFER_FLAGS_GATED 7
+_Static_assert(OFFER_FLAGS_GATED == (OFFER_FLAG_CHOSEN | OFFER_FLAG_WALLET | OFFER_FLAG_COUPON),
+               "what opens an offer");
 
 /* One offer. Numbers are the order of the offer ids' bytes, so a lower number is an earlier id. */
 typedef struct offer {
@@ -360,13 +364,25 @@ typedef struct step {
 _Static_assert(sizeof(step_t) == 16, "four to a cache line");
 
 /* "class_of_product": uint32 a product. "classes": this, for each set of slots that some product
- * is in (class 0: unknown products, universal slots only). "postings": uint32 slot numbers,
- * ascending; universal slots are not in them but in "universal" (uint32 slot numbers). */
+ * is in (class 0: unknown products, universal slots only). "postings": uint32 slot numbers; first
+ * `count` of them, ascending, then the `gated_count` of offers that a wallet, a coupon or a choice
+ * opens, ascending: a basket opens few of them, so these are looked up and not gone through. */
 typedef struct posting_list {
     uint32_t first;
     uint32_t count;
+    uint32_t gated_count;
 } posting_list_t;
-_Static_assert(sizeof(posting_list_t) == 8, "eight to a cache line");
+_Static_assert(sizeof(posting_list_t) == 12, "five to a cache line");
+
+/* "universal": uint32 slot numbers, in the same order. "universal_lists": this, for the slots of
+ * all offers that run in the same stores, ascending by store set. */
+typedef struct universal_list {
+    uint32_t store_set;        /* NONE_32: all stores */
+    uint32_t first;
+    uint32_t count;
+    uint32_t gated_count;
+} universal_list_t;
+_Static_assert(sizeof(universal_list_t) == 16, "four to a cache line");
 
 /* "excluded_set": uint16 by product, or nothing at all: which rules of the program's exclusions it
  * falls under. "excluded_flags": uint8 by jurisdiction, then by set: PRODUCT_FLAG_NO_DISCOUNT,

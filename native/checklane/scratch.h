@@ -21,6 +21,9 @@
 #define CODE_SLOTS (2 * BASKET_RUNS_MAX)
 /* Coupon and offer pairs: a coupon may open several offers. */
 #define COUPON_PAIRS_MAX 128
+/* So many slots of offers that something has to open are gone through, one run each: some 8 ns a
+ * slot, as much as it costs to look up what a wallet of eight offers opens. */
+#define GATED_UNITS_FEW 64
 /* Runs and pieces while prices change: a step splits a piece in at most three. */
 #define WORK_RUNS_MAX (4 * 1024)
 #define WORK_PIECES_MAX (8 * 1024)

@@ -359,7 +359,7 @@ typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
     table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
-    table_t more, after;
+    table_t more, after, universal_lists;
     table_t families, retailers, excluded_set, excluded_flags;
     uint64_t store_set_count;
 } program_tables_t;
@@ -373,6 +373,8 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_dense(mapping, "classes", sizeof(posting_list_t), &tables->classes));
     TRY(read_dense(mapping, "postings", sizeof(uint32_t), &tables->postings));
     TRY(read_dense(mapping, "universal", sizeof(uint32_t), &tables->universal));
+    TRY(read_dense(mapping, "universal_lists", sizeof(universal_list_t),
+                   &tables->universal_lists));
     TRY(read_probed(mapping, "rows", sizeof(row_t), &tables->rows));
     TRY(read_dense(mapping, "limits", sizeof(limit_t), &tables->limits));
     TRY(read_dense(mapping, "steps", sizeof(step_t), &tables->steps));
@@ -413,6 +415,8 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->posting_count = (uint32_t)tables->postings.count;
     program->universal = tables->universal.records;
     program->universal_count = (uint32_t)tables->universal.count;
+    program->universal_lists = tables->universal_lists.records;
+    program->universal_list_count = (uint32_t)tables->universal_lists.count;
     program->rows = tables->rows.records;
     program->row_mask = tables->rows.capacity - 1;
     program->row_count = (uint32_t)tables->rows.count;
@@ -697,15 +701,42 @@ static status_t check_offers(const program_tables_t *tables, const program_t *pr
     return STATUS_OK;
 }
 
-/* Slot numbers of a list: in range, ascending, all universal or none. */
+/* Slot numbers: in range, ascending, all universal or none, all of offers that must be opened or
+ * none, all of offers with one store set where they are universal. */
 static status_t check_slot_numbers(const program_t *program, const uint32_t *numbers,
-                                   uint32_t count, uint16_t universal)
+                                   uint32_t count, int is_gated, const universal_list_t *list)
 {
+    uint16_t universal = list != NULL ? SLOT_FLAG_UNIVERSAL : 0;
     for (uint32_t i = 0; i < count; i++) {
         REQUIRE(numbers[i] < program->slot_count);
         REQUIRE(i == 0 || numbers[i - 1] < numbers[i]);
-        REQUIRE((program->slots[numbers[i]].flags & SLOT_FLAG_UNIVERSAL) == universal);
+        const slot_t *slot = &program->slots[numbers[i]];
+        REQUIRE((slot->flags & SLOT_FLAG_UNIVERSAL) == universal);
+        /* Those of the progress have no offer; nobody looked at them yet. */
+        REQUIRE(slot->offer == NONE_32 || slot->offer < program->header->offer_count);
+        const offer_t *offer = slot->offer != NONE_32 ? &program->offers[slot->offer] : NULL;
+        REQUIRE(is_gated == (offer != NULL && (offer->flags & OFFER_FLAGS_GATED) != 0));
+        if (list == NULL) continue;
+        REQUIRE(list->store_set == (offer != NULL ? offer->store_set : NONE_32));
     }
+    return STATUS_OK;
+}
+
+static status_t check_universal(const program_t *program)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < program->universal_list_count; i++) {
+        const universal_list_t *list = &program->universal_lists[i];
+        uint64_t count = (uint64_t)list->count + list->gated_count;
+        REQUIRE(i == 0 || program->universal_lists[i - 1].store_set < list->store_set);
+        REQUIRE(list->first == end);
+        REQUIRE(in_table(list->first, count, program->universal_count));
+        const uint32_t *numbers = program->universal + list->first;
+        TRY(check_slot_numbers(program, numbers, list->count, 0, list));
+        TRY(check_slot_numbers(program, numbers + list->count, list->gated_count, 1, list));
+        end += count;
+    }
+    REQUIRE(end == program->universal_count);
     return STATUS_OK;
 }
 
@@ -715,17 +746,19 @@ static status_t check_index(const program_t *program)
     uint64_t posting_sum = 0;
     for (uint32_t i = 0; i < program->class_count; i++) {
         const posting_list_t *list = &program->classes[i];
-        REQUIRE(in_table(list->first, list->count, program->posting_count));
+        uint64_t count = (uint64_t)list->count + list->gated_count;
+        REQUIRE(in_table(list->first, count, program->posting_count));
         /* Lists that overlapped a thousand times over would make this check itself endless. */
-        posting_sum += list->count;
+        posting_sum += count;
         REQUIRE(posting_sum <= program->posting_count);
-        TRY(check_slot_numbers(program, program->postings + list->first, list->count, 0));
+        const uint32_t *numbers = program->postings + list->first;
+        TRY(check_slot_numbers(program, numbers, list->count, 0, NULL));
+        TRY(check_slot_numbers(program, numbers + list->count, list->gated_count, 1, NULL));
     }
     for (uint32_t i = 0; i < program->header->product_count; i++) {
         REQUIRE(program->class_of_product[i] < program->class_count);
     }
-    return check_slot_numbers(program, program->universal, program->universal_count,
-                              SLOT_FLAG_UNIVERSAL);
+    return check_universal(program);
 }
 
 static status_t check_rows(const program_t *program)

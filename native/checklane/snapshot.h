@@ -55,6 +55,7 @@ typedef struct program {
     const posting_list_t *classes;
     const uint32_t *postings;
     const uint32_t *universal;
+    const universal_list_t *universal_lists;
     const row_t *rows;
     const limit_t *limits;
     const step_t *steps;
@@ -89,6 +90,7 @@ typedef struct program {
     uint32_t class_count;
     uint32_t posting_count;
     uint32_t universal_count;
+    uint32_t universal_list_count;
     uint32_t slot_count;
     uint32_t purse_count;
     uint32_t tier_count;

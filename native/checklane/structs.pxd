@@ -86,6 +86,7 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_CHOSEN
         OFFER_FLAG_WALLET
         OFFER_FLAG_COUPON
+        OFFER_FLAGS_GATED
         OFFER_FLAG_STACKABLE
         OFFER_FLAG_INITIAL_BASE
         OFFER_FLAG_SERIAL
@@ -284,6 +285,12 @@ cdef extern from "checklane/layout.h" nogil:
     ctypedef struct posting_list_t:
         uint32_t first
         uint32_t count
+        uint32_t gated_count
+    ctypedef struct universal_list_t:
+        uint32_t store_set
+        uint32_t first
+        uint32_t count
+        uint32_t gated_count
     ctypedef struct row_t:
         uint32_t offer
         uint32_t product
@@ -699,6 +706,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         const posting_list_t *classes
         const uint32_t *postings
         const uint32_t *universal
+        const universal_list_t *universal_lists
         const row_t *rows
         const limit_t *limits
         const funding_t *funding
@@ -726,7 +734,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         uint64_t name_mask
         uint32_t class_count
         uint32_t posting_count
-        uint32_t universal_count
+        uint32_t universal_list_count
         uint32_t slot_count
         uint32_t purse_count
         uint32_t tier_count
@@ -930,6 +938,7 @@ cdef extern from "checklane/scratch.h" nogil:
         TOUCHED_SLOTS
         TOUCHED_REFUSED_MAX
         COUPON_PAIRS_MAX
+        GATED_UNITS_FEW
         WORK_RUNS_MAX
         CODE_SLOTS
         TAKINGS_MAX

@@ -41,7 +41,10 @@ cdef void fill_program(program_t *program, dict arrays) except *:
     program.blackouts = <const int32_t *>table(arrays, "blackouts")
     program.purses = <const purse_t *>table(arrays, "purses")
     program.coupons = <const coupon_slot_t *>table(arrays, "coupons")
-    program.universal_count = len(arrays["universal"])
+    program.universal_lists = <const universal_list_t *>table(arrays, "universal_lists")
+    program.universal_list_count = len(arrays["universal_lists"])
+    program.offer_numbers = <const offer_number_t *>table(arrays, "offer_numbers")
+    program.offer_number_mask = max(1, len(arrays["offer_numbers"])) - 1
     program.purse_count = len(arrays["purses"])
     program.row_mask = max(1, len(arrays["rows"])) - 1
     program.coupon_mask = max(1, len(arrays["coupons"])) - 1
@@ -143,6 +146,7 @@ cdef dict answer(const basket_t *basket, const decision_t *decision):
         "forgone": decision.forgone_minor,
         "components": decision.component_count,
         "steps": decision.steps,
+        "judged": SCRATCH.refused_count + SCRATCH.candidate_count,
     }
 
 

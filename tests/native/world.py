@@ -153,6 +153,26 @@ def make_program(
     return tables(records, lists, slots_of_product, purses or [], header)
 
 
+def is_gated(records: Any, lists: dict[str, list[Any]], slot: int) -> bool:
+    """Tell whether something has to open the offer of a slot."""
+    flags = int(records[int(lists["slots"][slot]["offer"])]["flags"])
+    return bool(flags & layout.OFFER_FLAGS_GATED)
+
+
+def universal_of(records: Any, lists: dict[str, list[Any]]) -> tuple[Any, Any]:
+    """Return the slots for every product and their lists by store set."""
+    by_set: dict[int, tuple[list[int], list[int]]] = {}
+    for slot in lists["universal"]:
+        lists["slots"][slot]["flags"] |= layout.SLOT_FLAG_UNIVERSAL
+        store_set = int(records[int(lists["slots"][slot]["offer"])]["store_set"])
+        by_set.setdefault(store_set, ([], []))[is_gated(records, lists, slot)].append(slot)
+    rows, numbers = [], []
+    for store_set, (open_slots, gated) in sorted(by_set.items()):
+        rows.append((store_set, len(numbers), len(open_slots), len(gated)))
+        numbers += open_slots + gated
+    return np.array(numbers, np.uint32), np.array(rows, layout.UNIVERSAL_LIST)
+
+
 def tables(
     records: Any,
     lists: dict[str, list[Any]],
@@ -169,8 +189,11 @@ def tables(
     classes = np.zeros(len(slots_of_product), layout.POSTING_LIST)
     postings: list[int] = []
     for product, slots in enumerate(slots_of_product):
-        classes[product] = (len(postings), len(slots))
-        postings += sorted(slots)
+        gated = [slot for slot in slots if is_gated(records, lists, slot)]
+        open_slots = [slot for slot in slots if slot not in gated]
+        classes[product] = (len(postings), len(open_slots), len(gated))
+        postings += sorted(open_slots) + sorted(gated)
+    universal, universal_lists = universal_of(records, lists)
     purse_table = np.zeros(len(purses), layout.PURSE)
     for row, fields in zip(purse_table, purses, strict=True):
         fill(row, fields)
@@ -188,7 +211,13 @@ def tables(
         "class_of_product": np.arange(len(slots_of_product), dtype=np.uint32),
         "classes": classes,
         "postings": np.array(postings, np.uint32),
-        "universal": np.array(lists["universal"], np.uint32),
+        "universal": universal,
+        "universal_lists": universal_lists,
+        "offer_numbers": open_table(
+            layout.OFFER_NUMBER,
+            {},
+            [(key_of(n), {"key": key_of(n), "offer": n}) for n in range(len(records))],
+        ),
         "rows": open_table(layout.ROW, {"product": NONE}, lists["rows"]),
         "limits": dense("limits", layout.LIMIT),
         "steps": np.zeros(0, layout.STEP),

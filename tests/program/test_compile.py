@@ -168,6 +168,7 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
         "funding": "funding", "audiences": "audience",
         "schedules": "schedule", "texts": "text", "purses": "purse", "tiers": "tier",
         "progress": "progress", "coupons": "coupon_slot", "offer_numbers": "offer_number",
+        "universal_lists": "universal_list",
         "names": "name_slot", "issuers": "issuer_range", "tender_rules": "tender_rule",
         "retailers": "retailer",
     }  # fmt: skip

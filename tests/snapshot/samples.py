@@ -166,6 +166,17 @@ def slots() -> np.ndarray:
     return rows
 
 
+def index_tables() -> dict[str, np.ndarray]:
+    """Return which slots the products are in."""
+    return {
+        "class_of_product": np.array([1, 0, 2, 0], dtype=np.uint32),
+        "classes": np.array([(0, 0, 0), (0, 2, 0), (2, 1, 0)], dtype=_layout.POSTING_LIST),
+        "postings": np.array([0, 1, 2], dtype=np.uint32),
+        "universal": np.array([3, 4], dtype=np.uint32),
+        "universal_lists": np.array([(_layout.NONE_32, 0, 2, 0)], dtype=_layout.UNIVERSAL_LIST),
+    }
+
+
 def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
     """Return every table of a small and sound program over four products and three stores."""
     header = filled(
@@ -201,10 +212,7 @@ def program_tables(catalogue_hash: bytes = bytes(16)) -> Tables:
         "header": header,
         "offers": offer_table,
         "slots": slots(),
-        "class_of_product": np.array([1, 0, 2, 0], dtype=np.uint32),
-        "classes": np.array([(0, 0), (0, 2), (2, 1)], dtype=_layout.POSTING_LIST),
-        "postings": np.array([0, 1, 2], dtype=np.uint32),
-        "universal": np.array([3, 4], dtype=np.uint32),
+        **index_tables(),
         "rows": open_addressed(rows, row_hash, empty=empty_row),
         "limits": filled(_layout.LIMIT, most=3, scope=1, measure=1, window=1),
         "funding": shares,

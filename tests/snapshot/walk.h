@@ -95,9 +95,12 @@ static inline void walk_program(const program_t *program)
     }
     for (uint32_t i = 0; i < program->header->product_count; i++) {
         const posting_list_t *list = &program->classes[program->class_of_product[i]];
-        for (uint32_t p = 0; p < list->count; p++) {
+        for (uint32_t p = 0; p < list->count + list->gated_count; p++) {
             seen += program->slots[program->postings[list->first + p]].offer;
         }
+    }
+    for (uint32_t i = 0; i < program->universal_list_count; i++) {
+        seen += program->universal_lists[i].store_set;
     }
     for (uint32_t i = 0; i < program->universal_count; i++) {
         seen += program->slots[program->universal[i]].offer;

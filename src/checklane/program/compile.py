@@ -287,7 +287,7 @@ class Builder:
         first_progress_slot = self._add_progress()
         classes = classify(self.index.product_count, self.members)
         postings, lists = self._postings(classes)
-        universal = [n for n, selector in enumerate(self.slot_selectors) if selector < 0]
+        universal, universal_lists = self._universal()
         slots = slot_records(self.slots)
         slots["flags"][universal] |= _layout.SLOT_FLAG_UNIVERSAL
         header = self._header()
@@ -300,7 +300,8 @@ class Builder:
             "class_of_product": classes.class_of_product.astype(np.uint32),
             "classes": lists,
             "postings": postings,
-            "universal": np.array(universal, dtype=np.uint32),
+            "universal": universal,
+            "universal_lists": universal_lists,
             "rows": row_table(rows),
             "limits": np.array(self.limits, dtype=_layout.LIMIT),
             "steps": np.array(self.steps, dtype=_layout.STEP),
@@ -332,7 +333,10 @@ class Builder:
         return compiled
 
     def _postings(self, classes: Classes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return the slot numbers of every class, ascending, and where each class begins."""
+        """Return the slot numbers of every class, and where each class begins.
+
+        Slots of offers that something has to open come last, both parts ascend.
+        """
         selectors = np.array(self.slot_selectors, dtype=np.int64)
         slots = np.flatnonzero(selectors >= 0)
         by_selector = slots[np.argsort(selectors[slots], kind="stable")]
@@ -346,11 +350,45 @@ class Builder:
         within = np.arange(total, dtype=np.int64) - np.repeat(ends - repeat, repeat)
         posting = by_selector[np.repeat(firsts[classes.selectors], repeat) + within]
         class_of_posting = np.repeat(classes.classes, repeat)
-        order = np.lexsort((posting, class_of_posting))
+        is_gated = self._gated()[posting]
+        order = np.lexsort((posting, is_gated, class_of_posting))
         lists = np.zeros(classes.count, dtype=_layout.POSTING_LIST)
-        lists["count"] = np.bincount(class_of_posting, minlength=classes.count)
-        lists["first"] = np.cumsum(lists["count"], dtype=np.int64) - lists["count"]
+        counts = np.bincount(class_of_posting, minlength=classes.count)
+        lists["gated_count"] = np.bincount(class_of_posting[is_gated], minlength=classes.count)
+        lists["count"] = counts - lists["gated_count"]
+        lists["first"] = np.cumsum(counts) - counts
         return posting[order].astype(np.uint32), lists
+
+    def _gated(self) -> npt.NDArray[np.bool_]:
+        """Return whether a wallet, a coupon or a choice opens the offer of each slot."""
+        offers = [
+            self.records[plan.offer]["flags"] if plan.offer != _layout.NONE_32 else 0
+            for plan in self.slots
+        ]
+        gated = np.array(offers, dtype=np.int64) & _layout.OFFER_FLAGS_GATED
+        return np.asarray(gated != 0)
+
+    def _universal(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the slots for every product, and where those of each store set begin."""
+        slots = np.flatnonzero(np.array(self.slot_selectors, dtype=np.int64) < 0)
+        is_gated = self._gated()[slots]
+        sets = np.array(
+            [
+                self.records[plan.offer]["store_set"]
+                if plan.offer != _layout.NONE_32
+                else _layout.NONE_32
+                for plan in (self.slots[slot] for slot in slots)
+            ],
+            dtype=np.int64,
+        )
+        used, numbers = np.unique(sets, return_inverse=True)
+        lists = np.zeros(len(used), dtype=_layout.UNIVERSAL_LIST)
+        counts = np.bincount(numbers, minlength=len(used))
+        lists["store_set"] = used
+        lists["gated_count"] = np.bincount(numbers[is_gated], minlength=len(used))
+        lists["count"] = counts - lists["gated_count"]
+        lists["first"] = np.cumsum(counts) - counts
+        return slots[np.lexsort((slots, is_gated, numbers))].astype(np.uint32), lists
 
     def _offer_records(self) -> npt.NDArray[Any]:
         records = np.zeros(len(self.records), dtype=_layout.OFFER)

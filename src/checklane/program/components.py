@@ -42,7 +42,8 @@ def reach_of(tables: Tables) -> Reach:
     """Return which classes of products each offer wants."""
     offer_of_slot = array_of(tables["slots"])["offer"].astype(np.int64)
     lists = array_of(tables["classes"])
-    classes = np.repeat(np.arange(len(lists), dtype=np.int64), lists["count"])
+    counts = lists["count"].astype(np.int64) + lists["gated_count"]
+    classes = np.repeat(np.arange(len(lists), dtype=np.int64), counts)
     offers = offer_of_slot[array_of(tables["postings"])]
     universal = np.unique(offer_of_slot[array_of(tables["universal"])])
     # Slots of a progress stand last and belong to no offer.
@@ -53,7 +54,7 @@ def reach_of(tables: Tables) -> Reach:
     everywhere[universal] = True
     kept = ~everywhere[offers]
     classes, offers = classes[kept], offers[kept]
-    # Slots of one offer stand together and postings ascend, so equal pairs are neighbours.
+    # Slots of one offer stand together, so equal pairs are neighbours.
     fresh = np.ones(len(offers), dtype=bool)
     fresh[1:] = (classes[1:] != classes[:-1]) | (offers[1:] != offers[:-1])
     classes, offers = classes[fresh], offers[fresh]
