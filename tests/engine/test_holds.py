@@ -1,13 +1,16 @@
 """Holds: what is set aside is there when it is spent, is spent once, and comes back by itself."""
 
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from checklane import _layout
 from checklane.ledger.check import rebuild, verify
 from checklane.server.entries import contract_entry, split_entry
 from checklane.v1 import checkout_pb2, ledger_pb2, member_pb2
@@ -473,3 +476,103 @@ def test_two_lanes_never_hold_or_spend_the_same_points(held):
     spends = [held.capture_request(hold_id) for _ in range(6)]
     assert race("CheckoutService.CaptureHold", spends) == ["0"] + ["54"] * 5
     assert held.state("ben") == (10, 60)
+
+
+# ---- anything, in any order
+
+
+class Model:
+    """What a careful clerk would have noted of one member's purse."""
+
+    def __init__(self) -> None:
+        self.there = 0
+        self.holds: dict[str, int] = {}
+
+    @property
+    def available(self) -> int:
+        return self.there - sum(self.holds.values())
+
+
+def left_of_holds(shop: Shop) -> dict[tuple[int, ...], tuple[int, int]]:
+    """Return what the journal's movements leave of references in groups, members and offers."""
+    families = (_layout.FAMILY_GROUP, _layout.FAMILY_MEMBER, _layout.FAMILY_OFFER)
+    left: Counter[tuple[int, ...]] = Counter()
+    other: Counter[tuple[int, ...]] = Counter()
+    for entry in shop.engine.read_entries(1, 10_000, 1 << 26):
+        for moved in split_entry(entry).movements:
+            cell, key = moved["cell"], moved["record"]
+            if key["family"] not in families:
+                continue
+            if cell["kind"] not in (_layout.CELL_HOLD, _layout.CELL_HELD):
+                continue
+            name = (int(key["hi"]), int(key["lo"]), *(int(cell[n]) for n in ("kind", "sub", "key")))
+            left[name] += int(cell["value"])
+            other[name] = (other[name] + int(cell["other"])) % 2**64
+    return {name: (left[name], other[name]) for name in left if left[name] or other[name]}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_holds_and_what_was_spent_never_exceed_what_was_there(built, tmp_path, seed, refused):
+    """Whatever the order: points are conserved, lanes are told the truth, no hold leaks."""
+    draw = random.Random(seed)
+    limits = {"overall": {"uses": 1000}, "per_member": {"uses": 900}}
+    shop = Shop(built, tmp_path, program=limited(built, "held-random", limits))
+    held = Held(shop)
+    models = {member: Model() for member in ("ann", "ben")}
+    uses: list[str] = []
+    for _ in range(150):
+        member = draw.choice(list(models))
+        model = models[member]
+        action = draw.choice(["give", "take", "create", "capture", "release", "extend", "sale"])
+        known = draw.choice(list(model.holds)) if model.holds else None
+        points = draw.randint(1, 120)
+        if action == "give":
+            held.give(member, points)
+            model.there += points
+        elif action == "take":
+            request = shop.adjust_request(member, -points)
+            if points > model.available:
+                assert refused(shop.adjust, request) == "POINTS_SHORT"
+            else:
+                shop.adjust(request)
+                model.there -= points
+        elif action == "sale":
+            shop.commit(shop.sale(basket((500, 1, points), member=member)))
+            model.there += points // 10
+            uses.append(held.create(member, offer_id="plain", uses=points).hold.hold_id)
+            if len(uses) > 3:
+                held.capture(uses.pop(0), uses=1)
+        elif action == "create" and points > model.available:
+            assert refused(held.create, member, points) == "HOLD_NOT_COVERED"
+        elif action == "create":
+            model.holds[held.create(member, points).hold.hold_id] = points
+        elif known is None:
+            continue
+        elif action == "extend":
+            held.extend(known, draw.randint(1, 5000))
+        elif action == "release":
+            held.release(hold_id=known)
+            del model.holds[known]
+        elif points > model.holds[known]:
+            assert refused(held.capture, known, points=points) == "HOLD_NOT_COVERED"
+        else:
+            keep = draw.random() < 0.5
+            held.capture(known, points=points, keep_rest=keep)
+            model.there -= points
+            model.holds[known] -= points
+            if not keep or model.holds[known] == 0:
+                del model.holds[known]
+        assert held.state(member) == (model.available, sum(model.holds.values()))
+    for member, model in models.items():
+        assert {
+            hold.hold_id: hold.points for hold in held.open_holds(member) if hold.purse_id
+        } == model.holds
+        for hold_id in model.holds:
+            held.release(hold_id=hold_id)
+        assert held.state(member) == (model.there, 0)
+    assert left_of_holds(shop) != {}
+    for hold_id in uses:
+        held.release(hold_id=hold_id)
+    assert left_of_holds(shop) == {}
+    shop.engine.close()
+    assert verify(shop.data, lambda *_: None).is_sound
