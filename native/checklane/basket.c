@@ -20,7 +20,8 @@ static int compare_keys(uint64_t left, uint64_t right)
     return (left > right) - (left < right);
 }
 
-/* The order of runs: dearest first, then code, product, source, flags, measure, kind of line. */
+/* The order of runs: dearest first, then code, product, source, flags, measure, kind of line;
+ * a line of fuel is a run of its own. */
 static int compare_runs(const run_t *left, const run_t *right)
 {
     int order = compare_numbers(right->unit_minor, left->unit_minor);
@@ -31,6 +32,7 @@ static int compare_runs(const run_t *left, const run_t *right)
     if (order == 0) order = compare_keys(left->measure_unit, right->measure_unit);
     if (order == 0) order = compare_numbers(left->measure_milli, right->measure_milli);
     if (order == 0) order = compare_keys(left->line_flag, right->line_flag);
+    if (order == 0) order = compare_keys(left->fuel_line_id, right->fuel_line_id);
     return order;
 }
 
@@ -104,6 +106,7 @@ static void add_candidate(basket_t *basket, uint32_t line_index, uint32_t flags,
         .price_source = line->price_source,
         .line_flag = slot_flag_of(line->kind),
         .first_piece = line_index,
+        .fuel_line_id = line->fuel_level != 0 ? line->line_id : 0,
     };
 }
 

@@ -23,6 +23,10 @@ typedef struct bytes {
 #define LINE_KIND_GIFT_CARD_LOAD 5
 #define LINE_KIND_CHARGE 6
 
+#define FUEL_LEVEL_CASH 1
+#define FUEL_LEVEL_CREDIT 2
+#define FUEL_PRICE_MAX 100000000000000 /* thousandths of a minor unit, as on the wire */
+
 /* Of the wire enum MeasureUnit: what scanned coupons weigh by. */
 #define MEASURE_UNIT_KILOGRAM 1
 #define MEASURE_UNIT_POUND 2
@@ -52,6 +56,10 @@ typedef struct line {
     int64_t measure_milli;
     int64_t pos_discount_minor; /* given by the POS already; amount_minor is after it */
     bytes_t department;
+    uint64_t fuel_grade;      /* name key of "grade", name */
+    int64_t fuel_price_thousandths; /* of a minor unit, for a unit of measure */
+    uint32_t fuel_level;      /* wire enum FuelPriceLevel; 0: no fuel */
+    uint32_t reserved_32;
 } line_t;
 
 /* Units of a basket that no rule can tell apart, from one line or many. A line whose amount does
@@ -70,6 +78,7 @@ typedef struct run {
     uint8_t reserved_8;
     uint32_t first_piece;
     uint32_t piece_count;
+    uint32_t fuel_line_id;    /* of the one line that it is of; 0: no fuel */
 } run_t;
 
 /* `count` units of a run come from this line. Sorted by line id within a run. */

@@ -620,6 +620,20 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
                                                zone) != NULL
 
 
+cdef bint fits_fuel(const program_t *program, const basket_t *basket,
+                    const candidate_t *candidate, const run_t *run) noexcept nogil:
+    """F1: the grade and the price level; anything fits an offer that is not for fuel."""
+    cdef const offer_more_t *more = candidate.more
+    cdef const line_t *line
+    if candidate.offer.mechanic != MECHANIC_FUEL:
+        return True
+    line = &basket.lines[basket.pieces[run.first_piece].line]
+    if run.fuel_line_id == 0 or not more.fuel_levels >> line.fuel_level & 1:
+        return False
+    return more.grade_count == 0 or holds_key(program.grades + more.first_grade,
+                                              more.grade_count, line.fuel_grade)
+
+
 cdef bint counts_for_progress(const slot_t *slot, const run_t *run) noexcept nogil:
     """G1: what may earn and is in the slot's range."""
     if run.flags & LINE_FLAG_NO_EARN or run.unit_minor < slot.unit_min_minor:
@@ -643,7 +657,9 @@ cdef status_t touch_slot(const program_t *program, const basket_t *basket, const
     status = touch(program, basket, facts, scratch, slot.offer, &candidate)
     if status != STATUS_OK or candidate == NONE_32:
         return status
-    if unit_fits(program, facts, &scratch.candidates[candidate], slot, &basket.runs[run]):
+    if unit_fits(program, facts, &scratch.candidates[candidate], slot, &basket.runs[run]) and (
+            slot.role == SLOT_NEED
+            or fits_fuel(program, basket, &scratch.candidates[candidate], &basket.runs[run])):
         row = candidate * OFFER_SLOTS_MAX + slot_number - \
             scratch.candidates[candidate].offer.first_slot
         scratch.bits[row][run // 64] |= <uint64_t>1 << (run % 64)

@@ -27,6 +27,11 @@ cdef bint put_aside(scratch_t *scratch, uint32_t piece, int64_t units) noexcept 
 cdef bint free_all(const basket_t *basket, scratch_t *scratch) noexcept nogil
 cdef int64_t or_unlimited(int64_t most) noexcept nogil
 
+# What a fuel offer is worth with `amount` thousandths of a minor unit off each unit of measure, in
+# parts (F2): fills scratch.fuel_step, fuel_parts and fuel_minor by run.
+cdef int64_t price_fuel(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                        int64_t amount) noexcept nogil
+
 # Decides the tender layer on what is due then, and sums decision.discount_minor and net_minor.
 cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
                                const facts_t *facts, scratch_t *scratch,

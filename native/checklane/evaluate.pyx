@@ -885,6 +885,85 @@ cdef void take_units(contest_t *contest, uint32_t place, uint32_t run, bint is_r
     contest.allocation_count += 1
 
 
+# ------------------------------------------------------------------ fuel (F1, F2) -------------
+
+
+cdef int64_t fuel_floor(const candidate_t *candidate, const work_run_t *run) noexcept nogil:
+    """The price of a unit of measure, in thousandths, below which the offer does not go."""
+    cdef const offer_t *offer = candidate.offer
+    cdef int64_t floor = maximum(candidate.more.fuel_floor_thousandths,
+                                 1000 * run.legal_min_minor)
+    if run.cost_milli < 0:
+        return floor
+    if offer.flags & OFFER_FLAG_COST_FLOOR:
+        floor = maximum(floor, run.cost_milli)
+    if offer.flags & OFFER_FLAG_MARGIN:
+        floor = maximum(floor, multiply_round(run.cost_milli, 10000, 10000 - offer.margin_bp,
+                                              ROUNDING_CEIL))
+    return floor
+
+
+cdef int64_t price_fuel(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                        int64_t amount) noexcept nogil:
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef const work_run_t *run
+    cdef int64_t rest = or_unlimited(it.more.fuel_most_milli)
+    cdef int64_t total = 0
+    cdef int64_t floor, step, price, milli
+    cdef uint32_t r
+    for r in range(scratch.run_count):
+        run = &scratch.runs[r]
+        scratch.fuel_parts[r] = 0
+        if not is_usable(scratch, candidate, 0, r):
+            continue
+        price = basket.lines[scratch.pieces[run.first_piece].line].fuel_price_thousandths
+        floor = fuel_floor(it, run)
+        # Below a hundred million minor units a unit of measure, so that the worth fits 63 bits.
+        step = minimum(minimum(amount, LINE_AMOUNT_MAX),
+                       price - scratch.fuel_given[run.origin] - floor)
+        milli = minimum(run.measure_milli, rest)
+        if step <= 0 or milli == 0:
+            continue
+        rest -= milli
+        scratch.fuel_step[r] = step
+        scratch.fuel_minor[r] = maximum(0, run.price_minor - multiply_round(
+            floor, run.measure_milli, 1000000, ROUNDING_CEIL))
+        scratch.fuel_parts[r] = minimum(multiply_round(step, milli, 100, ROUNDING_FLOOR),
+                                        PARTS_PER_MINOR * scratch.fuel_minor[r])
+        total += scratch.fuel_parts[r]
+    return total
+
+
+cdef void resolve_fuel(const basket_t *basket, scratch_t *scratch,
+                       uint32_t candidate) noexcept nogil:
+    """Answer a contest of one fuel offer."""
+    cdef contest_t *contest = &scratch.contest
+    cdef contender_t *contender = &contest.contenders[0]
+    cdef uint32_t r
+    contest.contender_count = 1
+    contender.candidate = candidate
+    contender.kind = 0
+    contender.component = 0
+    contender.price_parts = 0
+    contender.is_qualified = has_units(scratch, candidate, 0)
+    contender.alone_parts = price_fuel(basket, scratch, candidate,
+                                       scratch.candidates[candidate].offer.reward_value)
+    contender.times = 1 if contender.alone_parts > 0 else 0
+    for r in range(scratch.run_count):
+        if scratch.fuel_parts[r] > 0:
+            take_units(contest, 0, r, True, scratch.runs[r].count)
+    contest.worth_parts = contender.alone_parts
+    contest.bound_parts = contender.alone_parts
+
+
+cdef void keep_fuel(scratch_t *scratch, uint32_t run_count) noexcept nogil:
+    """What an offer that applied took off each unit of measure: later ones go no lower together."""
+    cdef uint32_t i, r
+    for i in range(run_count):
+        r = scratch.rewarded_runs[i]
+        scratch.fuel_given[scratch.runs[r].origin] += scratch.fuel_step[r]
+
+
 # ------------------------------------------------------------------ giving ---------------------
 
 
@@ -916,7 +995,9 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
     for i in range(run_count[0]):
         r = scratch.rewarded_runs[i]
         run = &scratch.runs[r]
-        if is_pooled(offer):
+        if offer.mechanic == MECHANIC_FUEL:
+            each = scratch.fuel_parts[r]
+        elif is_pooled(offer):
             each = run.price_minor
         elif offer.mechanic == MECHANIC_THRESHOLD or offer.mechanic == MECHANIC_BUY_GET:
             each = reward_worth(offer, offer.reward, candidate.reward_value, run)
@@ -926,6 +1007,8 @@ cdef int64_t collect_units(const program_t *program, const basket_t *basket, con
             each = unit_worth(program, basket, facts, candidate, 0, run)
         scratch.weights[i] = each * scratch.rewarded_units[r]
         scratch.ceilings[i] = can_give(offer, run) * scratch.rewarded_units[r]
+        if offer.mechanic == MECHANIC_FUEL:
+            scratch.ceilings[i] = scratch.fuel_minor[r]
         worth += scratch.weights[i]
         units[0] += scratch.rewarded_units[r]
     if product_money_of(candidate) > 0:
@@ -1166,6 +1249,8 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
     cdef int64_t left = 0
     cdef int64_t cut
     cdef uint32_t i
+    if worth <= 0:
+        return 0
     for i in range(run_count):
         left += scratch.ceilings[i]
     if product_money_of(candidate) > 0:
@@ -1203,9 +1288,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef int64_t times
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
     cdef int64_t spent = spend_of(scratch, run_count)
-    cdef int64_t discount = 0
-    if worth > 0:
-        discount = discount_of(scratch, contender, worth, spent, run_count)
+    cdef int64_t discount = discount_of(scratch, contender, worth, spent, run_count)
     scratch.given_minor = discount
     contender.mark = 0
     if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
@@ -1230,6 +1313,8 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
         candidate.outcome = OUTCOME_LIMIT_REACHED if candidate.flags & CANDIDATE_WHOLE else \
             OUTCOME_NO_SAVING
         return
+    if candidate.offer.mechanic == MECHANIC_FUEL:
+        keep_fuel(scratch, run_count)
     if candidate.offer.exclusive:
         scratch.exclusive_out[scratch.exclusive_count] = candidate.offer.exclusive
         scratch.exclusive_count += 1
@@ -1430,6 +1515,9 @@ cdef bint resolve_one(const program_t *program, const basket_t *basket, const fa
         return True
     if scratch.candidates[candidate].offer.mechanic == MECHANIC_TENDER:
         resolve_tender(program, basket, scratch, candidate)
+        return True
+    if scratch.candidates[candidate].offer.mechanic == MECHANIC_FUEL:
+        resolve_fuel(basket, scratch, candidate)
         return True
     if not add_contender(program, basket, facts, scratch, candidate):
         return False
@@ -1773,6 +1861,8 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
             decision.gross_minor += basket.lines[i].amount_minor
     for i in range(scratch.candidate_count):
         scratch.candidates[i].outcome = 0
+    for i in range(basket.run_count):
+        scratch.fuel_given[i] = 0
     if not begin_runs(basket, scratch):
         return STATUS_CANDIDATES_CEILING
     status = run_layer(program, basket, facts, scratch, decision, LAYER_ITEM)

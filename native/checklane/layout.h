@@ -202,6 +202,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_EARN_RATE 7   /* points for each `per_minor` minor units of slot 0 */
 #define MECHANIC_EARN_BONUS 8  /* points an application of slot 0, or a visit */
 #define MECHANIC_EARN_TIMES 9  /* multiplies the base points of slot 0 by `reward_value` bp */
+#define MECHANIC_FUEL 34      /* `reward_value` thousandths of a minor unit off each `per_unit` */
 #define MECHANIC_SCANNED 40    /* coupons of GS1 (8110) say themselves what they give: slot 0 */
 #define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
 #define MECHANIC_REDEEM 33     /* `points_step` points pay `reward_value`, or a unit, of slot 0 */
@@ -316,7 +317,13 @@ typedef struct offer_more {
     uint32_t first_after;      /* into "after": uint32 offer numbers, ascending */
     uint32_t after_count;
     int64_t product_discount_max_minor; /* most money off units of one product; 0 no ceiling */
-    uint64_t reserved[5];
+    int64_t fuel_floor_thousandths; /* FUEL: of a minor unit, for a unit of measure */
+    int64_t fuel_most_milli;   /* most measure in one basket; 0 no ceiling */
+    uint32_t fuel_levels;      /* bit of each wire enum FuelPriceLevel */
+    uint32_t first_grade;      /* into "grades": uint64 name keys of "grade", ascending */
+    uint32_t grade_count;      /* 0: every grade */
+    uint32_t reserved_32;
+    uint64_t reserved;
 } offer_more_t;
 _Static_assert(sizeof(offer_more_t) == 64, "one cache line");
 

@@ -5,8 +5,8 @@ of the points and of what is due."""
 
 from checklane.candidates cimport ranks_before, run_fits
 from checklane.evaluate cimport (
-    begin_contest, due_minor, finish_step, free_all, make_runs, or_unlimited, put_aside,
-    take_units,
+    begin_contest, due_minor, finish_step, free_all, make_runs, or_unlimited, price_fuel,
+    put_aside, take_units,
 )
 from checklane.structs cimport *
 
@@ -124,6 +124,9 @@ cdef void allocate(scratch_t *scratch, uint32_t candidate, bint is_item) noexcep
     for r in range(scratch.run_count):
         if is_item and scratch.runs[r].taken != PIECE_ASIDE:
             continue
+        if scratch.candidates[candidate].offer.mechanic == MECHANIC_FUEL and \
+                scratch.fuel_parts[r] == 0:
+            continue
         if scratch.runs[r].price_minor > 0 and \
                 run_fits(scratch, candidate, 0, scratch.runs[r].origin):
             take_units(&scratch.contest, 0, r, True, scratch.runs[r].count)
@@ -177,6 +180,30 @@ cdef uint32_t judge_request(const scratch_t *scratch, const decision_t *decision
     return OUTCOME_POINTS_SHORT if points < least else 0
 
 
+cdef int64_t fuel_money(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                        int64_t steps, int64_t most) noexcept nogil:
+    """F3: what so many steps take off."""
+    cdef const offer_t *offer = scratch.candidates[candidate].offer
+    cdef int64_t parts = price_fuel(basket, scratch, candidate,
+                                    capped_product(offer.reward_value, steps))
+    return minimum(most, round_quotient(parts, PARTS_PER_MINOR, offer.rounding))
+
+
+cdef int64_t fuel_steps(const basket_t *basket, scratch_t *scratch, uint32_t candidate,
+                        int64_t steps, int64_t most) noexcept nogil:
+    """F3: the fewest steps that take off as much as that many do; more never take off less."""
+    cdef int64_t money = fuel_money(basket, scratch, candidate, steps, most)
+    cdef int64_t low = minimum(1, steps)
+    cdef int64_t middle
+    while low < steps:
+        middle = low + (steps - low) // 2
+        if fuel_money(basket, scratch, candidate, middle, most) == money:
+            steps = middle
+        else:
+            low = middle + 1
+    return steps
+
+
 cdef status_t answer_request(const program_t *program, const basket_t *basket,
                              const facts_t *facts, scratch_t *scratch, decision_t *decision,
                              uint32_t candidate, redemption_t *answer,
@@ -191,7 +218,12 @@ cdef status_t answer_request(const program_t *program, const basket_t *basket,
     cdef int64_t money = 0
     cdef status_t status
     cdef uint32_t r
-    if offer.flags & OFFER_FLAG_BY_ITEM:
+    if offer.mechanic == MECHANIC_FUEL:
+        times = minimum(times_left(it, decision), points // offer.points_step)
+        times = fuel_steps(basket, scratch, candidate, times, most)
+        money = fuel_money(basket, scratch, candidate, times, most)
+        answer.points = times * offer.points_step
+    elif offer.flags & OFFER_FLAG_BY_ITEM:
         times = minimum(times_left(it, decision), points // offer.points_step)
         if request.count >= 0:
             times = minimum(times, request.count)

@@ -2,6 +2,7 @@
 #ifndef CHECKLANE_ROUNDING_H
 #define CHECKLANE_ROUNDING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "invariant.h"

@@ -384,6 +384,10 @@ typedef struct scratch {
     int64_t due_minor;                     /* when the tender layer began */
     int64_t tender_minor[TENDERS_MAX];     /* what each tender pays of it */
     int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]; /* set aside for each purchase */
+    int64_t fuel_given[BASKET_RUNS_MAX];   /* taken off each unit of measure by offers before */
+    int64_t fuel_step[WORK_RUNS_MAX];      /* what the offer at hand takes off it */
+    int64_t fuel_parts[WORK_RUNS_MAX];     /* its worth on the run */
+    int64_t fuel_minor[WORK_RUNS_MAX];     /* the most that the run can give */
     int64_t given_minor;                   /* by the offer that gave last, this time */
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */

@@ -359,7 +359,7 @@ typedef struct program_tables {
     table_t header, offers, slots, class_of_product, classes, postings, universal, rows, limits;
     table_t funding, store_sets, audiences, schedules, blackouts, texts, strings, purses, tiers;
     table_t progress, coupons, offer_numbers, names, issuers, tender_rules, redeemers, steps;
-    table_t more, after, universal_lists;
+    table_t more, after, universal_lists, grades;
     table_t families, retailers, excluded_set, excluded_flags;
     uint64_t store_set_count;
 } program_tables_t;
@@ -380,6 +380,7 @@ static status_t read_program_tables(const mapping_t *mapping, program_tables_t *
     TRY(read_dense(mapping, "steps", sizeof(step_t), &tables->steps));
     TRY(read_dense(mapping, "more", sizeof(offer_more_t), &tables->more));
     TRY(read_dense(mapping, "after", sizeof(uint32_t), &tables->after));
+    TRY(read_dense(mapping, "grades", sizeof(uint64_t), &tables->grades));
     TRY(read_dense(mapping, "funding", sizeof(funding_t), &tables->funding));
     TRY(read_dense(mapping, "store_sets", sizeof(uint64_t), &tables->store_sets));
     TRY(read_dense(mapping, "audiences", sizeof(audience_t), &tables->audiences));
@@ -425,6 +426,7 @@ static void point_at_tables(const program_tables_t *tables, program_t *program)
     program->more = tables->more.records;
     program->more_count = (uint32_t)tables->more.count;
     program->after = tables->after.records;
+    program->grades = tables->grades.records;
     program->funding = tables->funding.records;
     program->store_sets = tables->store_sets.records;
     program->audiences = tables->audiences.records;
@@ -524,14 +526,30 @@ static status_t check_string(const program_t *program, uint32_t offset, uint32_t
     return STATUS_OK;
 }
 
+/* An offer for fuel is a step of its own, or pays steps of points. */
+static status_t check_fuel(const offer_t *offer)
+{
+    const bool redeems = offer->layer == LAYER_REDEMPTION;
+    REQUIRE(redeems || offer->layer == LAYER_ITEM);
+    REQUIRE((offer->flags & (redeems ? OFFER_FLAG_STEPS : OFFER_FLAG_STACKABLE)) != 0);
+    REQUIRE((offer->flags & OFFER_FLAG_MORE) != 0);
+    REQUIRE(offer->reward == REWARD_AMOUNT);
+    REQUIRE(offer->reward_value >= 1);
+    REQUIRE(offer->per_unit >= 1);
+    return STATUS_OK;
+}
+
 /* What the mechanics later divide by, multiply with, or reach for by position. */
 static status_t check_reward(const program_t *program, const offer_t *offer)
 {
     REQUIRE(offer->layer <= LAYER_REDEMPTION);
     const bool pays = offer->mechanic == MECHANIC_TENDER;
-    const bool redeems = offer->mechanic == MECHANIC_REDEEM;
+    const bool fuels = offer->mechanic == MECHANIC_FUEL;
+    const bool redeems = offer->mechanic == MECHANIC_REDEEM
+                         || (fuels && offer->layer == LAYER_REDEMPTION);
     const bool scans = offer->mechanic == MECHANIC_SCANNED;
-    REQUIRE(pays || redeems || scans
+    if (fuels) TRY(check_fuel(offer));
+    REQUIRE(pays || redeems || scans || fuels
             || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
     REQUIRE(!scans || offer->layer == LAYER_ITEM);
     REQUIRE(!scans || (offer->flags & OFFER_FLAG_STACKABLE) != 0);
@@ -678,6 +696,11 @@ static status_t check_more(const program_tables_t *tables, const program_t *prog
             REQUIRE(j == 0 || after[j - 1] < after[j]);
         }
         REQUIRE(in_range(more->product_discount_max_minor, 0, BASKET_AMOUNT_MAX));
+        REQUIRE(in_range(more->fuel_floor_thousandths, 0, LINE_AMOUNT_MAX));
+        REQUIRE(in_range(more->fuel_most_milli, 0, LINE_MEASURE_MAX));
+        REQUIRE(in_table(more->first_grade, more->grade_count, tables->grades.count));
+        const uint64_t *grades = program->grades + more->first_grade;
+        for (uint32_t j = 1; j < more->grade_count; j++) REQUIRE(grades[j - 1] < grades[j]);
     }
     return STATUS_OK;
 }

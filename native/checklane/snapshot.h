@@ -61,6 +61,7 @@ typedef struct program {
     const step_t *steps;
     const offer_more_t *more;
     const uint32_t *after;
+    const uint64_t *grades;
     const funding_t *funding;
     const uint64_t *store_sets;
     const audience_t *audiences;

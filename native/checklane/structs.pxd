@@ -36,6 +36,7 @@ cdef extern from "checklane/limits.h" nogil:
         SWEPT_MAX
         STEP_BUDGET_DEFAULT
         STEPS_BEYOND
+    const int64_t LINE_AMOUNT_MAX
 
 cdef extern from "checklane/layout.h" nogil:
     const uint32_t NONE_32
@@ -76,6 +77,7 @@ cdef extern from "checklane/layout.h" nogil:
         CELL_LOT
         CELL_DEBT
         MECHANIC_SCANNED
+        MECHANIC_FUEL
         CODE_KIND_GTIN
         FAMILY_CODE_NONE
         REWARD_PERCENT
@@ -272,6 +274,11 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t first_after
         uint32_t after_count
         int64_t product_discount_max_minor
+        int64_t fuel_floor_thousandths
+        int64_t fuel_most_milli
+        uint32_t fuel_levels
+        uint32_t first_grade
+        uint32_t grade_count
     ctypedef struct step_t:
         int64_t from_ "from"
         int64_t reward_value
@@ -507,6 +514,9 @@ cdef extern from "checklane/basket.h" nogil:
         int64_t measure_milli
         int64_t pos_discount_minor
         bytes_t department
+        uint64_t fuel_grade
+        int64_t fuel_price_thousandths
+        uint32_t fuel_level
     ctypedef struct run_t:
         uint64_t code
         uint32_t product
@@ -519,6 +529,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint8_t line_flag
         uint32_t first_piece
         uint32_t piece_count
+        uint32_t fuel_line_id
     ctypedef struct piece_t:
         uint32_t line
         uint32_t run
@@ -702,6 +713,7 @@ cdef extern from "checklane/snapshot.h" nogil:
         const step_t *steps
         const offer_more_t *more
         const uint32_t *after
+        const uint64_t *grades
         const uint32_t *class_of_product
         const posting_list_t *classes
         const uint32_t *postings
@@ -1225,6 +1237,10 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t tender_minor[TENDERS_MAX]
         int64_t scan_units[GS1_PURCHASES_MAX][WORK_RUNS_MAX]
         int64_t given_minor
+        int64_t fuel_given[BASKET_RUNS_MAX]
+        int64_t fuel_step[WORK_RUNS_MAX]
+        int64_t fuel_parts[WORK_RUNS_MAX]
+        int64_t fuel_minor[WORK_RUNS_MAX]
         uint32_t ignores_marks
         uint32_t used_coupons
         uint32_t match_mark

@@ -166,6 +166,8 @@ typedef struct sent_coupon {
 } sent_coupon_t;
 
 #define TENDER_AMOUNT 2
+#define UNIT_PRICE_OF_LINE 19
+#define FUEL_OF_LINE 20
 typedef struct sent_tender {
     uint64_t present;
     int64_t kind;

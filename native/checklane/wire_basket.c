@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "invariant.h"
+#include "rounding.h"
 #include "wire_fields.h"
 
 /* ----------------------------------------------------------------------------- codes ---- */
@@ -109,6 +110,22 @@ static uint32_t line_flags(const sent_line_t *sent, int64_t pos_discount_minor)
     return flags;
 }
 
+/* Grade, price level, and the price of a unit of measure where the lane sends none. */
+static void fill_fuel(const sent_line_t *sent, line_t *line)
+{
+    int64_t price = sent->unit_price_minor_thousandths;
+    if (!is_present(sent->present, FUEL_OF_LINE)) return;
+    if (!is_present(sent->present, UNIT_PRICE_OF_LINE)) {
+        price = line->measure_milli == 0 ? 0
+                                         : multiply_round(line->amount_minor, 1000000,
+                                                          line->measure_milli, ROUNDING_HALF_AWAY);
+    }
+    line->fuel_grade = name_key_of("grade", sent->fuel.grade);
+    line->fuel_level = sent->fuel.price_level != 0 ? (uint32_t)sent->fuel.price_level
+                                                   : FUEL_LEVEL_CREDIT;
+    line->fuel_price_thousandths = price < FUEL_PRICE_MAX ? price : FUEL_PRICE_MAX;
+}
+
 static void fill_line(const wire_t *wire, const sent_line_t *sent, line_t *line)
 {
     int64_t pos_discount_minor = 0;
@@ -133,6 +150,7 @@ static void fill_line(const wire_t *wire, const sent_line_t *sent, line_t *line)
         .pos_discount_minor = pos_discount_minor,
         .department = sent->department_code,
     };
+    fill_fuel(sent, line);
     if (sent->parent_line_id != 0) line->parent = wire_find_line(wire, sent->parent_line_id);
 }
 

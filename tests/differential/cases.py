@@ -31,6 +31,8 @@ SAMPLE = Sample(
                 "legal_min": "0.80",
             },
             {"code": "105", "category": "SERVICE", "flags": "no_discount;no_earn"},
+            {"code": "107", "category": "FUEL", "flags": "fuel", "cost": "0.55"},
+            {"code": "108", "category": "FUEL", "brand": "Alba", "legal_min": "0.70"},
             {"code": "106", "category": "HOME", "department": "garden", "flags": "no_discount"},
         ],
         "stores": [
@@ -151,8 +153,8 @@ class Cases:
         if kind == "rows":
             rows = {
                 (code, self.pick("", "A", "B")): (
-                    # What the law asks for 104 is 0.80.
-                    max(self.pick(20, 90, 120), 80 if code == "104" else 0),
+                    # Not below what the law asks for.
+                    max(self.pick(20, 90, 120), {"104": 80, "108": 70}.get(code, 0)),
                     self.pick("", "1", "2"),
                 )
                 for code in self.random.sample(CODES, 4)
@@ -227,6 +229,36 @@ class Cases:
             {"points": 5, "pays": "0.50", "steps": True}, {"points": 4, "item": True},
         )  # fmt: skip
         return {"redeem": {"purse": "base", **way, **self.some((0.5, "of", self.selector))}}
+
+    def fuel(self) -> dict[str, Any]:
+        """Return the mechanic of one offer for fuel."""
+        way = self.some((0.3, "purse", "base"))
+        if way:
+            way["points"] = self.pick(3, 7, 10)
+        return {
+            "fuel": {
+                "amount": self.pick("0.05", "0.1", "0.255", "0.00333"),
+                "unit": self.pick("litre", "litre", "kilogram"),
+                "floor": self.pick("0.001", "0.5", "0.755", "0.9"),
+                **way,
+                **self.some(
+                    (0.3, "grades", lambda: self.pick("A", ["A", "B"])),
+                    (0.3, "levels", lambda: self.pick("cash", ["cash", "credit"])),
+                    (0.4, "most", lambda: self.pick("1", "2.5", "7.333")),
+                    (0.3, "of", self.selector),
+                ),
+            }
+        }
+
+    def fill(self) -> list[Any]:
+        """Return a line of fuel."""
+        quantity, price = self.pick(500, 1000, 3000, 7333), self.pick(80, 95, 100, 121)
+        more = {
+            "measure": {"quantity": f"{quantity / 1000:.3f}", "unit": "litre"},
+            "fuel": {"grade": self.pick("A", "B"), **self.some((0.5, "level", "cash"))},
+            **self.some((0.3, "unit_price", f"{price / 100 - 0.001:.3f}"), (0.1, "source", "ad")),
+        }
+        return [self.pick("107", "108", "999"), 1, money(quantity * price // 1000), more]
 
     def requests(self, ids: list[str], lines: int) -> list[dict[str, Any]]:
         """Return the requests of one basket to pay with points."""
@@ -318,13 +350,16 @@ class Cases:
             mechanic = self.tender()
         elif self.random.random() < 0.1 and not is_earn:
             mechanic = self.redeem()
+        elif self.random.random() < 0.15 and not is_earn:
+            mechanic = self.fuel()
         name = next(iter(mechanic))
         offer: dict[str, Any] = {"id": f"p{self.programs}o{number}"}
         wallet = self.random.random() < 0.1
         if wallet:
             offer = {"id": f"w{number % 3}", "wallet": True}
         who = self.some((0.15, "who", self.who))
-        if (is_earn or wallet or name == "redeem") and who.get("who") == {"members": "non_members"}:
+        pays = name == "redeem" or "purse" in mechanic.get("fuel", {})
+        if (is_earn or wallet or pays) and who.get("who") == {"members": "non_members"}:
             who = {}
         offer |= who
         offer |= self.some(
@@ -344,19 +379,23 @@ class Cases:
         if not is_earn:
             offer |= self.some(
                 (0.3, "stackable", True),
-                (0.1, "base", "initial"),
+                (0.1 * (name != "fuel"), "base", "initial"),
                 (0.1, "funding", self.funding),
             )
-            if name not in ("tender", "redeem"):
+            if name not in ("tender", "redeem") and not pays:
                 offer |= self.some(
                     (0.1, "exclusive", lambda: self.pick("x", "y")),
                     (0.1, "floor", lambda: self.pick({"cost": True}, {"margin_percent": "20"})),
-                    (0.1, "reshare", True),
+                    (0.1 * (name != "fuel"), "reshare", True),
                 )
-            if name not in ("group_price", "coverage", "redeem"):
+            if name not in ("group_price", "coverage", "redeem", "fuel"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}
         limits = self.limits(mechanic, not anyone and not wallet)
+        if name == "fuel":
+            limits.pop("per_unit", None)
+            if pays and "spend" in limits.get("per_member", {}):
+                del limits["per_member"]
         if limits:
             offer["limits"] = limits
             if "money" in limits.get("per_product", {}):
@@ -379,7 +418,7 @@ class Cases:
         coupon: dict[str, Any] = {"codes": codes, **self.some((0.2, "serial", True))}
         if name in ("discount", "buy_get", "nth_item", "threshold"):
             coupon |= self.some((0.4, "above_price", "refuse"))
-        if name not in ("tender", "redeem", "earn", "bonus", "multiply"):
+        if name not in ("tender", "redeem", "fuel", "earn", "bonus", "multiply"):
             coupon["kind"] = self.pick("manufacturer", "manufacturer", "store")
         return coupon
 
@@ -426,7 +465,7 @@ class Cases:
         def place(offer: dict[str, Any]) -> tuple[bool, int]:
             return "threshold" in offer, offer.get("class", 0)
 
-        mechanics = (*EARNING, "tender", "redeem")
+        mechanics = (*EARNING, "tender", "redeem", "fuel")
         here = [
             offer
             for offer in offers
@@ -456,6 +495,8 @@ class Cases:
         if count == 1 and self.random.random() < 0.2:
             quantity = self.pick("0.25", "0.7", "1.333")
             more["measure"] = {"quantity": quantity, "unit": self.pick("kilogram", "litre")}
+        if self.random.random() < 0.08:
+            return self.fill()
         if self.random.random() < 0.15:
             other = {"kind": self.pick("deposit", "fee", "charge", "charge"), **more}
             return [self.pick("", code), count, money(amount), other]

@@ -1,9 +1,10 @@
 """The basket as units (rules B1 to B5). Small baskets only: every unit is an object."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
-from tests.oracle.values import code_number, is_true, scaled
+from tests.oracle.values import code_number, is_true, rounded, scaled
 
 SOURCES = {
     "shelf": 1,
@@ -35,6 +36,26 @@ class Product:
     legal_min: int = 0
 
 
+@dataclass
+class Fill:
+    """What a line of fuel says beside its volume (F1); prices in thousandths of a minor unit.
+
+    Attributes
+    ----------
+    given : int
+        What fuel offers that applied took off each unit of measure.
+    step, parts : int
+        What the offer at hand takes off it, and its worth on the line.
+    """
+
+    grade: str
+    level: str
+    price: int
+    given: int = 0
+    step: int = 0
+    parts: int = 0
+
+
 @dataclass(eq=False)
 class Unit:
     """One unit of a sale line; of a fee or a charge, for offers that ask for those (B6).
@@ -45,6 +66,8 @@ class Unit:
         The offers of this layer that it serves (Y2).
     marks : tuple of str
         The kinds of coupons that it served (K2).
+    fill : Fill or None
+        Of a line of fuel.
     """
 
     line: int
@@ -58,6 +81,7 @@ class Unit:
     reduced: bool
     measure: tuple[int, str]
     kind: str = "sale"
+    fill: Fill | None = None
     left: int = 0
     takers: list[str] = field(default_factory=list)
     marks: tuple[str, ...] = ()
@@ -84,7 +108,9 @@ class Unit:
         number = self.product.number if self.product is not None else 1 << 32
         source = SOURCES[self.source]
         kind = KINDS.index(self.kind)
-        what = (-self.left, -self.initial, self.code, number, source, flags, self.measure, kind)
+        fuel = self.line if self.fill is not None else 0
+        price = (-self.left, -self.initial)
+        what = (*price, self.code, number, source, flags, self.measure, kind, fuel)
         return what, ("store" in self.marks, "manufacturer" in self.marks)
 
 
@@ -119,6 +145,18 @@ def spread(amount: int, count: int) -> list[int]:
     """Return the whole prices of `count` units that cost `amount` together, dearest first (B1)."""
     price, dearer = divmod(amount, count)
     return [price + 1] * dearer + [price] * (count - dearer)
+
+
+def read_fill(line: dict[str, Any], amount: int, volume: int, decimals: int) -> Fill | None:
+    """Return what a line says of fuel, or None."""
+    fuel = line.get("fuel")
+    if not fuel:
+        return None
+    if "unit_price" in line:
+        price = scaled(line["unit_price"], decimals + 3)
+    else:
+        price = rounded(Fraction(amount * 10**6, volume), "half_away") if volume else 0
+    return Fill(str(fuel["grade"]), str(fuel.get("level", "credit")), price)
 
 
 def read_products(rows: list[dict[str, Any]], decimals: int) -> dict[int, Product]:
@@ -174,6 +212,7 @@ def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decim
                 reduced=source in ("markdown", "override") or given > 0,
                 measure=quantity,
                 kind=kind,
+                fill=read_fill(line, amount, quantity[0], decimals),
             )
             unit.left = price
             (basket.units if kind == "sale" else basket.charges).append(unit)

@@ -8,11 +8,12 @@ the units that are rewarded (the earliest first, offers in rank order), then by 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from tests.oracle.basket import Unit, canonical
 from tests.oracle.program import Offer, Reach
-from tests.oracle.values import PARTS
+from tests.oracle.values import PARTS, rounded
 
 State = tuple[Any, ...]
 BASIS_POINTS = 10_000
@@ -35,8 +36,24 @@ def floor_of(offer: Offer, unit: Unit) -> int:
     return max(floors)
 
 
+def fuel_floor(offer: Offer, unit: Unit) -> int:
+    """Return the price of a unit of measure below which an offer does not go, in thousandths."""
+    floors, product = [offer.fuel_floor], unit.product
+    if product is not None:
+        floors.append(MILLI * product.legal_min)
+        if product.cost_milli is not None and offer.cost_floor:
+            floors.append(product.cost_milli)
+        if product.cost_milli is not None and offer.margin is not None:
+            part = Fraction(product.cost_milli * BASIS_POINTS, BASIS_POINTS - offer.margin)
+            floors.append(rounded(part, "ceil"))
+    return max(floors)
+
+
 def give(offer: Offer, unit: Unit) -> int:
-    """Return what an offer can take off a unit at most, in minor units (S6, S7)."""
+    """Return what an offer can take off a unit at most, in minor units (S6, S7, F2)."""
+    if offer.mechanic == "fuel":
+        floor = Fraction(fuel_floor(offer, unit) * unit.measure[0], MILLI * MILLI)
+        return max(0, unit.left - rounded(floor, "ceil"))
     most = max(0, unit.left - floor_of(offer, unit))
     return most if offer.unit_money is None else min(most, offer.unit_money)
 
@@ -54,7 +71,17 @@ def fits(offer: Offer, slot: int, unit: Unit) -> bool:
         return False
     if offer.kind and offer.kind in unit.marks:
         return False
+    if offer.mechanic == "fuel" and not fits_fill(offer, unit):
+        return False
     return offer.slots[slot].selector.fits(unit)
+
+
+def fits_fill(offer: Offer, unit: Unit) -> bool:
+    """Tell whether grade and price level of a line of fuel fit an offer (F1)."""
+    if unit.fill is None:
+        return False
+    grade = not offer.grades or unit.fill.grade in offer.grades
+    return grade and (not offer.levels or unit.fill.level in offer.levels)
 
 
 def row_of(offer: Offer, unit: Unit, zone: str) -> tuple[int, int] | None:

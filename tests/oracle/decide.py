@@ -32,6 +32,7 @@ from tests.oracle.eligible import (
     read_instant,
     room,
 )
+from tests.oracle.fuel import run_fuel
 from tests.oracle.goals import add_steps, tier_of, values
 from tests.oracle.gs1 import ScanError, Scanned, identifier_of, read_scan
 from tests.oracle.near import most_places, near_misses
@@ -405,6 +406,9 @@ class Layers:
             if offer.mechanic == "scanned":
                 run_scans(self, offer)
                 continue
+            if offer.mechanic == "fuel":
+                run_fuel(self, offer)
+                continue
             use, parts = self.alone(offer, canonical(self.units))
             if parts > 0 and offer.exclusive not in self.out:
                 self.decision.unique &= not self.mixed(use)
@@ -567,7 +571,7 @@ class Layers:
             return any(row_of(offer, unit, self.zone) for unit in fitting)
         if offer.mechanic == "coverage":
             return len({unit.code for unit in fitting}) >= offer.products
-        if offer.mechanic == "discount":
+        if offer.mechanic in ("discount", "fuel"):
             return bool(fitting)
         return most_places(offer, units) == sum(slot.count for slot in offer.slots)
 
@@ -680,6 +684,8 @@ class Layers:
 
     def weight(self, offer: Offer, unit: Unit) -> int:
         """Return in proportion to what a unit gets its share (S2, M6)."""
+        if offer.mechanic == "fuel" and unit.fill is not None:
+            return unit.fill.parts
         by_what_is_left = offer.mechanic in ("redeem", "scanned", "tender")
         if offer.mechanic == "threshold" and offer.reward in ("amount", "price"):
             by_what_is_left = True

@@ -6,6 +6,7 @@ from tests.oracle.answer import Redemption
 from tests.oracle.basket import Basket, Unit, canonical
 from tests.oracle.deal import Use, fits, give
 from tests.oracle.eligible import Scene, accepts, room
+from tests.oracle.fuel import fuel_for_points, keep_steps
 from tests.oracle.program import Offer
 from tests.oracle.values import PARTS, scaled
 
@@ -104,6 +105,8 @@ class Payment:
             self.refuse(offer.id, "NO_VALUE")
         elif points < least:
             self.refuse(offer.id, "POINTS_SHORT")
+        elif offer.mechanic == "fuel":
+            self.fuel(offer, points, most)
         elif offer.item:
             self.items(offer, request, open_units, points, most)
         else:
@@ -125,6 +128,17 @@ class Payment:
             self.refuse(offer.id, "NO_VALUE")
             return
         self.pay(offer, Use(offer, times, units), money, -(-money * offer.points // offer.value))
+
+    def fuel(self, offer: Offer, points: int, most: int) -> None:
+        """Pay steps of an amount off each unit of fuel (F3)."""
+        steps = self.least(offer, points // offer.points)
+        found = fuel_for_points(offer, self.layers.units, steps, most)
+        if found is None:
+            self.refuse(offer.id, "NO_VALUE")
+            return
+        use, money = found
+        self.pay(offer, use, money, use.times * offer.points)
+        keep_steps(use)
 
     def items(
         self, offer: Offer, request: dict[str, Any], units: list[Unit], points: int, most: int

@@ -13,7 +13,7 @@ MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
 ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
 EARN_MECHANICS = ("earn", "bonus", "multiply")
-MECHANICS = (*ITEM_MECHANICS, "scanned", "threshold", "redeem", "tender", *EARN_MECHANICS)
+MECHANICS = (*ITEM_MECHANICS, "scanned", "fuel", "threshold", "redeem", "tender", *EARN_MECHANICS)
 LAYERS = {"threshold": "basket", "redeem": "redemption", "tender": "tender"}
 LAYERS |= dict.fromkeys(EARN_MECHANICS, "earn")
 MEASURES = ("spend", "count", "products", "measure")
@@ -194,6 +194,10 @@ class Offer:
     limits: list[Limit] = field(default_factory=list)
     funding: list[tuple[str, int, str]] = field(default_factory=list)
 
+    grades: list[str] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+    fuel_floor: int = 0
+    fuel_most: int | None = None
     progress_decimals: int = 0
 
     @property
@@ -237,7 +241,8 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     """Read one offer of a program file."""
     decimals = int(program.get("currency", {}).get("exponent", 2))
     mechanic = next(name for name in MECHANICS if name in written)
-    layer = written.get("layer", LAYERS.get(mechanic, "item"))
+    usual = "redemption" if mechanic == "fuel" and "purse" in written["fuel"] else "item"
+    layer = written.get("layer", LAYERS.get(mechanic, usual))
     offer = Offer(str(written["id"]), mechanic, layer, written)
     rule = (written.get("who") or {}).get("progress")
     if rule is not None:
@@ -409,6 +414,20 @@ class _Reader:
         if "families" in written:
             for row in csv.DictReader(io.StringIO(self.files[written["families"]])):
                 offer.families[code_number(row["item"].strip())] = row["family"].strip()
+
+    def fuel(self, written: dict[str, Any]) -> None:
+        offer = self.offer
+        offer.slots, offer.stackable = [self.slot(written)], True
+        offer.value = scaled(written["amount"], self.decimals + 3)
+        offer.fuel_floor = scaled(written["floor"], self.decimals + 3)
+        offer.fuel_most = scaled(written["most"], 3) if "most" in written else None
+        offer.per_measure = str(written["unit"])
+        offer.grades = [str(name) for name in listed(written.get("grades"))]
+        offer.levels = [str(name) for name in listed(written.get("levels"))]
+        if "purse" in written:
+            purse = self.program["purses"][str(written["purse"])]
+            offer.purse, offer.steps = str(written["purse"]), True
+            offer.points = scaled(written["points"], int(purse.get("decimals", 0)))
 
     def tender(self, written: dict[str, Any]) -> None:
         offer, accepted = self.offer, written.get("with") or {}

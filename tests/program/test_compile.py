@@ -179,6 +179,7 @@ def test_every_table_is_there_with_its_dtype(tmp_path):
         "families",
         "excluded_set",
         "excluded_flags",
+        "grades",
         "class_of_product",
         "postings",
         "universal",

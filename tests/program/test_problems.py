@@ -60,6 +60,19 @@ OFFERS = {
     "spend on points": ("- id: a\n  limits: {per_member: {spend: ¦5.00}}\n"
                         "  earn: {purse: points, points: 1, per: 1.00}\n",
                         "not limited by what units cost", "uses or money"),
+    "fuel without a floor": ("- id: a\n  fuel: ¦{amount: 0.1, unit: gallon}\n",
+                             "no floor", "floor: 0.999"),
+    "fuel for a purse": (
+        "- id: a\n  fuel: ¦{amount: 0.1, unit: litre, floor: 0.9, purse: points}\n",
+        "go together", "both"),
+    "fuel by a tenth of a thousandth": (
+        "- id: a\n  fuel: {amount: ¦0.123456, unit: litre, floor: 0.9}\n", "5 decimals", "0.999"),
+    "fuel from the initial price": (
+        "- id: a\n  base: ¦initial\n  fuel: {amount: 0.1, unit: litre, floor: 0.9}\n",
+        "by measure", "remove"),
+    "fuel with another floor": (
+        "- id: a\n  floor_price: ¦1.00\n  fuel: {amount: 0.1, unit: litre, floor: 0.9}\n",
+        "by measure", "fuel.floor"),
     "two measures": (f"- id: a\n  limits: {{per_member: [{{uses: 1, ¦money: 2}}]}}\n  {D}\n",
                      "uses and money", "keep one"),
     "date": (f"- id: a\n  when: {{from: ¦2026-02-30}}\n  {D}\n", "calendar", "day"),

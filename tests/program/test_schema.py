@@ -60,7 +60,7 @@ def test_the_examples_fit():
     offers = jsonschema.Draft202012Validator(SCHEMAS[OFFERS_SCHEMA])
     assert list(program.iter_errors(load(EXAMPLES / "program.yaml"))) == []
     files = sorted((EXAMPLES / "offers").glob("*.yaml"))
-    assert len(files) == 4
+    assert len(files) == 5
     for file in files:
         assert [error.message for error in offers.iter_errors(load(file))] == []
 

@@ -69,6 +69,7 @@ EMPTY_TABLES = {
     "more": _layout.OFFER_MORE,
     "steps": _layout.STEP,
     "after": np.uint32,
+    "grades": np.uint64,
     "families": np.uint16,
 }
 

@@ -318,6 +318,15 @@ class EngineFixture:
             message.measure.unit = number_of(
                 basket_pb2.MeasureUnit, "MEASURE_UNIT", measure["unit"]
             )
+        if "unit_price" in line:
+            price = scaled(line["unit_price"], self._decimals + 3)
+            message.unit_price_minor_thousandths = price
+        if "fuel" in line:
+            message.fuel.grade = str(line["fuel"]["grade"])
+            if "level" in line["fuel"]:
+                message.fuel.price_level = number_of(
+                    basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", line["fuel"]["level"]
+                )
         if "pos_discount" in line:
             given = scaled(line["pos_discount"], self._decimals)
             message.pos_discounts.add(reason="till", amount_minor=given)

@@ -12,7 +12,7 @@ from checklane._layout import OFFER_SLOTS_MAX, PROGRESS_MAX, STORES_MAX
 from checklane.program.codes import code_fault, near_gtins, product_codes
 from checklane.program.fields import MINUTES_A_DAY, exact_number
 from checklane.program.load import LoadedProgram
-from checklane.program.mechanics import mechanic_slots, progress_decimals
+from checklane.program.mechanics import mechanic_slots, pays_steps, progress_decimals
 from checklane.program.model import (
     CHANNELS,
     Limits,
@@ -57,6 +57,7 @@ ALLOWED_LAYERS = {
     "threshold": ("basket",),
     "redeem": ("redemption",),
     "tender": ("tender",),
+    "fuel": ("item",),
     "scanned": ("item",),
     "earn": ("earn",),
     "bonus": ("earn",),
@@ -112,6 +113,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("redeem", "of"), offer.redeem.of
     elif offer.tender is not None:
         yield ("tender", "of"), offer.tender.of
+    elif offer.fuel is not None:
+        yield ("fuel", "of"), offer.fuel.of
     elif offer.scanned is not None:
         yield ("scanned", "of"), offer.scanned.of
     elif offer.earn is not None:
@@ -337,9 +340,9 @@ def unknown(
 def check_references(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Look up what an offer names in the program file."""
     program = loaded.program
-    for mechanic in ("earn", "bonus", "multiply", "redeem"):
+    for mechanic in ("earn", "bonus", "multiply", "redeem", "fuel"):
         part = getattr(offer, mechanic)
-        if part is not None and part.purse not in program.purses:
+        if part is not None and part.purse is not None and part.purse not in program.purses:
             unknown(loaded, number, (mechanic, "purse"), "purse", part.purse, program.purses)
     lists: list[tuple[Path_, str, Sequence[str] | None, Iterable[str]]] = [
         (("who", "tiers"), "tier", offer.who.tiers, program.tiers),
@@ -371,6 +374,8 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Refuse settings that the mechanic of an offer cannot follow."""
     mechanic = offer.mechanic
     allowed = ALLOWED_LAYERS[mechanic]
+    if offer.fuel is not None and offer.fuel.purse is not None:
+        allowed = ("redemption",)
     if offer.layer_name not in allowed:
         mend = f"write {' or '.join(allowed)}, or remove it"
         loaded.blame(number, ("layer",), f"{mechanic} has no place in this layer", mend)
@@ -382,7 +387,8 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         by_times = mechanic in BY_TIMES or (
             offer.threshold is not None and offer.threshold.reward.amount is not None
         )
-        by_times |= offer.redeem is not None and (offer.redeem.item or offer.redeem.steps)
+        by_times |= offer.redeem is not None and offer.redeem.item
+        by_times |= pays_steps(offer)
         if basket.times is not None and not by_times:
             path = ("limits", "per_basket", "times")
             mend = "write units" if mechanic in BY_UNITS else "remove it"
@@ -395,6 +401,8 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     check_coupon(loaded, number, offer)
     if offer.redeem is not None:
         check_redemption(loaded, number, offer)
+    if offer.fuel is not None:
+        check_fuel(loaded, number, offer)
     check_stacking(loaded, number, offer)
     check_scanned(loaded, number, offer)
     shares = sum(share.percent for share in offer.funding or [])
@@ -420,6 +428,26 @@ def check_redemption(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     for is_there, path in refused:
         if is_there:
             loaded.blame(number, path, "points pay to the end of a price", "remove it")
+
+
+def check_fuel(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Refuse what bounds units sold: fuel has a price, a floor and a ceiling by measure."""
+    what = "a fill is one unit, whose price is by measure"
+    refused: tuple[tuple[bool, Path_, str], ...] = (
+        (offer.floor_price > 0, ("floor_price",), "write fuel.floor"),
+        (offer.base == "initial", ("base",), "remove it"),
+        (offer.reshare, ("reshare",), "remove it"),
+        (offer.limits.per_unit is not None, ("limits", "per_unit"), "write fuel.most"),
+    )
+    for is_there, path, mend in refused:
+        if is_there:
+            loaded.blame(number, path, what, mend)
+    if offer.stack_after is not None:
+        stacked = "fuel offers apply one after the other already"
+        loaded.blame(number, ("stack_after",), stacked, "say the order by class and priority")
+    for path, limit in window_limits(offer):
+        if limit.units is not None:
+            loaded.blame(number, (*path, "units"), what, "write uses or money")
 
 
 def check_selector_shape(
@@ -582,15 +610,21 @@ def reached_from(offer: Offer, by_id: dict[str, Offer]) -> set[str]:
 
 def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Judge the points of an offer in the decimals of its purse."""
-    parts = (("earn", offer.earn), ("bonus", offer.bonus), ("redeem", offer.redeem))
+    parts = (
+        ("earn", offer.earn), ("bonus", offer.bonus), ("redeem", offer.redeem),
+        ("fuel", offer.fuel),
+    )  # fmt: skip
     for mechanic, part in parts:
-        purse = loaded.program.purses.get(part.purse) if part is not None else None
-        if part is None or purse is None:
+        if part is None or part.purse is None or part.points is None:
+            continue
+        purse = loaded.program.purses.get(part.purse)
+        if purse is None:
             continue
         path = (mechanic, "points")
         points = points_of(loaded, number, path, part.points, purse.decimals)
-        ceiling = POINTS_STEP_MAX if mechanic == "redeem" else POINTS_MAX
-        if points == 0 and mechanic == "redeem":
+        pays = mechanic in ("redeem", "fuel")
+        ceiling = POINTS_STEP_MAX if pays else POINTS_MAX
+        if points == 0 and pays:
             loaded.blame(number, path, "nothing is paid for 0 points", "write at least 1")
         elif points == 0:
             loaded.warn(number, path, "it gives 0 points", "write at least 1, or remove it")

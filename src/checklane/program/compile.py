@@ -292,7 +292,7 @@ class Builder:
         slots["flags"][universal] |= _layout.SLOT_FLAG_UNIVERSAL
         header = self._header()
         rows = np.concatenate([np.zeros(0, dtype=_layout.ROW), *self.rows])
-        more, after = more_records(self.offers)
+        more, after, grades = more_records(self.offers)
         tables: Tables = {
             "header": header,
             "offers": self._offer_records(),
@@ -307,9 +307,10 @@ class Builder:
             "steps": np.array(self.steps, dtype=_layout.STEP),
             "more": more,
             "after": after,
+            "grades": grades,
             "funding": np.array(self.funding, dtype=_layout.FUNDING),
             "redeemers": np.array(
-                [n for n, offer in enumerate(self.offers) if offer.redeem is not None],
+                [n for n, offer in enumerate(self.offers) if offer.layer_name == "redemption"],
                 dtype=np.uint32,
             ),
             "tender_rules": np.array(self.tender_rules, dtype=_layout.TENDER_RULE),

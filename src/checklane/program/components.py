@@ -67,7 +67,8 @@ def steps_of(offers: npt.NDArray[Any]) -> IntArray:
     """Return the step (layer and class) in which each offer competes; -1: it does not."""
     keys = offers["layer"].astype(np.int64) << 32 | (offers["class_order"].astype(np.int64) + 2**31)
     stacks = (offers["flags"] & _layout.OFFER_FLAG_STACKABLE) != 0
-    return np.where(stacks | (offers["layer"] == _layout.LAYER_EARN), -1, keys)
+    alone = np.isin(offers["layer"], (_layout.LAYER_EARN, _layout.LAYER_REDEMPTION))
+    return np.where(stacks | alone, -1, keys)
 
 
 def components_of(reach: Reach, steps: IntArray) -> IntArray:

@@ -102,6 +102,16 @@ def read_money(value: Any, info: ValidationInfo) -> int:
     return number
 
 
+def read_unit_money(value: Any, info: ValidationInfo) -> int:
+    """Return a price of a unit of measure in thousandths of a minor unit, above 0."""
+    decimals = money_decimals(info) + 3
+    number = exact_number(value, decimals, "a price of a unit", "0.999")
+    if number < 1 or number > LINE_AMOUNT_MAX:
+        mend = f"write an amount above 0, at most {LINE_AMOUNT_MAX // 10**decimals}"
+        fail(f"{shown(value)} is out of range", mend)
+    return number
+
+
 def read_percent(value: Any) -> int:
     """Return a percentage in basis points, from 0 to 10,000."""
     number = exact_number(value, 2, "a percentage", "12.5")
@@ -266,6 +276,8 @@ TEXTS_SCHEMA: dict[str, Any] = {
 
 #: Minor units, from 0.
 Money = Annotated[int, BeforeValidator(read_money), WithJsonSchema(NUMBER_SCHEMA)]
+#: Thousandths of a minor unit, from 1.
+UnitMoney = Annotated[int, BeforeValidator(read_unit_money), WithJsonSchema(NUMBER_SCHEMA)]
 #: Basis points, 0 to 10,000.
 Percent = Annotated[int, BeforeValidator(read_percent), WithJsonSchema(NUMBER_SCHEMA)]
 #: Thousandths of a unit of measure, from 1.

@@ -29,6 +29,7 @@ from checklane.program.model import (
     Step,
     TenderKind,
 )
+from checklane.tables.hashing import name_key
 
 LAYERS = {
     "item": _layout.LAYER_ITEM,
@@ -66,6 +67,9 @@ REWARDS = {
     "price": _layout.REWARD_PRICE,
     "each": _layout.REWARD_EACH,
 }
+
+#: Numbers of the wire enum FuelPriceLevel.
+FUEL_LEVELS = {"cash": 1, "credit": 2}
 
 Fields = dict[str, int]
 #: Numbers of the wire enum TenderKind.
@@ -166,7 +170,10 @@ def flags_of(offer: Offer) -> int:
         (offer.chosen, OFFER_FLAG_CHOSEN),
         (offer.wallet, OFFER_FLAG_WALLET),
         *coupon_flags(offer.coupon),
-        (offer.stackable or offer.scanned is not None, _layout.OFFER_FLAG_STACKABLE),
+        (
+            offer.stackable or offer.scanned is not None or is_fuel_step(offer),
+            _layout.OFFER_FLAG_STACKABLE,
+        ),
         *scanned_flags(offer.scanned),
         (offer.base == "initial", _layout.OFFER_FLAG_INITIAL_BASE),
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
@@ -179,7 +186,7 @@ def flags_of(offer: Offer) -> int:
         (offer.reshare, _layout.OFFER_FLAG_RESHARE),
         (offer.limits.whole, _layout.OFFER_FLAG_WHOLE),
         (offer.redeem is not None and offer.redeem.item, _layout.OFFER_FLAG_BY_ITEM),
-        (offer.redeem is not None and offer.redeem.steps, _layout.OFFER_FLAG_STEPS),
+        (pays_steps(offer), _layout.OFFER_FLAG_STEPS),
         (has_more(offer), _layout.OFFER_FLAG_MORE),
         (
             offer.threshold is not None and offer.threshold.reward.gift is not None,
@@ -202,9 +209,29 @@ def coupon_flags(coupon: Coupon | None) -> tuple[tuple[bool, int], ...]:
     )
 
 
+def is_fuel_step(offer: Offer) -> bool:
+    """Tell whether an offer lowers the price of fuel, without points."""
+    return offer.fuel is not None and offer.fuel.purse is None
+
+
+def pays_steps(offer: Offer) -> bool:
+    """Tell whether points pay in whole steps."""
+    if offer.fuel is not None:
+        return offer.fuel.purse is not None
+    return offer.redeem is not None and offer.redeem.steps
+
+
+def grade_keys(offer: Offer) -> list[int]:
+    """Return the name keys of the grades of fuel that an offer is for, ascending."""
+    names = offer.fuel.grades if offer.fuel is not None else None
+    return sorted({name_key("grade", name) for name in names or []})
+
+
 def has_more(offer: Offer) -> bool:
     """Tell whether an offer has a record in the table of what few offers say."""
     product = offer.limits.per_product
+    if offer.fuel is not None:
+        return True
     return offer.stack_after is not None or (product is not None and product.money is not None)
 
 
@@ -212,7 +239,15 @@ def more_fields(offer: Offer) -> Fields:
     """Return the fields of what few offers say that follow from the offer alone."""
     product = offer.limits.per_product
     money = product.money if product is not None else None
-    return {"product_discount_max_minor": money or 0}
+    fields = {"product_discount_max_minor": money or 0}
+    if offer.fuel is None:
+        return fields
+    levels = offer.fuel.levels or ["cash", "credit"]
+    return fields | {
+        "fuel_floor_thousandths": offer.fuel.floor or 0,
+        "fuel_most_milli": offer.fuel.most or 0,
+        "fuel_levels": sum(1 << FUEL_LEVELS[level] for level in set(levels)),
+    }
 
 
 def rounds_of(offers: Sequence[Offer]) -> dict[str, int]:
@@ -312,6 +347,13 @@ def mechanic_fields(offer: Offer) -> Fields:
             "reward": _layout.REWARD_AMOUNT,
             "reward_value": offer.redeem.pays or 0,
         }
+    if offer.fuel is not None:
+        return {
+            "mechanic": _layout.MECHANIC_FUEL,
+            "reward": _layout.REWARD_AMOUNT,
+            "reward_value": offer.fuel.amount,
+            "per_unit": MEASURE_UNITS[offer.fuel.unit],
+        }
     if offer.scanned is not None:
         return {
             "mechanic": _layout.MECHANIC_SCANNED,
@@ -392,9 +434,10 @@ def points_fields(offer: Offer, program: Program) -> Fields:
             "reward_value": offer.multiply.by,
             "purse": program.purses[offer.multiply.purse].number,
         }
-    if offer.redeem is not None:
-        purse = program.purses[offer.redeem.purse]
-        points = exact_number(offer.redeem.points, purse.decimals, "points", "10")
+    paid = offer.redeem or offer.fuel
+    if paid is not None and paid.purse is not None:
+        purse = program.purses[paid.purse]
+        points = exact_number(paid.points, purse.decimals, "points", "10")
         return {"purse": purse.number, "points_step": points}
     part = offer.earn or offer.bonus
     if part is None:
@@ -464,6 +507,8 @@ def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
         return [SlotPlan(number, take, 0, offer.redeem.of)]
     if offer.tender is not None:
         return [SlotPlan(number, take, 0, offer.tender.of)]
+    if offer.fuel is not None:
+        return [SlotPlan(number, take, 0, offer.fuel.of)]
     if offer.scanned is not None:
         return [SlotPlan(number, take, 0, offer.scanned.of)]
     if offer.bonus is not None:

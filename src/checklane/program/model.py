@@ -40,6 +40,7 @@ from checklane.program.fields import (
     Points,
     Texts,
     Thousandths,
+    UnitMoney,
     Units,
     Until,
     fail,
@@ -101,7 +102,7 @@ Prefix = Annotated[
 ]
 MECHANICS = (
     "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
-    "scanned", "redeem", "tender",
+    "scanned", "redeem", "tender", "fuel",
     "earn", "bonus", "multiply",
 )  # fmt: skip
 HOURS_MAX = 4
@@ -648,6 +649,56 @@ class Redeem(Part):
         return self
 
 
+PriceLevels = Annotated[
+    list[Literal["cash", "credit"]],
+    BeforeValidator(listed),
+    Field(min_length=1),
+    WithJsonSchema(one_or_more({"type": "string", "enum": ["cash", "credit"]})),
+]
+
+
+class Fuel(Part):
+    """Money off each unit of fuel; with points, where the basket asks to pay with them."""
+
+    amount: UnitMoney = Field(
+        description="Money off each `unit`, with three decimals more than the currency has."
+    )
+    unit: Literal["litre", "gallon", "kilogram", "kilowatt_hour"] = Field(
+        description="The unit in which it is sold: only fills measured in it count."
+    )
+    floor: UnitMoney | None = Field(
+        default=None,
+        description="The price of a unit below which this offer does not go, after all offers for "
+        "fuel before it. Must be given.",
+    )
+    grades: Names | None = Field(
+        default=None, description="Grades, as the till names them: any of them. Default: all."
+    )
+    levels: PriceLevels | None = Field(
+        default=None, description="Price levels: cash, credit. Default: both."
+    )
+    most: Thousandths | None = Field(
+        default=None, description="Most units of measure in one basket. Default: no ceiling."
+    )
+    of: Selector = Field(default=ALL, description="Which products. Default: all.")
+    purse: Id | None = Field(
+        default=None, description="Purse of the program: each `points` of it give `amount` once."
+    )
+    points: Points | None = Field(default=None, description="So many points ... pay one amount.")
+
+    @model_validator(mode="after")
+    def check(self) -> "Fuel":
+        """Ask for a floor, and for both or none of purse and points."""
+        if self.floor is None:
+            fail(
+                "the fuel offer has no floor",
+                "add floor: the lowest price of a unit, such as floor: 0.999",
+            )
+        if (self.purse is None) != (self.points is None):
+            fail("purse and points go together", "give both, or neither")
+        return self
+
+
 class TenderRule(Part):
     """Which means of payment; what is given must all fit."""
 
@@ -1151,6 +1202,9 @@ class Offer(Part):
     redeem: Redeem | None = Field(
         default=None, description="Paying with points, where the basket asks for it."
     )
+    fuel: Fuel | None = Field(
+        default=None, description="Money off each unit of fuel, as part of the price or for points."
+    )
     tender: TenderOffer | None = Field(
         default=None, description="Something off for paying in a certain way."
     )
@@ -1187,6 +1241,8 @@ class Offer(Part):
             "threshold": "basket", "redeem": "redemption", "tender": "tender",
             "earn": "earn", "bonus": "earn", "multiply": "earn",
         }  # fmt: skip
+        if self.fuel is not None and self.fuel.purse is not None:
+            return "redemption"
         return usual.get(self.mechanic, "item")
 
     @property

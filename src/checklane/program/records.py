@@ -11,6 +11,7 @@ from checklane.program.fields import exact_number
 from checklane.program.mechanics import (
     ROUNDINGS,
     SlotPlan,
+    grade_keys,
     has_more,
     more_fields,
     progress_decimals,
@@ -123,8 +124,8 @@ def coupon_table(coupons: Sequence[tuple[str, int]]) -> Table:
     return open_addressed(records, records["coupon_key"].copy())
 
 
-def more_records(offers: Sequence[Offer]) -> tuple[Records, Records]:
-    """Return what few offers say, and the offers after which others stack.
+def more_records(offers: Sequence[Offer]) -> tuple[Records, Records, Records]:
+    """Return what few offers say, the offers after which others stack, and grades of fuel.
 
     Parameters
     ----------
@@ -136,15 +137,19 @@ def more_records(offers: Sequence[Offer]) -> tuple[Records, Records]:
     those = [offer for offer in offers if has_more(offer)]
     records = np.zeros(len(those), dtype=_layout.OFFER_MORE)
     after: list[int] = []
+    grades: list[int] = []
     for offer, record in zip(those, np.split(records, len(those)) if those else [], strict=True):
         named = sorted({numbers[name] for name in offer.stack_after or []})
         record["offer"] = numbers[offer.id]
         record["round"] = rounds.get(offer.id, 0)
         record["first_after"], record["after_count"] = len(after), len(named)
         after += named
+        keys = grade_keys(offer)
+        record["first_grade"], record["grade_count"] = len(grades), len(keys)
+        grades += keys
         for name, value in more_fields(offer).items():
             record[name] = value
-    return records, np.array(after, dtype=np.uint32)
+    return records, np.array(after, dtype=np.uint32), np.array(grades, dtype=np.uint64)
 
 
 def retailer_records(retailers: Iterable[str]) -> Records:
