@@ -92,6 +92,10 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct entry_header_t:
         uint32_t length
+    ctypedef struct total_facts_t:
+        pass
+    ctypedef struct missing_t:
+        pass
     ctypedef struct facts_header_t:
         pass
     ctypedef struct found_record_t:
@@ -991,6 +995,8 @@ def struct_sizes():
         "covered": sizeof(covered_t),
         "segment_header": sizeof(segment_header_t),
         "entry_header": sizeof(entry_header_t),
+        "total_facts": sizeof(total_facts_t),
+        "missing": sizeof(missing_t),
         "facts_header": sizeof(facts_header_t),
         "found_record": sizeof(found_record_t),
         "shared_counter": sizeof(shared_counter_t),

@@ -96,6 +96,7 @@ static void pin_live(session_t *session)
 
 static void unpin_live(session_t *session)
 {
+    let_program_go(session);
     session->live = NULL;
     atomic_store(&session->pinned, NULL);
 }
@@ -130,6 +131,7 @@ static status_t run_method(session_t *session, uint32_t method)
     switch (method) {
     case METHOD_IDENTIFY_MEMBER: return call_identify(session);
     case METHOD_QUOTE_BASKET: return call_quote(session);
+    case METHOD_TOTAL_BASKET: return call_total(session);
     case METHOD_COMMIT_TRANSACTION: return call_commit(session);
     case METHOD_VOID_TRANSACTION: return call_void(session);
     case METHOD_RETURN_ITEMS: return call_return(session);
@@ -156,6 +158,7 @@ static uint32_t request_kind(uint32_t method)
     static const uint8_t kinds[] = {
         [METHOD_IDENTIFY_MEMBER] = REQUEST_IDENTIFY_MEMBER,
         [METHOD_QUOTE_BASKET] = REQUEST_QUOTE_BASKET,
+        [METHOD_TOTAL_BASKET] = REQUEST_TOTAL_BASKET,
         [METHOD_COMMIT_TRANSACTION] = REQUEST_COMMIT_TRANSACTION,
         [METHOD_VOID_TRANSACTION] = REQUEST_VOID_TRANSACTION,
         [METHOD_RETURN_ITEMS] = REQUEST_RETURN_ITEMS,
@@ -214,8 +217,7 @@ static status_t check_allowed(session_t *session, const call_order_t *order)
     if (is_other(order->till_id, wire->till_id)) {
         return fault_at(session->fault, STATUS_SENDER_NOT_ALLOWED, "context.till_id");
     }
-    if (order->method == METHOD_QUOTE_BASKET) store_id = wire->quote.basket.store_id;
-    if (order->method == METHOD_COMMIT_TRANSACTION) store_id = wire->commit.basket.store_id;
+    if (wire_basket(wire) != NULL) store_id = wire_basket(wire)->store_id;
     if (order->method == METHOD_RETURN_ITEMS) {
         store_id = wire->give_back.receipt.store_id;
         place = "receipt.store_id";
@@ -692,9 +694,11 @@ static void free_engine(engine_t *engine)
     }
     ledger_close(engine->ledger, true);
     close_live(atomic_load(&engine->live), NULL);
+    close_programs(engine);
     forget_stops(engine);
     data_directory_unlock(engine->lock);
     pthread_mutex_destroy(&engine->activation);
+    pthread_mutex_destroy(&engine->kept_mutex);
     pthread_mutex_destroy(&engine->stops_mutex);
     pthread_mutex_destroy(&engine->sessions_mutex);
     pthread_cond_destroy(&engine->session_freed);
@@ -724,6 +728,7 @@ status_t engine_open(const engine_options_t *options, engine_t **out, fault_t *f
         return status;
     }
     pthread_mutex_init(&engine->activation, NULL);
+    pthread_mutex_init(&engine->kept_mutex, NULL);
     pthread_mutex_init(&engine->stops_mutex, NULL);
     pthread_mutex_init(&engine->sessions_mutex, NULL);
     pthread_cond_init(&engine->session_freed, NULL);
@@ -831,6 +836,8 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     }
     status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, entry + request_at,
                                 header->request_bytes, &session->basket, session->fault);
+    if (status != STATUS_OK) return status;
+    if (facts.total.request_bytes > 0) status = read_totalled(session, facts.total_request);
     if (status != STATUS_OK) return status;
     if (is_explained) session->basket.explain = 1;
     return decide_again(session, header, &facts);

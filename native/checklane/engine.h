@@ -39,7 +39,8 @@
     METHOD(CREATE_HOLD, 15, "CheckoutService.CreateHold")              \
     METHOD(CAPTURE_HOLD, 16, "CheckoutService.CaptureHold")            \
     METHOD(RELEASE_HOLD, 17, "CheckoutService.ReleaseHold")            \
-    METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")
+    METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")              \
+    METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -47,7 +48,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 19
+#define METHOD_NUMBERS 20
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

@@ -78,6 +78,41 @@ typedef struct place {
     const member_record_t *record; /* NULL: not in the snapshot */
 } place_t;
 
+/* An entry's facts, pointing into its bytes. */
+typedef struct entry_facts {
+    facts_header_t header;
+    uint64_t group_lsn;
+    uint64_t member_lsn;
+    const cell_t *group_cells;
+    const cell_t *member_cells;
+    const uint64_t *wallet;
+    const uint64_t *stopped;
+    const sold_line_t *sold;
+    const found_record_t *found;
+    const shared_counter_t *shared;
+    total_facts_t total;          /* zeros for a sale that named no total */
+    const cell_t *posted_cells;
+    const missing_t *missing;
+    bytes_t total_request;
+} entry_facts_t;
+
+/* The total that a commit names, copied out of the journal by the caller's thread. */
+typedef struct total {
+    uint64_t position;        /* of its entry; 0: the sale at hand is decided */
+    uint64_t lsn;
+    bytes_t request;
+    entry_facts_t facts;
+    uint8_t request_bytes[REQUEST_BYTES_MAX];
+    _Alignas(8) uint8_t facts_bytes[FACTS_BYTES_MAX];
+} total_t;
+
+/* A program that is not live any more, and how many sessions use it. See kept.c. */
+typedef struct kept {
+    live_t live;
+    uint32_t holders;
+    uint64_t asked;
+} kept_t;
+
 /* Scratch of one call. A change's caller sleeps while the writer prepares it, so the writer may
  * use the caller's session, its reply and its fault: the push of the change hands them over
  * (release, acquire) and the answer hands them back the same way (ledger.c, "Who owns what"). */
@@ -87,6 +122,7 @@ struct session {
     ledger_reader_t *reader;
     _Atomic(const live_t *) pinned;
     const live_t *live;
+    kept_t *kept;            /* that `live` is of; NULL: none */
     const stopped_t *stopped;
     reply_t *reply;
     fault_t *fault;
@@ -121,7 +157,8 @@ struct session {
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
     points_t points[2 * PURSES_MAX];
-    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + COUPONS_MAX + 1];
+    exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + COUPONS_MAX + 1
+                           + MISSING_MAX];
     reversed_line_t reversed[BASKET_LINES_MAX];
     cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
     cell_t free_group[RECORD_CELLS_MAX];  /* without what is held: facts.group_cells where */
@@ -130,6 +167,11 @@ struct session {
     basket_t basket;
     decision_t decision;
     original_t original;
+    total_t total;
+    cells_t posted;           /* the group's cells that the sale at hand is posted to */
+    uint32_t missing_count;   /* what the sale at hand can not honour of its total */
+    missing_t missing[MISSING_MAX];
+    shared_counter_t counts[COUNTED_MAX]; /* that the total at hand keeps */
     uint8_t facts_bytes[FACTS_BYTES_MAX];
 };
 
@@ -144,6 +186,9 @@ struct engine {
      * wait for it. Calls that stop offers have a lock of their own. */
     pthread_mutex_t activation;
     pthread_mutex_t stops_mutex;
+    pthread_mutex_t kept_mutex;
+    kept_t kept[KEPT_MAX];
+    uint64_t kept_asked;
     pthread_mutex_t sessions_mutex;
     pthread_cond_t session_freed;
     session_t *free_sessions;
@@ -299,6 +344,10 @@ uint32_t list_basket_holds(session_t *session, const accounts_view_t *view, uint
 uint64_t find_total_hold(session_t *session, const accounts_view_t *view, uint64_t store_key,
                          bytes_t basket_id);
 
+/* Takes a hold out of its basket's list, as one that ended by itself stays in there. */
+status_t unlist_hold(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                     uint64_t store_key, bytes_t basket_id, uint64_t number);
+
 /* Makes a hold; its number is the entry's LSN, so there is one in an entry. That what is held is
  * there has been judged by the caller. RECORD_CEILING: HOLDS_MAX are open, or a record is full. */
 status_t place_hold(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
@@ -344,25 +393,14 @@ status_t call_extend_hold(session_t *session);
 
 /* ---- facts.c ---- */
 
-/* An entry's facts, pointing into its bytes. */
-typedef struct entry_facts {
-    facts_header_t header;
-    uint64_t group_lsn;
-    uint64_t member_lsn;
-    const cell_t *group_cells;
-    const cell_t *member_cells;
-    const uint64_t *wallet;
-    const uint64_t *stopped;
-    const sold_line_t *sold;
-    const found_record_t *found;
-    const shared_counter_t *shared;
-} entry_facts_t;
-
 /* Fills session->facts_bytes with all that the decision read; returns how many bytes. */
 uint32_t write_facts(session_t *session);
 
 /* The way back; false when the bytes are not the facts of a commit. `bytes` is 8-byte aligned. */
 bool read_facts(bytes_t bytes, entry_facts_t *facts);
+
+/* Puts an entry's facts in the place of what a decision would read. */
+void restore_facts(session_t *session, const entry_facts_t *from);
 
 /* Decides the commit request in session->wire once more, from the facts of its entry, and writes
  * the answer as it was then. session->live holds the program and catalogue that the facts name. */
@@ -403,6 +441,52 @@ status_t call_commit(session_t *session);
 /* engine_time_decisions, once the request was read. */
 status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanoseconds,
                         uint64_t *steps);
+
+/* The parts of a sale that totals share. */
+status_t judge_basket(session_t *session, const sent_basket_t *sent);
+void gather(session_t *session, const accounts_view_t *view);
+bool gather_again(session_t *session, const accounts_view_t *view);
+decision_answer_t decision_answer(const session_t *session, bytes_t locale);
+int64_t move_burn(session_t *session, entry_builder_t *entry, const redemption_t *redemption,
+                  status_t *status);
+
+/* ---- total.c ---- */
+status_t call_total(session_t *session);
+
+/* Finds the total that the commit request in session->wire names: session->total, and
+ * session->basket as it was totalled. Where there is none that it could post, DECISION_CHANGED; a
+ * paid sale is then decided as if it named none, and session->missing says so. */
+status_t load_total(session_t *session);
+
+/* Reads what was totalled into session->basket; session->wire keeps the commit request. */
+status_t read_totalled(session_t *session, bytes_t request);
+
+/* The writer: whether all that the total promised is there. DECISION_CHANGED where not; for a paid
+ * sale session->missing says what. `account` becomes whose account the sale is posted to. */
+typedef struct account {
+    uint64_t member;
+    uint64_t account_group;
+} account_t;
+status_t judge_total(session_t *session, const accounts_view_t *view, account_t *account);
+
+/* What is missing as exceptions, behind the `count` that there are. Returns how many there are. */
+uint32_t list_missing(session_t *session, uint32_t count);
+
+/* What the open total of the basket at hand keeps does not count against the basket. */
+void own_total(session_t *session, const accounts_view_t *view);
+
+/* The writer: the basket at hand has no total any more: it was sold, or totalled anew. */
+status_t close_total(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                     uint8_t state);
+
+/* ---- kept.c ---- */
+
+/* Makes session->live the program and catalogue of these hashes, until let_program_go.
+ * STATUS_IO_FAILED and others of opening: they are not kept. */
+status_t use_program(session_t *session, const uint8_t program_hash[16],
+                     const uint8_t catalogue_hash[16]);
+void let_program_go(session_t *session);
+void close_programs(engine_t *engine);
 
 /* ---- undo.c ---- */
 status_t call_void(session_t *session);

@@ -35,6 +35,23 @@ static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
     return at;
 }
 
+/* What a sale that named a total was posted to, and what it had been. */
+static uint8_t *put_total(const session_t *session, uint8_t *at)
+{
+    static const uint8_t zeros[8] = {0};
+    const total_t *total = &session->total;
+    bool is_used = total->position != 0;
+    total_facts_t record = {.position = total->position,
+                            .request_bytes = is_used ? total->request.size : 0,
+                            .group_cells = is_used ? session->posted.count : 0,
+                            .missing_count = session->missing_count};
+    at = put(at, &record, sizeof record);
+    at = put(at, session->posted.at, record.group_cells * sizeof(cell_t));
+    at = put(at, session->missing, record.missing_count * sizeof(missing_t));
+    at = put(at, total->request.at, record.request_bytes);
+    return put(at, zeros, (8 - record.request_bytes % 8) % 8);
+}
+
 static uint8_t *put_found(const session_t *session, uint8_t *at)
 {
     for (uint32_t i = 0; i < session->found_count; i++) {
@@ -76,6 +93,10 @@ uint32_t write_facts(session_t *session)
     at = put_found(session, at);
     header.shared_count = session->shared_count;
     at = put(at, session->shared, session->shared_count * sizeof session->shared[0]);
+    if (session->total.position != 0 || session->missing_count > 0) {
+        header.flags |= FACTS_FLAG_TOTALLED;
+        at = put_total(session, at);
+    }
     memcpy(session->facts_bytes, &header, sizeof header);
     INVARIANT(at <= session->facts_bytes + sizeof session->facts_bytes);
     return (uint32_t)(at - session->facts_bytes);
@@ -91,6 +112,26 @@ static bool take(bytes_t *left, const void **at, size_t count, size_t bytes)
     left->at += count * bytes;
     left->size -= (uint32_t)(count * bytes);
     return true;
+}
+
+static bool take_total(bytes_t *left, entry_facts_t *facts)
+{
+    const void *at;
+    memset(&facts->total, 0, sizeof facts->total);
+    if ((facts->header.flags & FACTS_FLAG_TOTALLED) == 0) return true;
+    if (!take(left, &at, 1, sizeof facts->total)) return false;
+    memcpy(&facts->total, at, sizeof facts->total);
+    const total_facts_t *total = &facts->total;
+    if (total->group_cells > RECORD_CELLS_MAX || total->missing_count > MISSING_MAX) return false;
+    if (total->request_bytes > REQUEST_BYTES_MAX) return false;
+    if (!take(left, (const void **)&facts->posted_cells, total->group_cells, sizeof(cell_t))) {
+        return false;
+    }
+    if (!take(left, (const void **)&facts->missing, total->missing_count, sizeof(missing_t))) {
+        return false;
+    }
+    facts->total_request.size = total->request_bytes;
+    return take(left, (const void **)&facts->total_request.at, total->request_bytes, 1);
 }
 
 bool read_facts(bytes_t bytes, entry_facts_t *facts)
@@ -121,10 +162,11 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
            && take(&bytes, (const void **)&facts->found, header->found_count,
                    sizeof(found_record_t))
            && take(&bytes, (const void **)&facts->shared, header->shared_count,
-                   sizeof(shared_counter_t));
+                   sizeof(shared_counter_t))
+           && take_total(&bytes, facts);
 }
 
-static void restore_facts(session_t *session, const entry_facts_t *from)
+void restore_facts(session_t *session, const entry_facts_t *from)
 {
     facts_t *facts = &session->facts;
     const facts_header_t *header = &from->header;
@@ -162,12 +204,27 @@ static void restore_facts(session_t *session, const entry_facts_t *from)
     session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
 }
 
+/* What the sale was posted to, and what was missing then. */
+static void restore_total(session_t *session, const entry_facts_t *from)
+{
+    const total_facts_t *total = &from->total;
+    session->total.position = total->position;
+    session->posted = (cells_t){session->facts.group_cells, session->facts.group_cell_count};
+    if (total->position != 0) session->posted = (cells_t){from->posted_cells, total->group_cells};
+    session->missing_count = total->missing_count;
+    if (total->missing_count > 0) {
+        memcpy(session->missing, from->missing, total->missing_count * sizeof(missing_t));
+    }
+}
+
 status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from)
 {
     uint32_t exception_count;
+    session->total.position = from->total.position;
     status_t status = resolve_basket(session, session->wire.commit.paid);
     if (status != STATUS_OK) return status;
     restore_facts(session, from);
+    restore_total(session, from);
     status = decide(session);
     if (session->is_voided_before) give_nothing(&session->decision);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);

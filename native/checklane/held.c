@@ -284,8 +284,8 @@ bool read_hold(session_t *session, const accounts_view_t *view, uint64_t number,
             hold->create_post_ms = cell->other;
         } else if (cell->kind == CELL_HOLD_WHERE) {
             hold->referring = cell->sub;
-            hold->store_key = cell->key;
-            hold->card = (hash128_t){(uint64_t)cell->value, (uint64_t)cell->other};
+            hold->store_key = (uint64_t)cell->value;
+            hold->card = (hash128_t){cell->key, (uint64_t)cell->other};
         } else if (cell->kind == CELL_HOLD_USES) {
             hold->offer = cell->key;
             hold->uses = cell->value;
@@ -552,8 +552,8 @@ static status_t put_hold(const session_t *session, entry_builder_t *entry, const
                     .other = hold->create_post_ms};
     cell_t where = {.kind = CELL_HOLD_WHERE,
                     .sub = (uint8_t)hold->referring,
-                    .key = hold->store_key,
-                    .value = (int64_t)hold->card.hi,
+                    .key = hold->card.hi,
+                    .value = (int64_t)hold->store_key,
                     .other = (int64_t)hold->card.lo};
     cell_t uses = {.kind = CELL_HOLD_USES, .key = hold->offer, .value = hold->uses};
     bytes_t texts[HOLD_TEXTS] = {draft->owner, draft->basket_id, draft->store_id, draft->till_id};
@@ -598,6 +598,21 @@ static status_t list_hold(session_t *session, const accounts_view_t *view, entry
         if (status != STATUS_OK) return status;
     }
     return open < HOLDS_MAX ? move(entry, key, cell) : STATUS_RECORD_CEILING;
+}
+
+status_t unlist_hold(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                     uint64_t store_key, bytes_t basket_id, uint64_t number)
+{
+    record_key_t key = basket_key(session, store_key, basket_id);
+    record_t record = accounts_read(view, key);
+    for (uint32_t i = 0; i < record.head->cell_count; i++) {
+        cell_t cell = record.cells[i];
+        if (cell.kind != CELL_HOLD || cell.key != number) continue;
+        cell.value = -cell.value;
+        cell.other = -cell.other;
+        return move(entry, key, cell);
+    }
+    return STATUS_OK;
 }
 
 static bool has_room(session_t *session, const accounts_view_t *view)

@@ -705,7 +705,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 /* sub: HOLD_KIND_; day: purse, 0 none or several; key: owner. value: HOLD_STATE_; other: end */
 #define CELL_HOLD_HEAD 33
 #define CELL_HOLD_WHOSE 34 /* day: of the hold; key: group. value: member; other: made, ms */
-/* sub: bits of the LIMIT_SCOPE_ of records that refer to it; key: store. value, other: card hash */
+/* sub: bits of the LIMIT_SCOPE_ of records that refer to it; key, other: card hash. value: store */
 #define CELL_HOLD_WHERE 35
 #define CELL_HOLD_USES 36  /* key: offer key. value: uses */
 #define CELL_HOLD_TEXT 37  /* sub: text * 16 + piece; day: bytes of all. value, other: 16 bytes */
@@ -829,6 +829,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_HOLD_CAPTURE 15
 #define ENTRY_HOLD_RELEASE 16
 #define ENTRY_HOLD_EXTEND 17
+#define ENTRY_TOTAL 18
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2
@@ -883,6 +884,28 @@ typedef struct facts_header {
 _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 
 #define FACTS_FLAG_VOIDED_BEFORE 1 /* a void of this receipt came before the sale */
+#define FACTS_FLAG_TOTALLED 2      /* total_facts_t stands behind the shared counters */
+
+/* Of a sale that named a total: this, then the cells of the group's record when it was posted, the
+ * missing records, and the request that had been totalled, padded with zeros to 8 bytes. What is
+ * before it is what the total was decided on. */
+typedef struct total_facts {
+    uint64_t position;        /* of the total's entry; 0: it was not used, the sale was decided */
+    uint32_t request_bytes;
+    uint32_t group_cells;
+    uint32_t missing_count;
+    uint32_t reserved;
+} total_facts_t;
+_Static_assert(sizeof(total_facts_t) == 24, "drawn without padding");
+
+/* What a sale could not honour of its total. */
+typedef struct missing {
+    uint32_t kind;            /* wire enum SaleExceptionKind */
+    uint32_t number;          /* of the offer, purse or coupon; 0 where it is about none */
+    int64_t points;
+    int64_t amount_minor;
+} missing_t;
+_Static_assert(sizeof(missing_t) == 24, "drawn without padding");
 
 /* Whom one identifier of the request had found. */
 typedef struct found_record {

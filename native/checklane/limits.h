@@ -91,9 +91,16 @@
 #define HOLDS_MAX 64
 /* Open holds that a decision looks through: those that its sale spends, and its own total's. */
 #define OWN_HOLDS_MAX (16 + 1)
+/* What a commit could not honour of its total: each candidate, each payment with points, each
+ * coupon, the total itself. */
+#define MISSING_MAX (256 + 32 + 32 + 1)
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
- * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes. */
-#define FACTS_BYTES_MAX (104 * 1024)
+ * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
+ * also the group's cells, what was missing and the total's request: 24 + 32,000 + 7,704 +
+ * 262,144. */
+#define FACTS_BYTES_MAX (396 * 1024)
+/* Programs that are not live any more and that commits of totals use, a few open files each. */
+#define KEPT_MAX 8
 /* Lots and old counters that one entry may sweep out of a record. */
 #define SWEPT_MAX 16
 /* Days that a lot stays beyond its expiry, and a counter beyond its window: for what comes late.

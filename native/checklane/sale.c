@@ -98,7 +98,7 @@ static status_t check_lines_built(session_t *session, const sent_basket_t *sent)
 }
 
 /* What has a number below KEY_REUSED: what is not served yet, the currency, the stores. */
-static status_t judge_basket(session_t *session, const sent_basket_t *sent)
+status_t judge_basket(session_t *session, const sent_basket_t *sent)
 {
     status_t status = check_lines_built(session, sent);
     if (status == STATUS_OK) status = check_currency(session, sent->currency_code);
@@ -107,8 +107,9 @@ static status_t judge_basket(session_t *session, const sent_basket_t *sent)
     return status;
 }
 
-static void gather(session_t *session, const accounts_view_t *view, const sent_basket_t *sent)
+void gather(session_t *session, const accounts_view_t *view)
 {
+    const sent_basket_t *sent = wire_basket(&session->wire);
     identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
     fill_found_facts(session, view, session->facts.business_day);
     session->view = view;
@@ -140,7 +141,7 @@ status_t decide(session_t *session)
     return STATUS_OK;
 }
 
-static decision_answer_t decision_answer(const session_t *session, bytes_t locale)
+decision_answer_t decision_answer(const session_t *session, bytes_t locale)
 {
     decision_answer_t answer = {.basket = &session->basket,
                                 .decision = &session->decision,
@@ -161,7 +162,7 @@ status_t call_quote(session_t *session)
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
     session->facts.degraded_level = session->degraded_level;
-    if (session->degraded_level == 0) gather(session, view, &request->basket);
+    if (session->degraded_level == 0) gather(session, view);
     else identify_nobody(session, view, &request->basket);
     status = decide(session);
     if (status == STATUS_OK) {
@@ -188,7 +189,7 @@ status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanosecond
     if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
-    gather(session, view, &request->basket);
+    gather(session, view);
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
         uint64_t begin_ns = monotonic_ns();
         status = decide(session);
@@ -224,13 +225,23 @@ static int64_t awarded_points(const session_t *session, bytes_t purse_id)
     return points;
 }
 
+/* Index of a line in session->basket. What was totalled may have been sent in another order. */
+static uint32_t find_line(const session_t *session, int64_t line_id)
+{
+    if (session->total.position == 0) return wire_find_line(&session->wire, line_id);
+    for (uint32_t i = 0; i < session->basket.line_count; i++) {
+        if (session->basket.lines[i].line_id == line_id) return i;
+    }
+    return NONE_32;
+}
+
 /* Index of the first line whose discount was shown otherwise than decided; NONE_32: none. */
 static uint32_t find_changed_line(const session_t *session)
 {
     span_t lines = session->wire.commit.figures.lines;
     for (uint32_t i = 0; i < lines.count; i++) {
         const line_figures_t *shown = &session->wire.line_figures[lines.first + i];
-        uint32_t line = wire_find_line(&session->wire, shown->line_id);
+        uint32_t line = find_line(session, shown->line_id);
         if (line == NONE_32) return i;
         if (session->decision.line_discount_minor[line] != shown->discount_minor) return i;
     }
@@ -291,10 +302,11 @@ static uint32_t list_exceptions(session_t *session, uint32_t first)
 }
 
 /* Points that a paid sale spent and that were not there: what the lane asked for and was not taken.
- * Returns how many exceptions there are then. */
+ * A total had shown what it takes. Returns how many exceptions there are then. */
 static uint32_t list_short_points(session_t *session, uint32_t count)
 {
     const decision_t *decision = &session->decision;
+    if (session->total.position != 0) return count;
     span_t sent = session->wire.commit.basket.redemptions;
     for (uint32_t i = 0; i < decision->redemption_count; i++) {
         uint32_t request = decision->redemptions[i].request;
@@ -330,6 +342,7 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
     if (session->is_voided_before) return STATUS_OK;
     if (request->paid) {
         *exception_count = list_used_coupons(session, list_short_points(session, 0));
+        *exception_count = list_missing(session, *exception_count);
     }
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
     if (request->refuse_on_change) return refuse_change(session);
@@ -340,8 +353,11 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
 int64_t sold_discount_minor(const session_t *session, uint32_t line)
 {
     const commit_request_t *request = &session->wire.commit;
+    bool is_commit = session->wire.kind == REQUEST_COMMIT_TRANSACTION;
     span_t lines = request->figures.lines;
-    if (!request->paid || lines.count == 0) return session->decision.line_discount_minor[line];
+    if (!is_commit || !request->paid || lines.count == 0) {
+        return session->decision.line_discount_minor[line];
+    }
     for (uint32_t i = 0; i < lines.count; i++) {
         const line_figures_t *sold = &session->wire.line_figures[lines.first + i];
         if (sold->line_id == session->basket.lines[line].line_id) return sold->discount_minor;
@@ -457,46 +473,55 @@ static status_t move_sweep(session_t *session, entry_builder_t *entry)
     const facts_t *facts = &session->facts;
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
     record_key_t member = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
+    cells_t posted = session->posted;
     uint32_t swept = 0;
-    status_t status = sweep_record(session, entry, group, facts->group_cells,
-                                   facts->group_cell_count, &swept);
+    status_t status = sweep_record(session, entry, group, posted.at, posted.count, &swept);
     if (status == STATUS_OK) {
-        status = join_lots(session, entry, group, facts->group_cells, facts->group_cell_count,
-                           &swept);
+        status = join_lots(session, entry, group, posted.at, posted.count, &swept);
     }
-    if (status != STATUS_OK) return status;
+    /* The cells that a total was decided on are not those of the member's record now. */
+    if (status != STATUS_OK || session->total.position != 0) return status;
     return sweep_record(session, entry, member, facts->member_cells, facts->member_cell_count,
                         &swept);
 }
 
-/* R5: takes the points that pay out of the lots of a working copy of the group's cells, earliest
- * expiry first (the order of cells); with an entry as movements too. The decision read the same
- * cells, so that the points are there. */
+/* Takes the points of one payment out of the lots of the working copy, earliest expiry first (the
+ * order of cells); with an entry as movements too. Returns the points that are not there. */
+int64_t move_burn(session_t *session, entry_builder_t *entry, const redemption_t *redemption,
+                  status_t *status)
+{
+    const facts_t *facts = &session->facts;
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    int64_t left = redemption->points;
+    for (uint32_t j = 0; j < session->cell_count && left > 0 && *status == STATUS_OK; j++) {
+        cell_t *lot = &session->cells[j];
+        if (lot->kind != CELL_LOT || lot->sub != redemption->purse) continue;
+        if (lot->day < facts->business_day) continue;
+        if (activation_of(lot) > facts->business_day) continue;
+        cell_t taken = *lot;
+        taken.value = lot->value < left ? -lot->value : -left;
+        taken.other = 0;
+        if (taken.value == 0) continue;
+        lot->value += taken.value;
+        left += taken.value;
+        if (entry != NULL) {
+            *status = entry_builder_move(entry, group, taken, MOVEMENT_ADD, REASON_BURN);
+        }
+    }
+    return left;
+}
+
+/* R5: the points that pay leave a working copy of the group's cells. The decision read the same
+ * cells, so that the points are there; where a total was decided on others, session->missing says
+ * what is not. */
 static status_t move_burns(session_t *session, entry_builder_t *entry)
 {
     const decision_t *decision = &session->decision;
-    const facts_t *facts = &session->facts;
-    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
     status_t status = STATUS_OK;
-    copy_cells(session, facts->group_cells, facts->group_cell_count);
-    for (uint32_t i = 0; i < decision->redemption_count; i++) {
-        int64_t left = decision->redemptions[i].points;
-        for (uint32_t j = 0; j < session->cell_count && left > 0 && status == STATUS_OK; j++) {
-            cell_t *lot = &session->cells[j];
-            if (lot->kind != CELL_LOT || lot->sub != decision->redemptions[i].purse) continue;
-            if (lot->day < facts->business_day) continue;
-            if (activation_of(lot) > facts->business_day) continue;
-            cell_t taken = *lot;
-            taken.value = lot->value < left ? -lot->value : -left;
-            taken.other = 0;
-            if (taken.value == 0) continue;
-            lot->value += taken.value;
-            left += taken.value;
-            if (entry != NULL) {
-                status = entry_builder_move(entry, group, taken, MOVEMENT_ADD, REASON_BURN);
-            }
-        }
-        INVARIANT(left == 0 || status != STATUS_OK);
+    copy_cells(session, session->posted.at, session->posted.count);
+    for (uint32_t i = 0; i < decision->redemption_count && status == STATUS_OK; i++) {
+        int64_t left = move_burn(session, entry, &decision->redemptions[i], &status);
+        INVARIANT(left == 0 || status != STATUS_OK || session->missing_count > 0);
     }
     return status;
 }
@@ -526,7 +551,8 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
     commit_answer_t answer = {.decision = decision_answer(session, request->locale),
                               .posting = {.lsn = (int64_t)lsn,
                                           .post_unix_ms = post_unix_ms,
-                                          .business_date = session->basket.business_date},
+                                          .business_date =
+                                              (int32_t)request->receipt.business_date},
                               .balances = session->balances,
                               .outcome = COMMIT_POSTED};
     answer.decision.exceptions = session->exceptions;
@@ -560,14 +586,14 @@ static status_t find_tombstone(session_t *session, const accounts_view_t *view,
 /* Gathers the facts again; true when anything that was decided on has changed. Versions alone do
  * not tell: a member of the snapshot without a row of the overlay has versions of 0, and so has
  * nobody, which a block or an unlinking makes of the member. */
-static bool gather_again(session_t *session, const accounts_view_t *view)
+bool gather_again(session_t *session, const accounts_view_t *view)
 {
     uint64_t versions[4];
     found_t found[IDENTIFIERS_MAX];
     uint64_t held_mark = session->held_mark;
     memcpy(versions, session->versions, sizeof versions);
     memcpy(found, session->found, sizeof found);
-    gather(session, view, &session->wire.commit.basket);
+    gather(session, view);
     if (read_shared_again(session, view)) return true;
     if (memcmp(versions, session->versions, sizeof versions) != 0) return true;
     if (held_mark != session->held_mark) return true; /* a hold has ended since */
@@ -593,23 +619,51 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     return status;
 }
 
+/* The writer's decision: that of the caller's thread, unless what it read has changed; of a total,
+ * that of the total. */
+static status_t decide_now(session_t *session, const accounts_view_t *view, account_t *account)
+{
+    facts_t *facts = &session->facts;
+    status_t status = STATUS_OK;
+    own_total(session, view);
+    if (session->total.position != 0) return judge_total(session, view, account);
+    if (gather_again(session, view)) {
+        ledger_count_redecision(session->engine->ledger);
+        status = decide(session);
+    }
+    *account = (account_t){facts->member, facts->account_group};
+    session->posted = (cells_t){facts->group_cells, facts->group_cell_count};
+    return status;
+}
+
+/* Posts to whom the account is now; the facts stay those that were decided on. */
+static status_t move_all(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                         const account_t *account)
+{
+    facts_t *facts = &session->facts;
+    const account_t decided = {facts->member, facts->account_group};
+    status_t status = close_total(session, view, entry, HOLD_STATE_CAPTURED);
+    if (status != STATUS_OK || session->is_voided_before) return status;
+    facts->member = account->member;
+    facts->account_group = account->account_group;
+    status = move_sale(session, view, entry);
+    facts->member = decided.member;
+    facts->account_group = decided.account_group;
+    return status;
+}
+
 static status_t prepare_commit(void *context, const accounts_view_t *view,
                                entry_builder_t *entry)
 {
     session_t *session = context;
     const commit_request_t *request = &session->wire.commit;
     uint32_t exception_count;
-    status_t status = STATUS_OK;
+    account_t account;
     session->post_unix_ms = entry->post_unix_ms;
-    if (gather_again(session, view)) {
-        ledger_count_redecision(session->engine->ledger);
-        status = decide(session);
-    }
+    status_t status = decide_now(session, view, &account);
     if (status == STATUS_OK) status = find_tombstone(session, view, entry);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
-    if (status == STATUS_OK && !session->is_voided_before) {
-        status = move_sale(session, view, entry);
-    }
+    if (status == STATUS_OK) status = move_all(session, view, entry, &account);
     if (status == STATUS_OK) {
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }
@@ -618,9 +672,9 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     entry->flags = request->paid ? ENTRY_FLAG_PAID : 0;
     entry->event_unix_ms = request->completed_time_unix_ms != 0 ? request->completed_time_unix_ms
                                                                 : entry->post_unix_ms;
-    entry->account_group = session->facts.account_group;
-    entry->member = session->facts.member;
-    entry->business_date = session->basket.business_date;
+    entry->account_group = account.account_group;
+    entry->member = account.member;
+    entry->business_date = (int32_t)request->receipt.business_date;
     entry->facts = session->facts_bytes;
     entry->facts_bytes = write_facts(session);
     entry->response = session->reply->at;
@@ -631,6 +685,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
 static status_t decide_in_training(session_t *session)
 {
     uint32_t exception_count;
+    session->posted = (cells_t){session->facts.group_cells, session->facts.group_cell_count};
     status_t status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
     return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
@@ -640,9 +695,6 @@ static status_t decide_in_training(session_t *session)
 static status_t check_commit_built(session_t *session)
 {
     const commit_request_t *request = &session->wire.commit;
-    if (request->total_token.size > 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "total_token");
-    }
     if (request->hold_captures.count > 0) {
         return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "hold_captures");
     }
@@ -655,7 +707,9 @@ static status_t decide_and_submit(session_t *session)
 {
     const commit_request_t *request = &session->wire.commit;
     const accounts_view_t *view = ledger_pin(session->reader);
-    gather(session, view, &request->basket);
+    own_total(session, view);
+    if (session->total.position != 0) restore_facts(session, &session->total.facts);
+    else gather(session, view);
     status_t status = decide(session);
     if (status == STATUS_OK && request->context.training) status = decide_in_training(session);
     ledger_unpin(session->reader);
@@ -669,6 +723,8 @@ status_t call_commit(session_t *session)
     const commit_request_t *request = &session->wire.commit;
     bool is_answered = false;
     session->is_voided_before = false;
+    session->total.position = 0;
+    session->missing_count = 0;
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     status_t status = check_commit_built(session);
@@ -676,7 +732,9 @@ status_t call_commit(session_t *session)
     if (!request->context.training) status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = wire_check_figures(&session->wire, session->fault);
-    if (status == STATUS_OK) status = resolve_basket(session, request->paid);
+    if (status == STATUS_OK && request->total_token.size > 0) status = load_total(session);
+    bool is_totalled = session->total.position != 0;
+    if (status == STATUS_OK) status = resolve_basket(session, request->paid || is_totalled);
     if (status != STATUS_OK) return status;
     return decide_and_submit(session);
 }

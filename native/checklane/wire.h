@@ -40,7 +40,8 @@
 #define REQUEST_CAPTURE_HOLD 17
 #define REQUEST_RELEASE_HOLD 18
 #define REQUEST_EXTEND_HOLD 19
-#define REQUEST_KINDS 20
+#define REQUEST_TOTAL_BASKET 20
+#define REQUEST_KINDS 21
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -308,6 +309,19 @@ typedef struct quote_request {
     bytes_t locale;
 } quote_request_t;
 
+#define TOTAL_HOLD_SECONDS 6
+/* Begins as quote_request_t does. */
+typedef struct total_request {
+    uint64_t present;
+    context_t context;
+    sent_basket_t basket;
+    int64_t explain;
+    int64_t near_miss_limit;
+    bytes_t locale;
+    int64_t hold_seconds;
+    bytes_t quote_token;
+} total_request_t;
+
 #define COMMIT_FIGURES 8
 typedef struct commit_request {
     uint64_t present;
@@ -521,6 +535,7 @@ typedef struct wire {
         request_head_t head;   /* what all of them begin with */
         identify_request_t identify;
         quote_request_t quote;
+        total_request_t total;
         commit_request_t commit;
         void_request_t cancel; /* VoidTransaction */
         return_request_t give_back;
@@ -564,9 +579,9 @@ typedef struct wire {
  * fields and of their items (for REQUEST_MALFORMED and TEXT_NOT_UTF8: the first in the bytes).
  * Reads what the official runtime reads: unknown fields and groups are skipped, repeated numbers
  * may be packed or not, of a scalar sent twice the last holds, of a message the two are merged.
- * For REQUEST_QUOTE_BASKET and REQUEST_COMMIT_TRANSACTION `basket` is filled up to the products:
+ * For requests with a basket (wire_basket) `basket` is filled up to the products:
  * line.product is NONE_32, runs and pieces are empty, utc offset and dates are as sent (a commit
- * has its receipt's business date). For other kinds `basket` may be NULL and is not touched.
+ * has its receipt's business date). `basket` may be NULL; for other kinds it is not touched.
  * On a fault nothing of `wire` or `basket` may be used. `request` must stay as long as both.
  * No allocation. Cost: some ten nanoseconds a field. */
 status_t wire_read(wire_t *wire, uint32_t kind, const uint8_t *request, uint32_t request_size,
@@ -575,6 +590,13 @@ status_t wire_read(wire_t *wire, uint32_t kind, const uint8_t *request, uint32_t
 /* After store, key and receipt were judged: LINE_UNKNOWN where `figures` of a commit name no line
  * of its basket. */
 status_t wire_check_figures(const wire_t *wire, fault_t *fault);
+
+/* The basket of a quote, a total or a commit; NULL for other kinds. */
+const sent_basket_t *wire_basket(const wire_t *wire);
+
+/* What a basket sells and to whom: its id, store, lines, identifiers, coupons, selections and
+ * redemptions; not the till, the tenders, times and dates. As wire_content_hash tells alike. */
+hash128_t wire_goods_hash(const wire_t *wire, const uint64_t key[2]);
 
 /* Index into wire->lines (or return_lines) of a line id, by binary search; NONE_32: none. */
 uint32_t wire_find_line(const wire_t *wire, int64_t line_id);
@@ -752,6 +774,15 @@ typedef struct holds_answer {
     posting_t posting;
 } holds_answer_t;
 
+typedef struct total_answer {
+    decision_answer_t decision;
+    bytes_t token;            /* empty in training */
+    int64_t expire_unix_ms;
+    const hold_answer_t *holds;
+    uint32_t hold_count;
+    posting_t posting;
+} total_answer_t;
+
 typedef struct identify_answer {
     const program_t *program;
     const found_t *found;
@@ -861,6 +892,7 @@ typedef struct member_entry {
 
 /* Writers: each begins at reply->at. Pure besides the reply; no allocation. */
 status_t wire_write_quote(reply_t *reply, const decision_answer_t *answer);
+status_t wire_write_total(reply_t *reply, const total_answer_t *answer);
 status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer);
 status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);

@@ -263,11 +263,30 @@ static void fill_redemptions(const wire_t *wire, const sent_basket_t *sent, bask
     }
 }
 
+const sent_basket_t *wire_basket(const wire_t *wire)
+{
+    switch (wire->kind) {
+    case REQUEST_QUOTE_BASKET: return &wire->quote.basket;
+    case REQUEST_TOTAL_BASKET: return &wire->total.basket;
+    case REQUEST_COMMIT_TRANSACTION: return &wire->commit.basket;
+    default: return NULL;
+    }
+}
+
+/* A total is what is paid: nobody asks then what is nearly reached. */
+static int64_t near_misses_default(uint32_t kind)
+{
+    return kind == REQUEST_QUOTE_BASKET ? 3 : 0;
+}
+
+_Static_assert(offsetof(quote_request_t, locale) == offsetof(total_request_t, locale),
+               "a total begins as a quote");
+
 void wire_fill_basket(const wire_t *wire, basket_t *basket)
 {
     bool is_commit = wire->kind == REQUEST_COMMIT_TRANSACTION;
-    if (!is_commit && wire->kind != REQUEST_QUOTE_BASKET) return;
-    const sent_basket_t *sent = is_commit ? &wire->commit.basket : &wire->quote.basket;
+    const sent_basket_t *sent = wire_basket(wire);
+    if (sent == NULL) return;
     memset(basket, 0, offsetof(basket_t, lines));
     basket->request = wire->request.at;
     basket->request_size = wire->request.size;
@@ -290,7 +309,8 @@ void wire_fill_basket(const wire_t *wire, basket_t *basket)
         bool has_limit = is_present(wire->quote.present, 4);
         basket->locale = wire->quote.locale;
         basket->explain = wire->quote.explain != 0;
-        basket->near_miss_limit = (uint8_t)(has_limit ? wire->quote.near_miss_limit : 3);
+        basket->near_miss_limit = (uint8_t)(has_limit ? wire->quote.near_miss_limit
+                                                      : near_misses_default(wire->kind));
     }
     for (uint32_t i = 0; i < sent->lines.count; i++) {
         fill_line(wire, &wire->lines[sent->lines.first + i], &basket->lines[i]);
@@ -411,6 +431,19 @@ static void content_value(content_t *content, uint64_t number, const visit_t *vi
     hasher_word(&content->hasher, (uint64_t)value);
 }
 
+/* What one step of a walk adds. */
+static void content_step(content_t *content, const walk_t *walk, int what, const visit_t *visit)
+{
+    /* While a message is entered or left, the frame above holds its field. */
+    bool is_message = what != VISIT_VALUE;
+    const wire_frame_t *frame = &walk->frames[walk->depth - (is_message ? 1 : 0)];
+    uint64_t number = (uint64_t)(visit->field - frame->message->fields) + 1;
+    bool is_item = (visit->field->rules & RULE_REPEATED) != 0;
+    if (what == VISIT_ENTER) content_enter(content, number, is_item);
+    if (what == VISIT_LEAVE) content_leave(content);
+    if (what == VISIT_VALUE) content_value(content, number, visit);
+}
+
 hash128_t wire_content_hash(const wire_t *wire, const uint64_t key[2])
 {
     walk_t walk;
@@ -431,14 +464,30 @@ hash128_t wire_content_hash(const wire_t *wire, const uint64_t key[2])
             if (what == VISIT_LEAVE && walk.depth == context_depth) context_depth = 0;
             continue;
         }
-        /* While a message is entered or left, the frame above holds its field. */
-        bool is_message = what != VISIT_VALUE;
-        const wire_frame_t *frame = &walk.frames[walk.depth - (is_message ? 1 : 0)];
-        uint64_t number = (uint64_t)(visit.field - frame->message->fields) + 1;
-        bool is_item = (visit.field->rules & RULE_REPEATED) != 0;
-        if (what == VISIT_ENTER) content_enter(&content, number, is_item);
-        if (what == VISIT_LEAVE) content_leave(&content);
-        if (what == VISIT_VALUE) content_value(&content, number, &visit);
+        content_step(&content, &walk, what, &visit);
+    }
+    return hasher_end(&content.hasher);
+}
+
+/* Fields of a Basket by number: basket_id, store_id, lines, identifiers, coupons, selections,
+ * redemptions. */
+#define GOODS_FIELDS (1u << 1 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 12 | 1u << 13)
+
+hash128_t wire_goods_hash(const wire_t *wire, const uint64_t key[2])
+{
+    walk_t walk;
+    visit_t visit;
+    content_t content = {.hasher = hasher_begin(key)};
+    INVARIANT(wire_basket(wire) != NULL);
+    walk_begin(&walk, (wire_t *)wire, wire->line_order);
+    walk.frames[0].message = WIRE_BASKET;
+    walk.frames[0].record = (uint8_t *)(uintptr_t)wire_basket(wire);
+    for (;;) {
+        int what = walk_next(&walk, &visit);
+        if (what == VISIT_END || (what == VISIT_LEAVE && walk.depth == 0)) break;
+        const field_t *field = walk.depth == 0 ? visit.field : walk.frames[1].via;
+        if ((GOODS_FIELDS >> (field - WIRE_BASKET->fields + 1) & 1) == 0) continue;
+        content_step(&content, &walk, what, &visit);
     }
     return hasher_end(&content.hasher);
 }

@@ -450,6 +450,15 @@ static bool disagree(bytes_t left, bytes_t right)
     return left.size != 0 && right.size != 0 && !is_same(left, right);
 }
 
+void check_total(wire_t *wire, const walk_t *walk, const void *record)
+{
+    const total_request_t *request = record;
+    if (is_present(request->present, 2) && request->basket.basket_id.size == 0) {
+        note_at(wire, walk, STATUS_FIELD_REQUIRED, "basket.basket_id");
+    }
+    check_change(wire, walk, record);
+}
+
 void check_commit(wire_t *wire, const walk_t *walk, const void *record)
 {
     const commit_request_t *request = record;

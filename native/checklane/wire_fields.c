@@ -40,6 +40,7 @@
 #define POINTS_MAX 9000000000000000
 #define TOTAL_AMOUNT_MAX 100000000000000 /* 512 lines of LINE_AMOUNT_MAX stay below */
 #define LINE_ID_MAX 4294967295
+#define TOTAL_SECONDS_MAX 604800 /* a week: a basket that was put aside */
 
 #define PLACE(field, where) [where] = {offsetof(wire_t, field), sizeof((wire_t){0}.field[0]),     \
                                        sizeof((wire_t){0}.field) / sizeof((wire_t){0}.field[0]) - 1}
@@ -291,6 +292,17 @@ static const field_t QUOTE_FIELDS[] = {
 };
 MESSAGE(QUOTE_MESSAGE, "QuoteBasketRequest", quote_request_t, QUOTE_FIELDS, NULL);
 
+static const field_t TOTAL_FIELDS[] = {
+    CONTEXT(total_request_t),
+    ONE(total_request_t, basket, BASKET_MESSAGE, MISSING(FIELD_REQUIRED)),
+    FLAG(total_request_t, explain),
+    NUMBER(total_request_t, near_miss_limit, INT32, 0, NEAR_MISSES_MAX, EXPLICIT),
+    TEXT(total_request_t, locale, VALUE_BYTES_MAX),
+    NUMBER(total_request_t, hold_seconds, INT32, 1, TOTAL_SECONDS_MAX, EXPLICIT),
+    RAW(total_request_t, quote_token, TOKEN_BYTES_MAX),
+};
+MESSAGE(TOTAL_MESSAGE, "TotalBasketRequest", total_request_t, TOTAL_FIELDS, check_total);
+
 static const field_t COMMIT_FIELDS[] = {
     CONTEXT(commit_request_t),
     ONE(commit_request_t, receipt, RECEIPT_MESSAGE, MISSING(RECEIPT_REQUIRED)),
@@ -481,6 +493,8 @@ static const field_t EXTEND_HOLD_FIELDS[] = {
 MESSAGE(EXTEND_HOLD_MESSAGE, "ExtendHoldRequest", extend_hold_request_t, EXTEND_HOLD_FIELDS,
         check_hold);
 
+const message_t *const WIRE_BASKET = &BASKET_MESSAGE;
+
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_IDENTIFY_MEMBER] = &IDENTIFY_MESSAGE,
     [REQUEST_QUOTE_BASKET] = &QUOTE_MESSAGE,
@@ -501,4 +515,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_CAPTURE_HOLD] = &CAPTURE_HOLD_MESSAGE,
     [REQUEST_RELEASE_HOLD] = &RELEASE_HOLD_MESSAGE,
     [REQUEST_EXTEND_HOLD] = &EXTEND_HOLD_MESSAGE,
+    [REQUEST_TOTAL_BASKET] = &TOTAL_MESSAGE,
 };

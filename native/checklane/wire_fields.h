@@ -83,6 +83,7 @@ struct message {
 extern const wire_list_place_t WIRE_LIST_PLACES[WIRE_LISTS];
 /* By REQUEST_; index 0 is not used. */
 extern const message_t *const WIRE_REQUESTS[REQUEST_KINDS];
+extern const message_t *const WIRE_BASKET;
 
 /* Where a walk or a reader is: messages from the request down. The contract is at most six deep:
  * request, basket, line, original, receipt, and one to spare. */
@@ -127,7 +128,7 @@ void note_fault(wire_t *wire, status_t status, const wire_frame_t *frames, uint3
 /* Judges a request that was read without a fault of form; faults go to wire->fault. */
 void wire_check(wire_t *wire);
 
-/* Fills `basket` from the basket of a quote or commit that has no fault. */
+/* Fills `basket` from the basket of a request that has one and no fault. */
 void wire_fill_basket(const wire_t *wire, basket_t *basket);
 
 /* The checks that message tables name. */
@@ -138,6 +139,7 @@ void check_coupon(wire_t *wire, const walk_t *walk, const void *record);
 void check_tender(wire_t *wire, const walk_t *walk, const void *record);
 void check_member_ref(wire_t *wire, const walk_t *walk, const void *record);
 void check_identify(wire_t *wire, const walk_t *walk, const void *record);
+void check_total(wire_t *wire, const walk_t *walk, const void *record);
 void check_commit(wire_t *wire, const walk_t *walk, const void *record);
 void check_void(wire_t *wire, const walk_t *walk, const void *record);
 void check_return(wire_t *wire, const walk_t *walk, const void *record);

@@ -337,12 +337,10 @@ static void find_sender(wire_t *wire)
     const context_t *context = &wire->head.context;
     bytes_t store = {NULL, 0};
     bytes_t till = {NULL, 0};
-    if (wire->kind == REQUEST_QUOTE_BASKET) {
-        store = wire->quote.basket.store_id;
-        till = wire->quote.basket.till_id;
-    } else if (wire->kind == REQUEST_COMMIT_TRANSACTION) {
-        store = wire->commit.basket.store_id;
-        till = wire->commit.basket.till_id;
+    const sent_basket_t *basket = wire_basket(wire);
+    if (basket != NULL) {
+        store = basket->store_id;
+        till = basket->till_id;
     } else if (wire->kind == REQUEST_VOID_TRANSACTION) {
         store = wire->cancel.original_receipt.store_id;
         till = wire->cancel.original_receipt.till_id;

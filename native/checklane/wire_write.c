@@ -366,6 +366,19 @@ status_t wire_write_quote(reply_t *reply, const decision_answer_t *answer)
     return put_end(&writer, reply);
 }
 
+status_t wire_write_total(reply_t *reply, const total_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_decision(&writer, 1, &answer->decision);
+    put_text(&writer, 2, answer->token);
+    put_number(&writer, 3, answer->expire_unix_ms);
+    for (uint32_t i = 0; i < answer->hold_count; i++) {
+        put_hold(&writer, 4, answer->decision.program, &answer->holds[i]);
+    }
+    put_posting(&writer, 6, &answer->posting);
+    return put_end(&writer, reply);
+}
+
 status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer)
 {
     writer_t writer = put_begin(reply);

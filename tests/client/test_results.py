@@ -34,6 +34,7 @@ SOURCES = {
     "Reversal": decision_pb2.Reversal,
     "ReversedLine": decision_pb2.ReversedLine,
     "SaleException": decision_pb2.SaleException,
+    "Total": checkout_pb2.TotalBasketResponse,
     "Totals": decision_pb2.Totals,
     "VoidResult": checkout_pb2.VoidTransactionResponse,
     "WalletOffer": checkout_pb2.WalletOffer,

@@ -133,7 +133,7 @@ def test_the_lowest_refusal_is_answered(shared, refused):
     assert refused(shared.commit, changed) == "STORE_UNKNOWN"
     changed.basket.currency_code = "EUR"
     assert refused(shared.commit, changed) == "FIELD_OUT_OF_RANGE"
-    changed.total_token = b"x"
+    changed.hold_captures.add(hold_id="x")
     assert refused(shared.commit, changed) == "METHOD_NOT_BUILT"
     assert shared.call(COMMIT, request) == first
     assert refused(shared.quote, changed.basket) == "FIELD_OUT_OF_RANGE"

@@ -75,8 +75,7 @@ int harness_read(uint32_t kind, const uint8_t *bytes, uint32_t size, char *place
 {
     fault_t fault;
     dump_t dump = {text, capacity, 0};
-    bool has_basket = kind == REQUEST_QUOTE_BASKET || kind == REQUEST_COMMIT_TRANSACTION;
-    status_t status = wire_read(&wire, kind, bytes, size, has_basket ? &basket : NULL, &fault);
+    status_t status = wire_read(&wire, kind, bytes, size, &basket, &fault);
     memcpy(place, fault.place, FAULT_PLACE_BYTES);
     if (status != STATUS_OK && status <= STATUS_TEXT_NOT_UTF8) return (int)status;
     dump_request(&dump);

@@ -35,6 +35,7 @@ REQUESTS = {
     17: "CaptureHoldRequest",
     18: "ReleaseHoldRequest",
     19: "ExtendHoldRequest",
+    20: "TotalBasketRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

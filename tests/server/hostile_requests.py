@@ -62,6 +62,13 @@ def commit() -> checkout_pb2.CommitTransactionRequest:
     )
 
 
+def total() -> checkout_pb2.TotalBasketRequest:
+    """Return a good total."""
+    request = checkout_pb2.TotalBasketRequest(context=context(), basket=basket())
+    request.basket.basket_id = "basket-1"
+    return request
+
+
 def void() -> checkout_pb2.VoidTransactionRequest:
     """Return a good void."""
     return checkout_pb2.VoidTransactionRequest(context=context(), original_receipt=receipt(999))
@@ -101,6 +108,7 @@ def get_member() -> member_pb2.GetMemberRequest:
 
 BASES: dict[str, tuple[str, Callable[[], Any]]] = {
     "commit": ("CheckoutService/CommitTransaction", commit),
+    "total": ("CheckoutService/TotalBasket", total),
     "void": ("CheckoutService/VoidTransaction", void),
     "return": ("CheckoutService/ReturnItems", give_back),
     "identify": ("CheckoutService/IdentifyMember", identify),
@@ -457,6 +465,13 @@ _COMMIT = [
 ]
 
 _OTHERS = [
+    clearing("a total of no basket", "total", "basket", "FIELD_REQUIRED"),
+    clearing(
+        "a total without a name", "total", "basket.basket_id", "FIELD_REQUIRED", "basket.basket_id"
+    ),
+    setting("a total kept for no time", "total", "hold_seconds", 0, "FIELD_OUT_OF_RANGE"),
+    setting("a total kept for too long", "total", "hold_seconds", 604_801, "FIELD_OUT_OF_RANGE"),
+    clearing("a total without a key", "total", "context.idempotency_key", "KEY_REQUIRED"),
     clearing("a return of nothing", "return", "lines", "LINES_EMPTY"),
     setting("a return of no units", "return", "lines[0].count", 0, "FIELD_OUT_OF_RANGE"),
     setting("a return of line zero", "return", "lines[0].line_id", 0, "LINE_ID_INVALID"),
@@ -538,7 +553,7 @@ KNOWING_ROWS = [
         "offer_id",
     ),
     Row("an unknown method", "CheckoutService/Quote", b"", "METHOD_UNKNOWN"),
-    Row("a method to come", "CheckoutService/TotalBasket", b"", "METHOD_NOT_BUILT"),
+    Row("a method to come", "CheckoutService/ClaimTransaction", b"", "METHOD_NOT_BUILT"),
 ]
 
 FORM_ROWS = [

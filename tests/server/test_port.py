@@ -64,7 +64,7 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("CheckoutService/TotalBasket", "totals frozen at tender"),
+        ("CheckoutService/ClaimTransaction", "attaching a member to a receipt afterwards"),
         ("CheckoutService/AuthorizeFuel", "fuel discounts before fuelling"),
         ("CheckoutService/UploadTransactions", "late and offline work"),
         ("LedgerService/GetStatement", "a member's statement"),

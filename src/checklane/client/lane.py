@@ -19,6 +19,7 @@ from checklane.client.results import (
     Receipt,
     ReleaseResult,
     ReturnResult,
+    Total,
     VoidResult,
 )
 from checklane.client.retry import Attempts, Policy
@@ -144,6 +145,29 @@ class Lane(_Sender):
         """Decide a basket and change nothing."""
         return self._send(self._requests.quote(basket, explain, near_miss_limit))
 
+    def total(
+        self,
+        basket: Basket,
+        *,
+        key: str | None = None,
+        hold_seconds: int | None = None,
+        explain: bool = False,
+    ) -> Total:
+        """Decide a basket at tender, keep the figures, and hold what they need.
+
+        Parameters
+        ----------
+        basket : Basket
+            Gets a name of its own if it has none. A second total of it replaces the first.
+        key : str, optional
+            As for `commit`.
+        hold_seconds : int, optional
+            How long it is kept. Default: the program's own.
+        explain : bool
+        """
+        call = self._requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
+        return self._send(call)
+
     def commit(
         self,
         basket: Basket,
@@ -152,6 +176,7 @@ class Lane(_Sender):
         business_date: int | None = None,
         key: str | None = None,
         shown: Decision | None = None,
+        total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,
     ) -> Receipt:
@@ -168,6 +193,9 @@ class Lane(_Sender):
             The idempotency key. Default: a new UUID; give the one of a failed try to send it again.
         shown : Decision, optional
             What the customer saw, or with `paid` what was sold.
+        total : Total, optional
+            Posts exactly its figures. Refused with DecisionChangedError when it is not kept any
+            more, or the goods are others; with `paid` such a sale is posted all the same.
         paid : bool
             The money has changed hands: post as sold, list what can not be honoured.
         refuse_on_change : bool
@@ -180,6 +208,7 @@ class Lane(_Sender):
                 date=business_date,
                 key=key,
                 shown=shown,
+                total=total,
                 paid=paid,
                 refuse_on_change=refuse_on_change,
             )
@@ -377,6 +406,18 @@ class AsyncLane(_Sender):
         """Decide a basket and change nothing, as :meth:`Lane.quote`."""
         return await self._send(self._requests.quote(basket, explain, near_miss_limit))
 
+    async def total(
+        self,
+        basket: Basket,
+        *,
+        key: str | None = None,
+        hold_seconds: int | None = None,
+        explain: bool = False,
+    ) -> Total:
+        """Decide a basket and keep the figures, as :meth:`Lane.total`."""
+        call = self._requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
+        return await self._send(call)
+
     async def commit(
         self,
         basket: Basket,
@@ -385,6 +426,7 @@ class AsyncLane(_Sender):
         business_date: int | None = None,
         key: str | None = None,
         shown: Decision | None = None,
+        total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,
     ) -> Receipt:
@@ -396,6 +438,7 @@ class AsyncLane(_Sender):
                 date=business_date,
                 key=key,
                 shown=shown,
+                total=total,
                 paid=paid,
                 refuse_on_change=refuse_on_change,
             )

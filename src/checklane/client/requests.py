@@ -15,6 +15,7 @@ from checklane.client.results import (
     Receipt,
     ReleaseResult,
     ReturnResult,
+    Total,
     VoidResult,
     from_message,
 )
@@ -111,6 +112,29 @@ class Requests:
             lambda response: from_message(Decision, response.decision),
         )
 
+    def total(
+        self, basket: Basket, *, key: str | None, hold_seconds: int | None, explain: bool
+    ) -> Call[Total]:
+        """Ask what a basket costs, and that it stays so; names the basket if nobody has."""
+        if not basket.message.basket_id:
+            basket.message.basket_id = str(uuid.uuid4())
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.TotalBasketRequest(
+            context=self._context(key),
+            basket=self._basket(basket),
+            explain=explain,
+            locale=self._locale,
+        )
+        if hold_seconds is not None:
+            request.hold_seconds = hold_seconds
+        return Call(
+            "TotalBasket",
+            request,
+            checkout_pb2.TotalBasketResponse,
+            lambda response: from_message(Total, response, key=key),
+            key,
+        )
+
     def commit(
         self,
         basket: Basket,
@@ -119,6 +143,7 @@ class Requests:
         date: int | None,
         key: str | None,
         shown: Decision | None,
+        total: Total | None,
         paid: bool,
         refuse_on_change: bool,
     ) -> Call[Receipt]:
@@ -135,6 +160,8 @@ class Requests:
             refuse_on_change=refuse_on_change,
             locale=self._locale,
         )
+        if total is not None:
+            request.total_token = total.total_token
         if shown is not None:
             request.quote_token = shown.quote_token
             request.figures.CopyFrom(figures_of(shown))

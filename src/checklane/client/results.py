@@ -39,6 +39,7 @@ __all__ = [
     "ReturnResult",
     "ReversedLine",
     "SaleException",
+    "Total",
     "Totals",
     "VoidResult",
     "WalletOffer",
@@ -295,6 +296,24 @@ class Posting:
     lsn: int
     post_time_unix_ms: int
     business_date: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A decision that is kept as it was shown, with what it needs held.
+
+    Attributes
+    ----------
+    key : str
+        The idempotency key that it was sent under.
+    """
+
+    decision: Decision
+    total_token: bytes
+    expire_time_unix_ms: int
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,6 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "GetStatement": "a member's statement",
         "ListEntries": "the entries of a member",
         "ListOffers": "listing the offers of the live program",
-        "TotalBasket": "totals frozen at tender",
         "UploadTransactions": "late and offline work",
     }
 )

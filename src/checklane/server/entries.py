@@ -36,6 +36,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_LIVE: _KIND.LEDGER_ENTRY_KIND_SNAPSHOT,
     _layout.ENTRY_RECOVERED: _KIND.LEDGER_ENTRY_KIND_SYSTEM,
     _layout.ENTRY_ADJUST: _KIND.LEDGER_ENTRY_KIND_ADJUSTMENT,
+    _layout.ENTRY_TOTAL: _KIND.LEDGER_ENTRY_KIND_TOTAL,
     _layout.ENTRY_MERGE: _KIND.LEDGER_ENTRY_KIND_MEMBER,
     _layout.ENTRY_CONFIRM: _KIND.LEDGER_ENTRY_KIND_CONFIRMATION,
     _layout.ENTRY_HOLD: _KIND.LEDGER_ENTRY_KIND_HOLD,
@@ -50,6 +51,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "CheckoutService/CommitTransaction",
         checkout_pb2.CommitTransactionRequest,
         checkout_pb2.CommitTransactionResponse,
+    ),
+    _layout.ENTRY_TOTAL: (
+        "CheckoutService/TotalBasket",
+        checkout_pb2.TotalBasketRequest,
+        checkout_pb2.TotalBasketResponse,
     ),
     _layout.ENTRY_VOID: (
         "CheckoutService/VoidTransaction",

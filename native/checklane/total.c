@@ -1,0 +1,495 @@
+/* Totals: a decision that is kept as it was shown until the sale is paid, with a hold of what it
+ * needs: the points that pay, and all that it counts.
+ *
+ * A total's entry holds what a commit's holds: the request and all that the decision had read. A
+ * commit that brings its token is decided again from that entry, under the program and catalogue of
+ * then, and so comes to the same figures whatever has become of program, member or server since.
+ * Whether what the figures need is still there is judged at the commit all the same: the hold may
+ * have ended.
+ *
+ * The token names the entry: its position and its LSN, and a keyed hash of both and of the basket's
+ * name, so that a lane can bring no other. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "invariant.h"
+
+#define EXCEPTION_POINTS_SHORT 3
+#define EXCEPTION_LIMIT_PASSED 4
+#define EXCEPTION_BUDGET_PASSED 5
+#define EXCEPTION_COUPON_USED 6
+#define EXCEPTION_TOTAL_UNKNOWN 10
+#define EXCEPTION_PROGRAM_NOT_KEPT 11
+
+/* ------------------------------------------------------------------ the token ---- */
+
+typedef struct token {
+    uint64_t position;
+    uint64_t lsn;
+    uint64_t check;
+} token_t;
+_Static_assert(sizeof(token_t) <= TOKEN_BYTES_MAX, "a token is a token of the contract");
+
+static uint64_t token_check(const session_t *session, uint64_t position, uint64_t lsn)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const sent_basket_t *sent = wire_basket(&session->wire);
+    hash128_t basket = wire_key_hash(no_secret, sent->store_id, sent->basket_id,
+                                     REQUEST_TOTAL_BASKET, (bytes_t){NULL, 0});
+    const uint64_t words[4] = {position, lsn, basket.hi, basket.lo};
+    return siphash128(session->engine->options.identity_key, words, sizeof words).lo;
+}
+
+static bool read_token(const session_t *session, bytes_t bytes, token_t *token)
+{
+    if (bytes.size != sizeof *token) return false;
+    memcpy(token, bytes.at, sizeof *token);
+    return token->check == token_check(session, token->position, token->lsn);
+}
+
+/* ------------------------------------------------------------------ its hold ---- */
+
+/* The number of the hold of the basket's total, which is the LSN of the total; 0: none. */
+static uint64_t find_open(session_t *session, const accounts_view_t *view)
+{
+    return find_total_hold(session, view, session->basket.store_key, session->basket.basket_id);
+}
+
+void own_total(session_t *session, const accounts_view_t *view)
+{
+    session->own_hold_count = 0;
+    uint64_t number = find_open(session, view);
+    if (number != 0) session->own_holds[session->own_hold_count++] = number;
+}
+
+status_t close_total(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                     uint8_t state)
+{
+    hold_t hold;
+    uint64_t number = find_open(session, view);
+    if (number == 0) return STATUS_OK;
+    if (read_hold(session, view, number, &hold) && hold.state == HOLD_STATE_OPEN) {
+        return end_hold(session, entry, &hold, state);
+    }
+    return unlist_hold(session, view, entry, session->basket.store_key, session->basket.basket_id,
+                       number);
+}
+
+/* What the decision at hand counts, by counter. A coupon that can be used once is not held: whether
+ * it was used since is judged at the commit. Returns how many. */
+static uint32_t list_counts(session_t *session)
+{
+    const decision_t *decision = &session->decision;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < decision->counted_count; i++) {
+        const counted_t *counted = &decision->counted[i];
+        if (counted->scope == COUNT_SCOPE_COUPON) continue;
+        session->counts[count++] = (shared_counter_t){
+            .offer = session->live->program->offers[counted->offer].key,
+            .given = counted->given,
+            .window = counted->window,
+            .scope = counted->scope,
+            .number = counted->number};
+    }
+    return count;
+}
+
+/* Sets aside what the decision at hand needs: the points that pay, and all that it counts. */
+static status_t hold_total(session_t *session, const accounts_view_t *view,
+                           entry_builder_t *entry, int64_t expire_post_ms)
+{
+    const basket_t *basket = &session->basket;
+    const decision_t *decision = &session->decision;
+    hold_draft_t draft = {.kind = HOLD_KIND_TOTAL,
+                          .day = session->facts.business_day,
+                          .expire_post_ms = expire_post_ms,
+                          .store_key = basket->store_key,
+                          .basket_id = basket->basket_id,
+                          .store_id = basket->store_id,
+                          .till_id = basket->till_id,
+                          .counts = session->counts,
+                          .count_count = list_counts(session)};
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        draft.points[decision->redemptions[i].purse] += decision->redemptions[i].points;
+    }
+    return place_hold(session, view, entry, &draft);
+}
+
+/* ------------------------------------------------------------------ a total ---- */
+
+static int64_t held_ms(const session_t *session)
+{
+    const total_request_t *request = &session->wire.total;
+    if (is_present(request->present, TOTAL_HOLD_SECONDS)) return request->hold_seconds * 1000;
+    return (int64_t)session->live->program->header->hold_minutes * 60000;
+}
+
+/* The hold of the total as answers tell it: a line for each purse whose points it keeps, at least
+ * one. Returns how many. */
+static uint32_t list_held(session_t *session, uint64_t number, int64_t expire_unix_ms,
+                          int64_t post_unix_ms)
+{
+    const basket_t *basket = &session->basket;
+    const decision_t *decision = &session->decision;
+    hold_answer_t whole = {.number = number,
+                           .kind = HOLD_KIND_TOTAL,
+                           .state = HOLD_STATE_OPEN,
+                           .offer = NONE_32,
+                           .basket_id = basket->basket_id,
+                           .store_id = basket->store_id,
+                           .till_id = basket->till_id,
+                           .create_unix_ms = post_unix_ms,
+                           .expire_unix_ms = expire_unix_ms};
+    uint32_t count = 0;
+    for (uint32_t purse = 1; purse <= PURSES_MAX; purse++) {
+        int64_t points = 0;
+        for (uint32_t i = 0; i < decision->redemption_count; i++) {
+            if (decision->redemptions[i].purse != purse) continue;
+            points += decision->redemptions[i].points;
+        }
+        if (points == 0) continue;
+        session->hold_answers[count] = whole;
+        session->hold_answers[count].purse = purse;
+        session->hold_answers[count++].points = points;
+    }
+    if (count == 0) session->hold_answers[count++] = whole;
+    return count;
+}
+
+static status_t write_total(session_t *session, const token_t *token, int64_t expire_unix_ms,
+                            int64_t post_unix_ms)
+{
+    total_answer_t answer = {.decision = decision_answer(session, session->wire.total.locale),
+                             .expire_unix_ms = expire_unix_ms,
+                             .holds = session->hold_answers,
+                             .posting = {.post_unix_ms = post_unix_ms,
+                                         .business_date = session->basket.business_date}};
+    if (token != NULL) {
+        answer.token = (bytes_t){(const uint8_t *)token, sizeof *token};
+        answer.posting.lsn = (int64_t)token->lsn;
+        answer.hold_count = list_held(session, token->lsn, expire_unix_ms, post_unix_ms);
+    }
+    return wire_write_total(session->reply, &answer);
+}
+
+static status_t prepare_total(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const facts_t *facts = &session->facts;
+    int64_t expire_unix_ms = entry->post_unix_ms + held_ms(session);
+    token_t token = {.position = entry->position, .lsn = entry->lsn};
+    token.check = token_check(session, token.position, token.lsn);
+    status_t status = STATUS_OK;
+    session->post_unix_ms = entry->post_unix_ms;
+    own_total(session, view);
+    if (gather_again(session, view)) {
+        ledger_count_redecision(session->engine->ledger);
+        status = decide(session);
+    }
+    if (status == STATUS_OK) status = close_total(session, view, entry, HOLD_STATE_RELEASED);
+    if (status == STATUS_OK) status = hold_total(session, view, entry, expire_unix_ms);
+    if (status == STATUS_OK) {
+        status = write_total(session, &token, expire_unix_ms, entry->post_unix_ms);
+    }
+    if (status != STATUS_OK) return status;
+    entry->kind = ENTRY_TOTAL;
+    entry->event_unix_ms = entry->post_unix_ms;
+    entry->account_group = facts->account_group;
+    entry->member = facts->member;
+    entry->business_date = session->basket.business_date;
+    entry->facts = session->facts_bytes;
+    entry->facts_bytes = write_facts(session);
+    entry->response = session->reply->at;
+    entry->response_bytes = session->reply->size;
+    return STATUS_OK;
+}
+
+status_t call_total(session_t *session)
+{
+    const total_request_t *request = &session->wire.total;
+    bool is_training = request->context.training != 0;
+    bool is_answered = false;
+    session->is_voided_before = false;
+    session->total.position = 0;
+    session->missing_count = 0;
+    begin_change(session, REQUEST_TOTAL_BASKET, prepare_total);
+    status_t status = judge_basket(session, &request->basket);
+    if (!is_training) status = answer_repeat(session, status, &is_answered);
+    if (status != STATUS_OK || is_answered) return status;
+    status = resolve_basket(session, false);
+    if (status != STATUS_OK) return status;
+    const accounts_view_t *view = ledger_pin(session->reader);
+    own_total(session, view);
+    gather(session, view);
+    status = decide(session);
+    if (status == STATUS_OK && is_training) {
+        status = write_total(session, NULL, 0, session->facts.decided_unix_ms);
+    }
+    ledger_unpin(session->reader);
+    if (status != STATUS_OK || is_training) return status;
+    return submit_change(session);
+}
+
+/* ------------------------------------------------------------------ the commit of a total ---- */
+
+static void note_missing(session_t *session, missing_t missing)
+{
+    if (session->missing_count < MISSING_MAX) session->missing[session->missing_count++] = missing;
+}
+
+/* The sale names a total that it can not have. A paid one is decided as if it named none. */
+static status_t pass_over(session_t *session, uint32_t kind)
+{
+    session->total.position = 0;
+    if (!session->wire.commit.paid) {
+        return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
+    }
+    note_missing(session, (missing_t){.kind = kind});
+    return STATUS_OK;
+}
+
+/* Copies what was totalled out of the journal; false: the journal does not hold it any more. */
+static bool copy_total(session_t *session, const token_t *token)
+{
+    total_t *total = &session->total;
+    entry_t entry;
+    if (ledger_read(session->reader, token->position, &entry) != STATUS_OK) return false;
+    if (entry.header->kind != ENTRY_TOTAL || entry.header->lsn != token->lsn) return false;
+    INVARIANT(entry.header->request_bytes <= sizeof total->request_bytes);
+    INVARIANT(entry.header->facts_bytes <= sizeof total->facts_bytes);
+    memcpy(total->request_bytes, entry.request, entry.header->request_bytes);
+    memcpy(total->facts_bytes, entry.facts, entry.header->facts_bytes);
+    total->request = (bytes_t){total->request_bytes, entry.header->request_bytes};
+    INVARIANT(read_facts((bytes_t){total->facts_bytes, entry.header->facts_bytes},
+                         &total->facts));
+    return true;
+}
+
+status_t read_totalled(session_t *session, bytes_t request)
+{
+    bytes_t sent = session->wire.request;
+    status_t status = wire_read(&session->wire, REQUEST_TOTAL_BASKET, request.at, request.size,
+                                &session->basket, session->fault);
+    if (status != STATUS_OK) return status;
+    status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sent.at, sent.size, NULL,
+                       session->fault);
+    INVARIANT(status == STATUS_OK);
+    const commit_request_t *commit = &session->wire.commit;
+    session->basket.locale = commit->locale;
+    session->basket.explain = commit->explain != 0;
+    session->basket.near_miss_limit = 0;
+    session->basket.training = commit->context.training != 0;
+    return STATUS_OK;
+}
+
+/* Whether the goods of the commit at hand are those that were totalled. */
+static bool are_goods_totalled(session_t *session)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    bytes_t sent = session->wire.request;
+    bytes_t request = session->total.request;
+    hash128_t sold = wire_goods_hash(&session->wire, no_secret);
+    fault_t fault;
+    status_t status = wire_read(&session->wire, REQUEST_TOTAL_BASKET, request.at, request.size,
+                                NULL, &fault);
+    INVARIANT(status == STATUS_OK);
+    hash128_t totalled = wire_goods_hash(&session->wire, no_secret);
+    status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sent.at, sent.size, NULL,
+                       &fault);
+    INVARIANT(status == STATUS_OK);
+    return sold.hi == totalled.hi && sold.lo == totalled.lo;
+}
+
+status_t load_total(session_t *session)
+{
+    total_t *total = &session->total;
+    token_t token;
+    if (!read_token(session, session->wire.commit.total_token, &token)) {
+        return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
+    }
+    if (!copy_total(session, &token)) return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
+    if (!are_goods_totalled(session)) return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
+    const facts_header_t *header = &total->facts.header;
+    if (use_program(session, header->program_hash, header->catalogue_hash) != STATUS_OK) {
+        return pass_over(session, EXCEPTION_PROGRAM_NOT_KEPT);
+    }
+    total->position = token.position;
+    total->lsn = token.lsn;
+    return read_totalled(session, total->request);
+}
+
+/* ------------------------------------------------------------------ what is still there ---- */
+
+/* The account that the total was for: through all merges since, and as an enrolment or a first sale
+ * has opened it. */
+static account_t find_account(session_t *session, const accounts_view_t *view)
+{
+    const facts_t *facts = &session->facts;
+    account_t account = {facts->member, facts->account_group};
+    session->is_provisional_new = false;
+    session->member_identity = (hash128_t){0, 0};
+    if (account.member == 0) return account;
+    for (uint32_t i = 0; i < session->found_count; i++) {
+        const found_t *found = &session->found[i];
+        const sent_identifier_t *sent = &session->wire.identifiers[i];
+        uint64_t lsn;
+        if (found->role != 1 || found->member != facts->member) continue;
+        uint64_t now = find_identified(session, view, sent->kind, sent->value,
+                                       &session->member_identity, &lsn);
+        session->member_identity_kind = (uint8_t)sent->kind;
+        if (found->result == FOUND_PROVISIONAL_NEW && now != 0) account.member = now;
+        session->is_provisional_new = found->result == FOUND_PROVISIONAL_NEW && now == 0;
+        break;
+    }
+    place_t place = find_survivor(session, view, &account.member);
+    if (place.is_known) account.account_group = place.account_group;
+    return account;
+}
+
+/* The points that pay, in the lots as they are now. */
+static void judge_points(session_t *session)
+{
+    status_t status = STATUS_OK;
+    copy_cells(session, session->posted.at, session->posted.count);
+    for (uint32_t i = 0; i < session->decision.redemption_count; i++) {
+        const redemption_t *redemption = &session->decision.redemptions[i];
+        int64_t left = move_burn(session, NULL, redemption, &status);
+        if (left == 0) continue;
+        note_missing(session, (missing_t){.kind = EXCEPTION_POINTS_SHORT,
+                                          .number = redemption->purse,
+                                          .points = left});
+    }
+}
+
+static int64_t value_in(cells_t cells, uint8_t kind, const counted_t *counted, uint64_t offer)
+{
+    bool is_grant = kind == CELL_GRANT;
+    for (uint32_t i = 0; i < cells.count; i++) {
+        const cell_t *cell = &cells.at[i];
+        if (cell->kind != kind || cell->key != offer) continue;
+        if (is_grant) return cell->value;
+        if (cell->sub == counted->number && cell->day == counted->window) return cell->value;
+    }
+    return 0;
+}
+
+/* By how much a sale passes a limit now; 0: it does not. */
+static int64_t passed_by(session_t *session, const accounts_view_t *view, cells_t member,
+                         const counted_t *counted)
+{
+    const program_t *program = session->live->program;
+    const offer_t *offer = &program->offers[counted->offer];
+    int64_t given;
+    if (counted->scope == COUNT_SCOPE_COUPON) {
+        shared_counter_t use = {.window = counted->window,
+                                .scope = counted->scope,
+                                .number = counted->number};
+        return count_given(session, view, &use);
+    }
+    if (counted->scope == COUNT_SCOPE_GRANT) {
+        int64_t granted = value_in(member, CELL_GRANT, counted, offer->key);
+        return granted < counted->given ? counted->given - granted : 0;
+    }
+    if (counted->scope == LIMIT_SCOPE_MEMBER) {
+        given = value_in(member, CELL_COUNTER, counted, offer->key);
+    } else if (counted->scope == LIMIT_SCOPE_GROUP) {
+        given = value_in(session->posted, CELL_COUNTER, counted, offer->key);
+    } else {
+        shared_counter_t counter = {.offer = offer->key,
+                                    .window = counted->window,
+                                    .scope = counted->scope,
+                                    .number = counted->number};
+        given = count_given(session, view, &counter);
+    }
+    given += counted->given;
+    const limit_t *limit = &program->limits[offer->first_limit + counted->number];
+    return given > limit->most ? given - limit->most : 0;
+}
+
+static void judge_counts(session_t *session, const accounts_view_t *view)
+{
+    const program_t *program = session->live->program;
+    const facts_t *facts = &session->facts;
+    record_key_t key = key_of(session, FAMILY_MEMBER, facts->account_group, facts->member);
+    cells_t member = read_free(session, accounts_read(view, key), session->free_member,
+                               &session->held_mark);
+    uint32_t told = NONE_32;
+    for (uint32_t i = 0; i < session->decision.counted_count; i++) {
+        const counted_t *counted = &session->decision.counted[i];
+        bool is_coupon = counted->scope == COUNT_SCOPE_COUPON;
+        if (counted->given == 0 || (counted->offer == told && !is_coupon)) continue;
+        int64_t over = passed_by(session, view, member, counted);
+        if (over == 0) continue;
+        if (is_coupon) {
+            note_missing(session, (missing_t){.kind = EXCEPTION_COUPON_USED,
+                                              .number = counted->number});
+            continue;
+        }
+        missing_t missing = {.kind = EXCEPTION_LIMIT_PASSED, .number = counted->offer};
+        bool is_budget = counted->scope == LIMIT_SCOPE_STORE
+                         || counted->scope == LIMIT_SCOPE_GLOBAL;
+        const offer_t *offer = &program->offers[counted->offer];
+        if (counted->scope != COUNT_SCOPE_GRANT
+            && program->limits[offer->first_limit + counted->number].measure
+                   == LIMIT_MEASURE_MONEY) {
+            missing.amount_minor = over;
+            if (is_budget) missing.kind = EXCEPTION_BUDGET_PASSED;
+        }
+        note_missing(session, missing);
+        told = counted->offer;
+    }
+}
+
+status_t judge_total(session_t *session, const accounts_view_t *view, account_t *account)
+{
+    facts_t *facts = &session->facts;
+    const account_t decided = {facts->member, facts->account_group};
+    session->missing_count = 0;
+    *account = find_account(session, view);
+    facts->member = account->member;
+    facts->account_group = account->account_group;
+    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
+    session->posted = (cells_t){NULL, 0};
+    if (facts->member != 0) {
+        session->posted = read_free(session, accounts_read(view, group), session->free_group,
+                                    &session->held_mark);
+    }
+    if (find_open(session, view) != session->total.lsn) {
+        note_missing(session, (missing_t){.kind = EXCEPTION_TOTAL_UNKNOWN});
+    }
+    judge_points(session);
+    judge_counts(session, view);
+    facts->member = decided.member;
+    facts->account_group = decided.account_group;
+    if (session->missing_count == 0 || session->wire.commit.paid) return STATUS_OK;
+    return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
+}
+
+uint32_t list_missing(session_t *session, uint32_t count)
+{
+    const program_t *program = session->live->program;
+    for (uint32_t i = 0; i < session->missing_count; i++) {
+        const missing_t *missing = &session->missing[i];
+        exception_t exception = {.kind = missing->kind,
+                                 .points = missing->points,
+                                 .amount_minor = missing->amount_minor};
+        bool is_purse = missing->kind == EXCEPTION_POINTS_SHORT && missing->number > 0
+                        && missing->number <= program->purse_count;
+        if (is_purse) {
+            const purse_t *purse = &program->purses[missing->number - 1];
+            exception.purse_id = (bytes_t){program->strings + purse->id_text, purse->id_length};
+        }
+        bool is_coupon = missing->kind == EXCEPTION_COUPON_USED;
+        if (is_coupon && missing->number < session->basket.coupon_count) {
+            exception.text = session->basket.coupons[missing->number];
+        }
+        bool is_offer = missing->kind == EXCEPTION_LIMIT_PASSED
+                        || missing->kind == EXCEPTION_BUDGET_PASSED;
+        if (is_offer && missing->number < program->header->offer_count) {
+            const offer_t *offer = &program->offers[missing->number];
+            exception.offer_id = (bytes_t){program->strings + offer->id_text, offer->id_length};
+        }
+        session->exceptions[count++] = exception;
+    }
+    return count;
+}
