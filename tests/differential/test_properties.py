@@ -141,10 +141,10 @@ def test_an_irrelevant_line_changes_no_discount(engine: EngineFixture) -> None:
     for _, _, basket in each_case(engine, SEED + 300):
         # What pays depends on what is due, and so on every line.
         basket |= {"tenders": [], "redeem": []}
-        fee = {"id": 99, "code": "", "count": 1, "amount": "0.30", "kind": "fee"}
+        load = {"id": 99, "code": "", "count": 1, "amount": "5.00", "kind": "gift_card_load"}
         opaque = {"id": 98, "code": "101", "count": 2, "amount": "4.00", "opaque": True}
         told = by_engine(engine.quote(basket))
-        more = by_engine(engine.quote({**basket, "lines": [*basket["lines"], fee, opaque]}))
+        more = by_engine(engine.quote({**basket, "lines": [*basket["lines"], load, opaque]}))
         assert more["applied"] == told["applied"], basket
         assert more["points"] == told["points"], basket
         assert more["lines"] == {**told["lines"], 98: 0, 99: 0}, basket
@@ -184,8 +184,9 @@ def test_shares_sum_and_nothing_is_below_zero(engine: EngineFixture) -> None:
 
 
 def with_floor(offers: Offers) -> Offers:
-    """Return offers that all have the same floor."""
-    return [{**offer, "floor_price": "0.50"} for offer in offers if not PURSE_KEYS & set(offer)]
+    """Return offers that all have the same floor; fuel has its own, by unit of measure."""
+    floorless = {*PURSE_KEYS, "fuel"}
+    return [{**offer, "floor_price": "0.50"} for offer in offers if not floorless & set(offer)]
 
 
 def test_nothing_goes_below_its_floor(engine: EngineFixture) -> None:
