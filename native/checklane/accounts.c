@@ -82,6 +82,9 @@ _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and t
 #define COLLECT_AHEAD_SLOTS 16
 /* Records in one transaction, against those of a paced one, when nobody waits for the disk. */
 #define HURRY_TIMES 64
+/* And when a checkpoint lags: one sync for so many more keeps up where small ones would not. */
+#define LAG_TIMES 4
+#define LAG_MAX 64
 /* The first two pages of the environment's file, of 64 KiB at most. */
 #define METAS_BYTES_MAX (2 * 64 * 1024)
 /* Records that one group may touch. 512 entries * 8 records = 4,096, and room for one largest
@@ -1476,11 +1479,9 @@ status_t accounts_prepare_filter(accounts_t *accounts, uint64_t more)
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
 }
 
-/* Rests between two transactions, `done` of `count` records being written. A checkpoint that keeps
- * ahead of the writer rests for the whole pause. One that lags behind where it has to be to end by
- * the time at which the active memtable is a third full rests less, down to nothing: so its work
- * lies evenly over the time that there is, and it ends long before a lag becomes refusals. */
-static void rest(const accounts_t *accounts, size_t done, size_t count)
+/* By how much a checkpoint with `done` of `count` records written lags behind where it has to be to
+ * end by the time at which the active memtable is a third full, in parts of 1,024. */
+static uint64_t lag_of(const accounts_t *accounts, size_t done, size_t count)
 {
     const accounts_options_t *options = &accounts->options;
     uint64_t used = atomic_load_explicit(&accounts->memtable_bytes, memory_order_relaxed);
@@ -1490,9 +1491,17 @@ static void rest(const accounts_t *accounts, size_t done, size_t count)
     if (slot_fill > fill) fill = slot_fill;
     uint64_t due = 3 * fill;
     uint64_t progress = 1024 * (uint64_t)done / count;
-    uint64_t lag = due > progress ? due - progress : 0;
-    if (lag >= 64) return;
-    uint64_t rest_ns = options->checkpoint_pause_ms * (64 - lag) * 1000000 / 64;
+    return due > progress ? due - progress : 0;
+}
+
+/* Rests between two transactions. A checkpoint that keeps ahead of the writer rests for the whole
+ * pause; one that lags rests less, down to nothing, and then writes more at a time. So its work
+ * lies evenly over the time that there is, and it ends before a lag becomes refusals. */
+static void rest(const accounts_t *accounts, uint64_t lag)
+{
+    if (lag >= LAG_MAX) return;
+    uint64_t pause_ms = accounts->options.checkpoint_pause_ms;
+    uint64_t rest_ns = pause_ms * (LAG_MAX - lag) * 1000000 / LAG_MAX;
     struct timespec duration = {(time_t)(rest_ns / 1000000000), (long)(rest_ns % 1000000000)};
     nanosleep(&duration, NULL);
 }
@@ -1502,8 +1511,10 @@ static int write_all(accounts_t *accounts, const found_t *found, size_t count, b
 {
     size_t batch = accounts->options.checkpoint_records;
     if (between == NULL) batch *= HURRY_TIMES;
-    for (size_t at = 0; at < count; at += batch) {
-        size_t size = count - at < batch ? count - at : batch;
+    for (size_t at = 0; at < count;) {
+        bool is_late = between != NULL && lag_of(accounts, at, count) >= LAG_MAX;
+        size_t most = is_late ? batch * LAG_TIMES : batch;
+        size_t size = count - at < most ? count - at : most;
         int error = write_batch(accounts, &found[at], size, is_sweep);
         if (error != 0) return error;
         pace_t pace = between != NULL ? between(context) : PACE_HURRY;
@@ -1511,7 +1522,8 @@ static int write_all(accounts_t *accounts, const found_t *found, size_t count, b
             *is_stopped = true;
             return 0;
         }
-        if (pace == PACE_PAUSE) rest(accounts, at + size, count);
+        at += size;
+        if (pace == PACE_PAUSE) rest(accounts, lag_of(accounts, at, count));
     }
     return 0;
 }

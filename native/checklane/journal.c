@@ -57,6 +57,8 @@
  * group, so that a group that comes meanwhile waits for one more sync of its own size and not for a
  * large one. */
 #define PREPARE_STEP_BYTES (128 * 1024)
+/* A step that is late is so much larger: fewer syncs for the same bytes. */
+#define LATE_STEP_TIMES 4
 #define RETRY_NS 1000000000
 #define POST_AHEAD_MS_MAX 3600000
 /* Between the walk over the log and the thread that applies it: 4 windows of 1.1 MiB, each with so
@@ -659,6 +661,13 @@ covered_t journal_covered(const journal_t *journal)
 
 /* The next segment is zeroed twice as fast as the current one fills: by its middle the next one is
  * ready, and what the disk is given beside the groups follows what the groups give it. */
+static uint64_t due_bytes(const journal_t *journal)
+{
+    uint64_t end = atomic_load_explicit(&journal->durable_end, memory_order_acquire);
+    uint64_t writing = atomic_load_explicit(&journal->writing_segment, memory_order_acquire);
+    return position_segment(end) == writing ? 2 * position_offset(end) : 0;
+}
+
 bool journal_wants_segment(const journal_t *journal)
 {
     if (atomic_load_explicit(&journal->ready_segment, memory_order_acquire) != 0) return false;
@@ -668,10 +677,8 @@ bool journal_wants_segment(const journal_t *journal)
         if (now_ns - failed_ns < RETRY_NS) return false;
     }
     if (atomic_load_explicit(&journal->is_segment_awaited, memory_order_acquire)) return true;
-    uint64_t end = atomic_load_explicit(&journal->durable_end, memory_order_acquire);
-    uint64_t writing = atomic_load_explicit(&journal->writing_segment, memory_order_acquire);
-    uint64_t written = position_segment(end) == writing ? position_offset(end) : 0;
-    return atomic_load_explicit(&journal->zeroed_bytes, memory_order_acquire) <= 2 * written;
+    return atomic_load_explicit(&journal->zeroed_bytes, memory_order_acquire)
+           <= due_bytes(journal);
 }
 
 /* Writes zeros over [from, until) of a file. */
@@ -701,7 +708,9 @@ static int segment_zero_step(journal_t *journal)
         if (error != 0) journal->next_file = -1;
     }
     uint64_t quarter = (journal->options.segment_bytes / 4 + 4095) & ~(uint64_t)4095;
-    uint64_t until = at + (quarter < PREPARE_STEP_BYTES ? quarter : PREPARE_STEP_BYTES);
+    uint64_t step = PREPARE_STEP_BYTES;
+    if (at + LATE_STEP_TIMES * step <= due_bytes(journal)) step *= LATE_STEP_TIMES;
+    uint64_t until = at + (quarter < step ? quarter : step);
     if (until > journal->options.segment_bytes) until = journal->options.segment_bytes;
     if (error == 0) error = write_zeros(machine, journal->next_file, at, until);
     if (error == 0) error = machine->sync(machine->context, journal->next_file);
