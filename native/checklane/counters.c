@@ -45,20 +45,24 @@ static int64_t read_counter(session_t *session, const accounts_view_t *view,
     return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
 }
 
-int64_t count_given(session_t *session, const accounts_view_t *view,
-                    const shared_counter_t *counter)
+static int64_t value_in(cells_t cells, uint8_t kind, uint8_t sub, int32_t day, uint64_t key)
 {
-    const facts_t *facts = &session->facts;
-    bool is_group = counter->scope == LIMIT_SCOPE_GROUP;
-    if (!is_group && counter->scope != LIMIT_SCOPE_MEMBER) {
-        return read_counter(session, view, counter);
-    }
-    const cell_t *cells = is_group ? facts->group_cells : facts->member_cells;
-    uint32_t count = is_group ? facts->group_cell_count : facts->member_cell_count;
-    record_head_t head = {.cell_count = count};
-    const cell_t *cell = record_find((record_t){&head, cells}, CELL_COUNTER, counter->number,
-                                     counter->window, counter->offer);
+    record_head_t head = {.cell_count = cells.count};
+    const cell_t *cell = record_find((record_t){&head, cells.at}, kind, sub, day, key);
     return cell == NULL ? 0 : cell->value;
+}
+
+int64_t count_given(session_t *session, const accounts_view_t *view, cells_t group,
+                    cells_t member, const shared_counter_t *counter)
+{
+    switch (counter->scope) {
+    case COUNT_SCOPE_GRANT: return -value_in(member, CELL_GRANT, 0, 0, counter->offer);
+    case LIMIT_SCOPE_GROUP:
+    case LIMIT_SCOPE_MEMBER:
+        return value_in(counter->scope == LIMIT_SCOPE_GROUP ? group : member, CELL_COUNTER,
+                        counter->number, counter->window, counter->offer);
+    default: return read_counter(session, view, counter);
+    }
 }
 
 static const shared_counter_t *find_noted(const session_t *session,

@@ -303,6 +303,29 @@ void begin_change(session_t *session, uint32_t kind,
     change->context = session;
 }
 
+status_t seal_entry(const session_t *session, entry_builder_t *entry, const seal_t *seal,
+                    status_t written)
+{
+    if (written != STATUS_OK) return written;
+    entry->kind = seal->kind;
+    entry->event_unix_ms = seal->event_unix_ms != 0 ? seal->event_unix_ms : entry->post_unix_ms;
+    entry->account_group = seal->account.account_group;
+    entry->member = seal->account.member;
+    entry->business_date = seal->business_date;
+    entry->facts = seal->facts;
+    entry->facts_bytes = seal->facts_bytes;
+    entry->response = session->reply->at;
+    entry->response_bytes = session->reply->size;
+    return STATUS_OK;
+}
+
+posting_t posting_of(const entry_builder_t *entry, int32_t business_date)
+{
+    return (posting_t){.lsn = (int64_t)entry->lsn,
+                       .post_unix_ms = entry->post_unix_ms,
+                       .business_date = business_date};
+}
+
 static status_t copy_first_answer(session_t *session, uint64_t position)
 {
     entry_t entry;
@@ -837,7 +860,7 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, entry + request_at,
                                 header->request_bytes, &session->basket, session->fault);
     if (status != STATUS_OK) return status;
-    if (facts.total.request_bytes > 0) status = read_totalled(session, facts.total_request);
+    if (facts.total.request_bytes > 0) status = read_totalled(session, facts.total_request, NULL);
     if (status != STATUS_OK) return status;
     if (is_explained) session->basket.explain = 1;
     return decide_again(session, header, &facts);

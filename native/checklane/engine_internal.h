@@ -78,6 +78,12 @@ typedef struct place {
     const member_record_t *record; /* NULL: not in the snapshot */
 } place_t;
 
+/* Whose account something is posted to; zeros: nobody's. */
+typedef struct account {
+    uint64_t member;
+    uint64_t account_group;
+} account_t;
+
 /* An entry's facts, pointing into its bytes. */
 typedef struct entry_facts {
     facts_header_t header;
@@ -265,10 +271,10 @@ status_t call_identify(session_t *session);
 /* facts_t.read_shared; the context is the session. Notes what it answers in session->shared. */
 int64_t read_shared(void *context, const shared_counter_t *counter);
 
-/* What was given of a limit, and is held, whoever it counts for: members and groups by
- * session->facts. */
-int64_t count_given(session_t *session, const accounts_view_t *view,
-                    const shared_counter_t *counter);
+/* What was given of a counter, and is held, whoever it counts for: of groups and members by these
+ * cells of theirs. What is left of a grant is less than nothing given. */
+int64_t count_given(session_t *session, const accounts_view_t *view, cells_t group,
+                    cells_t member, const shared_counter_t *counter);
 
 /* Reads every noted counter again; true when what one of them leaves for this basket is not what
  * was decided on. */
@@ -382,6 +388,11 @@ status_t extend_hold(const session_t *session, entry_builder_t *entry, hold_t *h
 
 /* ---- hold.c ---- */
 
+/* Adds to session->hold_answers[0 .. count) what a hold keeps, as answers tell it: a line for each
+ * purse, at least one. Returns how many there are then. */
+uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t number, uint8_t state,
+                   int64_t create_unix_ms, uint32_t count);
+
 /* Fills session->hold_answers with the open holds of the member's group, oldest first; they live
  * as long as the session's next call. Returns how many. */
 uint32_t list_holds(session_t *session, const accounts_view_t *view);
@@ -458,15 +469,12 @@ status_t call_total(session_t *session);
  * paid sale is then decided as if it named none, and session->missing says so. */
 status_t load_total(session_t *session);
 
-/* Reads what was totalled into session->basket; session->wire keeps the commit request. */
-status_t read_totalled(session_t *session, bytes_t request);
+/* Reads what was totalled into session->basket, and the hash of its goods where that is asked for;
+ * session->wire keeps the commit request. */
+status_t read_totalled(session_t *session, bytes_t request, hash128_t *goods);
 
 /* The writer: whether all that the total promised is there. DECISION_CHANGED where not; for a paid
  * sale session->missing says what. `account` becomes whose account the sale is posted to. */
-typedef struct account {
-    uint64_t member;
-    uint64_t account_group;
-} account_t;
 status_t judge_total(session_t *session, const accounts_view_t *view, account_t *account);
 
 /* What is missing as exceptions, behind the `count` that there are. Returns how many there are. */
@@ -489,6 +497,10 @@ void let_program_go(session_t *session);
 void close_programs(engine_t *engine);
 
 /* ---- undo.c ---- */
+
+/* The id of a purse. The live program may no longer declare it: it then has no name. */
+bytes_t purse_id_of(const program_t *program, uint32_t purse);
+
 status_t call_void(session_t *session);
 /* A posted void whose sale came in between: undone in the ordinary way. May be pending again. */
 status_t void_again(session_t *session);
@@ -506,6 +518,23 @@ status_t call_adjust_account(session_t *session);
 status_t call_merge_members(session_t *session);
 
 /* ---- engine.c, for the rooms above ---- */
+
+/* What an entry says of itself besides its request, its movements and its answer. */
+typedef struct seal {
+    uint16_t kind;            /* ENTRY_ */
+    account_t account;
+    int32_t business_date;    /* yyyymmdd; 0 none */
+    int64_t event_unix_ms;    /* when it happened at the lane; 0: when it was posted */
+    const void *facts;
+    uint32_t facts_bytes;
+} seal_t;
+
+/* Fills the entry, with what stands in the reply as its answer, where that could be written. */
+status_t seal_entry(const session_t *session, entry_builder_t *entry, const seal_t *seal,
+                    status_t written);
+
+/* Where the entry is, as answers tell it. */
+posting_t posting_of(const entry_builder_t *entry, int32_t business_date);
 
 /* Fills key, content and method of session->change from the request that was read. */
 void begin_change(session_t *session, uint32_t kind,

@@ -12,43 +12,57 @@
 
 /* ------------------------------------------------------------------ answers ---- */
 
-/* The hold as the call leaves it. */
-static hold_answer_t answer_of(const session_t *session, const hold_t *hold, uint8_t state,
-                               int64_t points, int64_t uses)
+uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t number, uint8_t state,
+                   int64_t create_unix_ms, uint32_t count)
 {
     bool is_open = state == HOLD_STATE_OPEN;
-    hold_answer_t answer = {.number = hold->number,
-                            .kind = hold->kind,
-                            .state = state,
-                            .purse = hold->purse,
-                            .offer = NONE_32,
-                            .points = is_open ? points : 0,
-                            .uses = is_open ? uses : 0,
-                            .basket_id = hold_text(hold, HOLD_TEXT_BASKET_ID),
-                            .store_id = hold_text(hold, HOLD_TEXT_STORE_ID),
-                            .till_id = hold_text(hold, HOLD_TEXT_TILL_ID),
-                            .create_unix_ms = hold->create_post_ms,
-                            .expire_unix_ms = hold->expire_post_ms,
-                            .owner = hold_text(hold, HOLD_TEXT_OWNER)};
-    if (hold->offer != 0) answer.offer = find_offer(session->live->program, hold->offer);
-    return answer;
-}
-
-/* A hold as it is: one answer, or with points of several purses one for each. */
-static uint32_t put_answers(session_t *session, const hold_t *hold, uint32_t count)
-{
-    hold_answer_t whole = answer_of(session, hold, hold->state, held_points(hold, hold->purse),
-                                    hold->uses);
     uint32_t first = count;
-    for (uint8_t purse = 1; purse <= PURSES_MAX && count < HOLDS_MAX; purse++) {
-        int64_t points = held_points(hold, purse);
-        if (hold->purse != 0 || points == 0 || hold->state != HOLD_STATE_OPEN) continue;
+    hold_answer_t whole = {.number = number,
+                           .kind = draft->kind,
+                           .state = state,
+                           .purse = draft->purse,
+                           .offer = NONE_32,
+                           .uses = is_open ? draft->uses : 0,
+                           .basket_id = draft->basket_id,
+                           .store_id = draft->store_id,
+                           .till_id = draft->till_id,
+                           .create_unix_ms = create_unix_ms,
+                           .expire_unix_ms = draft->expire_post_ms,
+                           .owner = draft->owner};
+    if (draft->offer != 0) whole.offer = find_offer(session->live->program, draft->offer);
+    for (uint32_t purse = 1; purse <= PURSES_MAX && count < HOLDS_MAX; purse++) {
+        if (draft->points[purse] == 0 || !is_open) continue;
         session->hold_answers[count] = whole;
         session->hold_answers[count].purse = purse;
-        session->hold_answers[count++].points = points;
+        session->hold_answers[count++].points = draft->points[purse];
     }
     if (count == first && count < HOLDS_MAX) session->hold_answers[count++] = whole;
     return count;
+}
+
+/* What a hold that was made before still keeps, in the form in which one is asked for. */
+static hold_draft_t draft_of(const hold_t *hold)
+{
+    hold_draft_t draft = {.kind = hold->kind,
+                          .purse = hold->purse,
+                          .expire_post_ms = hold->expire_post_ms,
+                          .offer = hold->offer,
+                          .uses = hold->uses,
+                          .owner = hold_text(hold, HOLD_TEXT_OWNER),
+                          .basket_id = hold_text(hold, HOLD_TEXT_BASKET_ID),
+                          .store_id = hold_text(hold, HOLD_TEXT_STORE_ID),
+                          .till_id = hold_text(hold, HOLD_TEXT_TILL_ID)};
+    for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
+        draft.points[purse] = held_points(hold, purse);
+    }
+    return draft;
+}
+
+/* A hold as it is. */
+static uint32_t put_answers(session_t *session, const hold_t *hold, uint32_t count)
+{
+    hold_draft_t draft = draft_of(hold);
+    return tell_hold(session, &draft, hold->number, hold->state, hold->create_post_ms, count);
 }
 
 /* Sorts numbers ascending: holds are numbered as they are made. */
@@ -84,12 +98,14 @@ uint32_t list_holds(session_t *session, const accounts_view_t *view)
     return count;
 }
 
-static posting_t posting_of(const session_t *session, const entry_builder_t *entry)
+static account_t account_of(const hold_t *hold)
 {
-    int32_t day = day_at_sender(session, entry->post_unix_ms);
-    return (posting_t){.lsn = (int64_t)entry->lsn,
-                       .post_unix_ms = entry->post_unix_ms,
-                       .business_date = date_from_day(day)};
+    return (account_t){hold->member, hold->account_group};
+}
+
+static int32_t date_of(const session_t *session, const entry_builder_t *entry)
+{
+    return date_from_day(day_at_sender(session, entry->post_unix_ms));
 }
 
 /* The answer but its holds: the purses of the group as the entry leaves them. */
@@ -100,7 +116,7 @@ static holds_answer_t begin_answer(session_t *session, const accounts_view_t *vi
                              .holds = session->hold_answers,
                              .balances = session->balances,
                              .hold_count = 1,
-                             .posting = posting_of(session, entry)};
+                             .posting = posting_of(entry, date_of(session, entry))};
     if (group == 0) return answer;
     cells_t cells = lay_entry(session, view, entry, key_of(session, FAMILY_GROUP, group, 0),
                               session->free_group);
@@ -110,18 +126,11 @@ static holds_answer_t begin_answer(session_t *session, const accounts_view_t *vi
     return answer;
 }
 
-static status_t seal(session_t *session, entry_builder_t *entry, uint16_t kind, uint64_t group,
-                     uint64_t member, status_t written)
+static status_t seal_hold(const session_t *session, entry_builder_t *entry, uint16_t kind,
+                          account_t account, status_t written)
 {
-    if (written != STATUS_OK) return written;
-    entry->kind = kind;
-    entry->event_unix_ms = entry->post_unix_ms;
-    entry->account_group = group;
-    entry->member = member;
-    entry->business_date = posting_of(session, entry).business_date;
-    entry->response = session->reply->at;
-    entry->response_bytes = session->reply->size;
-    return STATUS_OK;
+    seal_t seal = {.kind = kind, .account = account, .business_date = date_of(session, entry)};
+    return seal_entry(session, entry, &seal, written);
 }
 
 /* ------------------------------------------------------------------ make ---- */
@@ -183,6 +192,9 @@ static status_t check_covered(session_t *session, const accounts_view_t *view,
                               const hold_draft_t *draft)
 {
     const program_t *program = session->live->program;
+    const facts_t *facts = &session->facts;
+    cells_t group = {facts->group_cells, facts->group_cell_count};
+    cells_t member = {facts->member_cells, facts->member_cell_count};
     if (draft->purse != 0
         && available_points(session, draft->purse) < draft->points[draft->purse]) {
         return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "points");
@@ -191,7 +203,8 @@ static status_t check_covered(session_t *session, const accounts_view_t *view,
         const shared_counter_t *count = &draft->counts[i];
         const offer_t *offer = &program->offers[find_offer(program, count->offer)];
         const limit_t *limit = &program->limits[offer->first_limit + count->number];
-        if (limit->most - count_given(session, view, count) >= count->given) continue;
+        int64_t given = count_given(session, view, group, member, count);
+        if (limit->most - given >= count->given) continue;
         return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "uses");
     }
     return STATUS_OK;
@@ -233,26 +246,11 @@ static status_t prepare_create(void *context, const accounts_view_t *view, entry
     if (status == STATUS_RECORD_CEILING) fault_at(session->fault, status, "identifiers");
     if (status == STATUS_OK) status = check_covered(session, view, &draft);
     if (status != STATUS_OK) return status;
-    uint64_t group = session->facts.account_group;
-    holds_answer_t answer = begin_answer(session, view, entry, group);
-    session->hold_answers[0] = (hold_answer_t){.number = entry->lsn,
-                                               .kind = draft.kind,
-                                               .state = HOLD_STATE_OPEN,
-                                               .purse = draft.purse,
-                                               .offer = NONE_32,
-                                               .points = draft.points[draft.purse],
-                                               .uses = draft.uses,
-                                               .basket_id = draft.basket_id,
-                                               .store_id = draft.store_id,
-                                               .till_id = draft.till_id,
-                                               .create_unix_ms = entry->post_unix_ms,
-                                               .expire_unix_ms = draft.expire_post_ms,
-                                               .owner = draft.owner};
-    if (draft.offer != 0) {
-        session->hold_answers[0].offer = find_offer(session->live->program, draft.offer);
-    }
-    return seal(session, entry, ENTRY_HOLD, group, session->facts.member,
-                wire_write_holds(session->reply, &answer));
+    account_t account = {session->facts.member, session->facts.account_group};
+    holds_answer_t answer = begin_answer(session, view, entry, account.account_group);
+    tell_hold(session, &draft, entry->lsn, HOLD_STATE_OPEN, entry->post_unix_ms, 0);
+    return seal_hold(session, entry, ENTRY_HOLD, account,
+                     wire_write_holds(session->reply, &answer));
 }
 
 /* ------------------------------------------------------------------ spend, release, extend ---- */
@@ -351,11 +349,13 @@ static status_t prepare_capture(void *context, const accounts_view_t *view,
     if (status == STATUS_OK) status = move_capture(session, view, entry, hold, &spent, &state);
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, hold->account_group);
-    session->hold_answers[0] = answer_of(session, hold, state, spent.points_held - spent.points,
-                                         hold->uses - spent.uses);
+    hold_draft_t left = draft_of(hold);
+    left.points[hold->purse] -= spent.points;
+    left.uses -= spent.uses;
+    tell_hold(session, &left, hold->number, state, hold->create_post_ms, 0);
     answer.captured_points = spent.points;
-    return seal(session, entry, ENTRY_HOLD_CAPTURE, hold->account_group, hold->member,
-                wire_write_capture(session->reply, &answer));
+    return seal_hold(session, entry, ENTRY_HOLD_CAPTURE, account_of(hold),
+                     wire_write_capture(session->reply, &answer));
 }
 
 /* Gives a hold back, if there is anything to give back, and adds it to the answer. */
@@ -411,8 +411,8 @@ static status_t prepare_release(void *context, const accounts_view_t *view,
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, first->account_group);
     answer.hold_count = count;
-    return seal(session, entry, ENTRY_HOLD_RELEASE, first->account_group, first->member,
-                wire_write_holds(session->reply, &answer));
+    return seal_hold(session, entry, ENTRY_HOLD_RELEASE, account_of(first),
+                     wire_write_holds(session->reply, &answer));
 }
 
 /* A hold never ends sooner by being extended. */
@@ -430,10 +430,9 @@ static status_t prepare_extend(void *context, const accounts_view_t *view, entry
     status = extend_hold(session, entry, hold, expire_ms);
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, 0);
-    session->hold_answers[0] = answer_of(session, hold, hold->state,
-                                         held_points(hold, hold->purse), hold->uses);
-    return seal(session, entry, ENTRY_HOLD_EXTEND, hold->account_group, hold->member,
-                wire_write_extend(session->reply, &answer));
+    put_answers(session, hold, 0);
+    return seal_hold(session, entry, ENTRY_HOLD_EXTEND, account_of(hold),
+                     wire_write_extend(session->reply, &answer));
 }
 
 /* ------------------------------------------------------------------ calls ---- */

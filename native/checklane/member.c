@@ -251,23 +251,17 @@ status_t call_get_member(session_t *session)
     return status;
 }
 
-static posting_t posting_of(const entry_builder_t *entry)
+/* Nothing that happens to a member belongs to a store: its date is that of UTC. */
+static posting_t posted_now(const entry_builder_t *entry)
 {
-    posting_t posting = {.lsn = (int64_t)entry->lsn,
-                         .post_unix_ms = entry->post_unix_ms,
-                         .business_date = date_from_day(day_of_unix_ms(entry->post_unix_ms, 0))};
-    return posting;
+    return posting_of(entry, date_from_day(day_of_unix_ms(entry->post_unix_ms, 0)));
 }
 
-static void seal(session_t *session, entry_builder_t *entry, uint16_t kind,
-                 const subject_t *subject)
+static status_t seal_subject(const session_t *session, entry_builder_t *entry, uint16_t kind,
+                             const subject_t *subject, status_t written)
 {
-    entry->kind = kind;
-    entry->event_unix_ms = entry->post_unix_ms;
-    entry->member = subject->member;
-    entry->account_group = subject->place.account_group;
-    entry->response = session->reply->at;
-    entry->response_bytes = session->reply->size;
+    seal_t seal = {.kind = kind, .account = {subject->member, subject->place.account_group}};
+    return seal_entry(session, entry, &seal, written);
 }
 
 /* ------------------------------------------------------------------ movements ---- */
@@ -537,10 +531,9 @@ static status_t prepare_enrol(void *context, const accounts_view_t *view, entry_
         if (status == STATUS_OK) status = merge_places(session, view, entry, member, adopted);
     }
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = write_member(session, view, &subject, no_locale, entry, &posting);
-    seal(session, entry, ENTRY_ENROL, &subject);
-    return status;
+    return seal_subject(session, entry, ENTRY_ENROL, &subject, status);
 }
 
 /* Whether nobody else uses the member's group: it is the member's own, or that of a provisional
@@ -623,10 +616,9 @@ static status_t prepare_update(void *context, const accounts_view_t *view, entry
     }
     if (status == STATUS_OK) status = move_update(session, entry, &subject);
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = write_member(session, view, &subject, no_locale, entry, &posting);
-    seal(session, entry, ENTRY_UPDATE, &subject);
-    return status;
+    return seal_subject(session, entry, ENTRY_UPDATE, &subject, status);
 }
 
 /* Removing what is not there changes nothing and is no refusal. */
@@ -657,10 +649,9 @@ static status_t prepare_link(void *context, const accounts_view_t *view, entry_b
     status_t status = find_subject(session, view, &session->wire.link.member, &subject);
     if (status == STATUS_OK) status = move_link(session, view, entry, subject.member);
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = wire_write_link(session->reply, subject.member, &posting);
-    seal(session, entry, ENTRY_LINK, &subject);
-    return status;
+    return seal_subject(session, entry, ENTRY_LINK, &subject, status);
 }
 
 /* WALLET_FULL where one more offer would not fit. */
@@ -698,11 +689,10 @@ static status_t prepare_activate(void *context, const accounts_view_t *view,
         status = move_wallet(session, entry, &subject, request->offer_id, is_held ? 1 : -1);
     }
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = wire_write_activate(session->reply, session->live->program, no_locale,
                                  is_held ? &wallet_offer : NULL, &posting);
-    seal(session, entry, ENTRY_ACTIVATE, &subject);
-    return status;
+    return seal_subject(session, entry, ENTRY_ACTIVATE, &subject, status);
 }
 
 static status_t prepare_stop(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -724,10 +714,9 @@ static status_t prepare_stop(void *context, const accounts_view_t *view, entry_b
     status_t status = entry_builder_move(entry, key_of(session, FAMILY_OFFER, key, 0), cell,
                                          MOVEMENT_SET, REASON_OVERLAY);
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = wire_write_stop(session->reply, program, offer, !request->resume, &posting);
-    seal(session, entry, ENTRY_STOP_OFFER, &nobody);
-    return status;
+    return seal_subject(session, entry, ENTRY_STOP_OFFER, &nobody, status);
 }
 
 /* ------------------------------------------------------------------ points by hand ---- */
@@ -846,11 +835,12 @@ static status_t prepare_adjust(void *context, const accounts_view_t *view, entry
     drop_empty_cells(session);
     uint32_t count = balances_of(session->cells, session->cell_count, program, today,
                                  session->balances);
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = wire_write_adjust(session->reply, program, session->balances, count, &posting);
-    seal(session, entry, ENTRY_ADJUST, &subject);
-    entry->business_date = posting.business_date;
-    return status;
+    seal_t seal = {.kind = ENTRY_ADJUST,
+                   .account = {subject.member, subject.place.account_group},
+                   .business_date = posting.business_date};
+    return seal_entry(session, entry, &seal, status);
 }
 
 /* ------------------------------------------------------------------ merges ---- */
@@ -981,10 +971,9 @@ static status_t prepare_merge(void *context, const accounts_view_t *view, entry_
         status = merge_wallets(session, view, entry, &survivor, &merged, today);
     }
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry);
+    posting_t posting = posted_now(entry);
     status = write_member(session, view, &survivor, no_locale, entry, &posting);
-    seal(session, entry, ENTRY_MERGE, &survivor);
-    return status;
+    return seal_subject(session, entry, ENTRY_MERGE, &survivor, status);
 }
 
 /* ------------------------------------------------------------------ calls ---- */

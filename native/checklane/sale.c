@@ -8,10 +8,6 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
-#define EXCEPTION_DISCOUNT_DIFFERS 1
-#define EXCEPTION_POINTS_DIFFER 2
-#define EXCEPTION_POINTS_SHORT 3
-#define EXCEPTION_COUPON_USED 6
 #define ORIGINAL_OF_LINE 18 /* field Line.original */
 
 static int32_t business_date_of(const session_t *session, int64_t local_ms)
@@ -668,18 +664,14 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }
     if (status != STATUS_OK) return status;
-    entry->kind = ENTRY_COMMIT;
     entry->flags = request->paid ? ENTRY_FLAG_PAID : 0;
-    entry->event_unix_ms = request->completed_time_unix_ms != 0 ? request->completed_time_unix_ms
-                                                                : entry->post_unix_ms;
-    entry->account_group = account.account_group;
-    entry->member = account.member;
-    entry->business_date = (int32_t)request->receipt.business_date;
-    entry->facts = session->facts_bytes;
-    entry->facts_bytes = write_facts(session);
-    entry->response = session->reply->at;
-    entry->response_bytes = session->reply->size;
-    return STATUS_OK;
+    seal_t seal = {.kind = ENTRY_COMMIT,
+                   .account = account,
+                   .business_date = (int32_t)request->receipt.business_date,
+                   .event_unix_ms = request->completed_time_unix_ms,
+                   .facts = session->facts_bytes,
+                   .facts_bytes = write_facts(session)};
+    return seal_entry(session, entry, &seal, status);
 }
 
 static status_t decide_in_training(session_t *session)

@@ -14,13 +14,6 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
-#define EXCEPTION_POINTS_SHORT 3
-#define EXCEPTION_LIMIT_PASSED 4
-#define EXCEPTION_BUDGET_PASSED 5
-#define EXCEPTION_COUPON_USED 6
-#define EXCEPTION_TOTAL_UNKNOWN 10
-#define EXCEPTION_PROGRAM_NOT_KEPT 11
-
 /* ------------------------------------------------------------------ the token ---- */
 
 typedef struct token {
@@ -94,9 +87,8 @@ static uint32_t list_counts(session_t *session)
     return count;
 }
 
-/* Sets aside what the decision at hand needs: the points that pay, and all that it counts. */
-static status_t hold_total(session_t *session, const accounts_view_t *view,
-                           entry_builder_t *entry, int64_t expire_post_ms)
+/* What the decision at hand needs: the points that pay, and all that it counts. */
+static hold_draft_t draft_total(session_t *session, int64_t expire_post_ms)
 {
     const basket_t *basket = &session->basket;
     const decision_t *decision = &session->decision;
@@ -112,7 +104,7 @@ static status_t hold_total(session_t *session, const accounts_view_t *view,
     for (uint32_t i = 0; i < decision->redemption_count; i++) {
         draft.points[decision->redemptions[i].purse] += decision->redemptions[i].points;
     }
-    return place_hold(session, view, entry, &draft);
+    return draft;
 }
 
 /* ------------------------------------------------------------------ a total ---- */
@@ -124,50 +116,21 @@ static int64_t held_ms(const session_t *session)
     return (int64_t)session->live->program->header->hold_minutes * 60000;
 }
 
-/* The hold of the total as answers tell it: a line for each purse whose points it keeps, at least
- * one. Returns how many. */
-static uint32_t list_held(session_t *session, uint64_t number, int64_t expire_unix_ms,
-                          int64_t post_unix_ms)
+/* Without an entry in training: nothing is held then. */
+static status_t write_total(session_t *session, const entry_builder_t *entry,
+                            const hold_draft_t *draft, const token_t *token)
 {
     const basket_t *basket = &session->basket;
-    const decision_t *decision = &session->decision;
-    hold_answer_t whole = {.number = number,
-                           .kind = HOLD_KIND_TOTAL,
-                           .state = HOLD_STATE_OPEN,
-                           .offer = NONE_32,
-                           .basket_id = basket->basket_id,
-                           .store_id = basket->store_id,
-                           .till_id = basket->till_id,
-                           .create_unix_ms = post_unix_ms,
-                           .expire_unix_ms = expire_unix_ms};
-    uint32_t count = 0;
-    for (uint32_t purse = 1; purse <= PURSES_MAX; purse++) {
-        int64_t points = 0;
-        for (uint32_t i = 0; i < decision->redemption_count; i++) {
-            if (decision->redemptions[i].purse != purse) continue;
-            points += decision->redemptions[i].points;
-        }
-        if (points == 0) continue;
-        session->hold_answers[count] = whole;
-        session->hold_answers[count].purse = purse;
-        session->hold_answers[count++].points = points;
-    }
-    if (count == 0) session->hold_answers[count++] = whole;
-    return count;
-}
-
-static status_t write_total(session_t *session, const token_t *token, int64_t expire_unix_ms,
-                            int64_t post_unix_ms)
-{
     total_answer_t answer = {.decision = decision_answer(session, session->wire.total.locale),
-                             .expire_unix_ms = expire_unix_ms,
+                             .expire_unix_ms = draft->expire_post_ms,
                              .holds = session->hold_answers,
-                             .posting = {.post_unix_ms = post_unix_ms,
-                                         .business_date = session->basket.business_date}};
-    if (token != NULL) {
+                             .posting = {.post_unix_ms = session->facts.decided_unix_ms,
+                                         .business_date = basket->business_date}};
+    if (entry != NULL) {
         answer.token = (bytes_t){(const uint8_t *)token, sizeof *token};
-        answer.posting.lsn = (int64_t)token->lsn;
-        answer.hold_count = list_held(session, token->lsn, expire_unix_ms, post_unix_ms);
+        answer.posting = posting_of(entry, basket->business_date);
+        answer.hold_count = tell_hold(session, draft, entry->lsn, HOLD_STATE_OPEN,
+                                      entry->post_unix_ms, 0);
     }
     return wire_write_total(session->reply, &answer);
 }
@@ -176,7 +139,6 @@ static status_t prepare_total(void *context, const accounts_view_t *view, entry_
 {
     session_t *session = context;
     const facts_t *facts = &session->facts;
-    int64_t expire_unix_ms = entry->post_unix_ms + held_ms(session);
     token_t token = {.position = entry->position, .lsn = entry->lsn};
     token.check = token_check(session, token.position, token.lsn);
     status_t status = STATUS_OK;
@@ -187,21 +149,17 @@ static status_t prepare_total(void *context, const accounts_view_t *view, entry_
         status = decide(session);
     }
     if (status == STATUS_OK) status = close_total(session, view, entry, HOLD_STATE_RELEASED);
-    if (status == STATUS_OK) status = hold_total(session, view, entry, expire_unix_ms);
-    if (status == STATUS_OK) {
-        status = write_total(session, &token, expire_unix_ms, entry->post_unix_ms);
-    }
     if (status != STATUS_OK) return status;
-    entry->kind = ENTRY_TOTAL;
-    entry->event_unix_ms = entry->post_unix_ms;
-    entry->account_group = facts->account_group;
-    entry->member = facts->member;
-    entry->business_date = session->basket.business_date;
-    entry->facts = session->facts_bytes;
-    entry->facts_bytes = write_facts(session);
-    entry->response = session->reply->at;
-    entry->response_bytes = session->reply->size;
-    return STATUS_OK;
+    hold_draft_t draft = draft_total(session, entry->post_unix_ms + held_ms(session));
+    status = place_hold(session, view, entry, &draft);
+    if (status == STATUS_OK) status = write_total(session, entry, &draft, &token);
+    if (status != STATUS_OK) return status;
+    seal_t seal = {.kind = ENTRY_TOTAL,
+                   .account = {facts->member, facts->account_group},
+                   .business_date = session->basket.business_date,
+                   .facts = session->facts_bytes,
+                   .facts_bytes = write_facts(session)};
+    return seal_entry(session, entry, &seal, status);
 }
 
 status_t call_total(session_t *session)
@@ -223,7 +181,7 @@ status_t call_total(session_t *session)
     gather(session, view);
     status = decide(session);
     if (status == STATUS_OK && is_training) {
-        status = write_total(session, NULL, 0, session->facts.decided_unix_ms);
+        status = write_total(session, NULL, &(hold_draft_t){0}, NULL);
     }
     ledger_unpin(session->reader);
     if (status != STATUS_OK || is_training) return status;
@@ -265,15 +223,23 @@ static bool copy_total(session_t *session, const token_t *token)
     return true;
 }
 
-status_t read_totalled(session_t *session, bytes_t request)
+/* Reads the commit request once more, whose memory in session->wire another was read into. */
+static void read_commit(session_t *session, bytes_t sent, basket_t *basket)
 {
+    status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sent.at, sent.size,
+                                basket, session->fault);
+    INVARIANT(status == STATUS_OK);
+}
+
+status_t read_totalled(session_t *session, bytes_t request, hash128_t *goods)
+{
+    static const uint64_t no_secret[2] = {0, 0};
     bytes_t sent = session->wire.request;
     status_t status = wire_read(&session->wire, REQUEST_TOTAL_BASKET, request.at, request.size,
                                 &session->basket, session->fault);
     if (status != STATUS_OK) return status;
-    status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sent.at, sent.size, NULL,
-                       session->fault);
-    INVARIANT(status == STATUS_OK);
+    if (goods != NULL) *goods = wire_goods_hash(&session->wire, no_secret);
+    read_commit(session, sent, NULL);
     const commit_request_t *commit = &session->wire.commit;
     session->basket.locale = commit->locale;
     session->basket.explain = commit->explain != 0;
@@ -282,22 +248,26 @@ status_t read_totalled(session_t *session, bytes_t request)
     return STATUS_OK;
 }
 
-/* Whether the goods of the commit at hand are those that were totalled. */
-static bool are_goods_totalled(session_t *session)
+/* Whether what was totalled can be posted: 0, else why not. Then session->basket is the total's
+ * and session->live its program. */
+static uint32_t take_total(session_t *session, const token_t *token)
 {
     static const uint64_t no_secret[2] = {0, 0};
-    bytes_t sent = session->wire.request;
-    bytes_t request = session->total.request;
+    total_t *total = &session->total;
     hash128_t sold = wire_goods_hash(&session->wire, no_secret);
-    fault_t fault;
-    status_t status = wire_read(&session->wire, REQUEST_TOTAL_BASKET, request.at, request.size,
-                                NULL, &fault);
+    hash128_t totalled;
+    if (!copy_total(session, token)) return EXCEPTION_TOTAL_UNKNOWN;
+    status_t status = read_totalled(session, total->request, &totalled);
     INVARIANT(status == STATUS_OK);
-    hash128_t totalled = wire_goods_hash(&session->wire, no_secret);
-    status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sent.at, sent.size, NULL,
-                       &fault);
-    INVARIANT(status == STATUS_OK);
-    return sold.hi == totalled.hi && sold.lo == totalled.lo;
+    uint32_t fault = 0;
+    if (sold.hi != totalled.hi || sold.lo != totalled.lo) fault = EXCEPTION_TOTAL_UNKNOWN;
+    const facts_header_t *header = &total->facts.header;
+    if (fault == 0
+        && use_program(session, header->program_hash, header->catalogue_hash) != STATUS_OK) {
+        fault = EXCEPTION_PROGRAM_NOT_KEPT;
+    }
+    if (fault != 0) read_commit(session, session->wire.request, &session->basket);
+    return fault;
 }
 
 status_t load_total(session_t *session)
@@ -307,15 +277,11 @@ status_t load_total(session_t *session)
     if (!read_token(session, session->wire.commit.total_token, &token)) {
         return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
     }
-    if (!copy_total(session, &token)) return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
-    if (!are_goods_totalled(session)) return pass_over(session, EXCEPTION_TOTAL_UNKNOWN);
-    const facts_header_t *header = &total->facts.header;
-    if (use_program(session, header->program_hash, header->catalogue_hash) != STATUS_OK) {
-        return pass_over(session, EXCEPTION_PROGRAM_NOT_KEPT);
-    }
+    uint32_t fault = take_total(session, &token);
+    if (fault != 0) return pass_over(session, fault);
     total->position = token.position;
     total->lsn = token.lsn;
-    return read_totalled(session, total->request);
+    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ what is still there ---- */
@@ -361,49 +327,23 @@ static void judge_points(session_t *session)
     }
 }
 
-static int64_t value_in(cells_t cells, uint8_t kind, const counted_t *counted, uint64_t offer)
-{
-    bool is_grant = kind == CELL_GRANT;
-    for (uint32_t i = 0; i < cells.count; i++) {
-        const cell_t *cell = &cells.at[i];
-        if (cell->kind != kind || cell->key != offer) continue;
-        if (is_grant) return cell->value;
-        if (cell->sub == counted->number && cell->day == counted->window) return cell->value;
-    }
-    return 0;
-}
-
-/* By how much a sale passes a limit now; 0: it does not. */
+/* By how much a sale passes a limit now; 0: it does not. Of a coupon: how often it was used. */
 static int64_t passed_by(session_t *session, const accounts_view_t *view, cells_t member,
                          const counted_t *counted)
 {
     const program_t *program = session->live->program;
     const offer_t *offer = &program->offers[counted->offer];
-    int64_t given;
-    if (counted->scope == COUNT_SCOPE_COUPON) {
-        shared_counter_t use = {.window = counted->window,
+    bool is_coupon = counted->scope == COUNT_SCOPE_COUPON;
+    shared_counter_t counter = {.offer = is_coupon ? 0 : offer->key,
+                                .window = counted->window,
                                 .scope = counted->scope,
                                 .number = counted->number};
-        return count_given(session, view, &use);
-    }
-    if (counted->scope == COUNT_SCOPE_GRANT) {
-        int64_t granted = value_in(member, CELL_GRANT, counted, offer->key);
-        return granted < counted->given ? counted->given - granted : 0;
-    }
-    if (counted->scope == LIMIT_SCOPE_MEMBER) {
-        given = value_in(member, CELL_COUNTER, counted, offer->key);
-    } else if (counted->scope == LIMIT_SCOPE_GROUP) {
-        given = value_in(session->posted, CELL_COUNTER, counted, offer->key);
-    } else {
-        shared_counter_t counter = {.offer = offer->key,
-                                    .window = counted->window,
-                                    .scope = counted->scope,
-                                    .number = counted->number};
-        given = count_given(session, view, &counter);
-    }
+    int64_t given = count_given(session, view, session->posted, member, &counter);
+    if (is_coupon) return given;
+    bool is_grant = counted->scope == COUNT_SCOPE_GRANT;
+    int64_t most = is_grant ? 0 : program->limits[offer->first_limit + counted->number].most;
     given += counted->given;
-    const limit_t *limit = &program->limits[offer->first_limit + counted->number];
-    return given > limit->most ? given - limit->most : 0;
+    return given > most ? given - most : 0;
 }
 
 static void judge_counts(session_t *session, const accounts_view_t *view)
@@ -473,11 +413,8 @@ uint32_t list_missing(session_t *session, uint32_t count)
         exception_t exception = {.kind = missing->kind,
                                  .points = missing->points,
                                  .amount_minor = missing->amount_minor};
-        bool is_purse = missing->kind == EXCEPTION_POINTS_SHORT && missing->number > 0
-                        && missing->number <= program->purse_count;
-        if (is_purse) {
-            const purse_t *purse = &program->purses[missing->number - 1];
-            exception.purse_id = (bytes_t){program->strings + purse->id_text, purse->id_length};
+        if (missing->kind == EXCEPTION_POINTS_SHORT) {
+            exception.purse_id = purse_id_of(program, missing->number);
         }
         bool is_coupon = missing->kind == EXCEPTION_COUPON_USED;
         if (is_coupon && missing->number < session->basket.coupon_count) {

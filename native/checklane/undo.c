@@ -11,9 +11,6 @@
 #include "invariant.h"
 #include "progress.h"
 
-#define EXCEPTION_DISCOUNT_DIFFERS 1
-#define EXCEPTION_CLAW_BACK_SHORT 14
-
 /* round(amount * part / whole), half away from zero; nothing negative comes in. */
 static int64_t share_of(int64_t amount, int64_t part, int64_t whole)
 {
@@ -204,10 +201,9 @@ static int64_t due_back(const undo_t *undo, int64_t earned)
     return share_of(earned, undo->refunded < undo->net ? undo->refunded : undo->net, undo->net);
 }
 
-/* The live program may no longer declare the purse: it then has no name. */
-static bytes_t purse_id_of(const program_t *program, uint8_t purse)
+bytes_t purse_id_of(const program_t *program, uint32_t purse)
 {
-    if (purse > program->purse_count) return (bytes_t){NULL, 0};
+    if (purse == 0 || purse > program->purse_count) return (bytes_t){NULL, 0};
     const purse_t *record = &program->purses[purse - 1];
     return (bytes_t){program->strings + record->id_text, record->id_length};
 }
@@ -580,27 +576,22 @@ static reversal_answer_t reversal_answer(session_t *session, const undo_t *undo,
                                 .exception_count = undo->exception_count,
                                 .balance_count = balances_now(session),
                                 .refund_minor = undo->refund,
-                                .posting = {.lsn = (int64_t)entry->lsn,
-                                            .post_unix_ms = entry->post_unix_ms,
-                                            .business_date = business_date},
+                                .posting = posting_of(entry, business_date),
                                 .has_reversal = true};
     return answer;
 }
 
-static status_t seal_entry(session_t *session, entry_builder_t *entry, uint16_t kind,
-                           int64_t completed_unix_ms, int32_t business_date, status_t written)
+static status_t seal_undo(const session_t *session, entry_builder_t *entry, uint16_t kind,
+                          int64_t completed_unix_ms, int32_t business_date, status_t written)
 {
-    if (written != STATUS_OK) return written;
-    entry->kind = kind;
-    entry->event_unix_ms = completed_unix_ms != 0 ? completed_unix_ms : entry->post_unix_ms;
-    entry->account_group = session->original.account_group;
-    entry->member = session->original.member;
-    entry->business_date = business_date;
-    entry->facts = &session->original.position;
-    entry->facts_bytes = sizeof session->original.position;
-    entry->response = session->reply->at;
-    entry->response_bytes = session->reply->size;
-    return STATUS_OK;
+    const original_t *original = &session->original;
+    seal_t seal = {.kind = kind,
+                   .account = {original->member, original->account_group},
+                   .business_date = business_date,
+                   .event_unix_ms = completed_unix_ms,
+                   .facts = &original->position,
+                   .facts_bytes = sizeof original->position};
+    return seal_entry(session, entry, &seal, written);
 }
 
 static status_t move_voided(entry_builder_t *entry, const undo_t *undo)
@@ -632,8 +623,8 @@ static status_t prepare_tombstone(session_t *session, entry_builder_t *entry, un
     reversal_answer_t answer = reversal_answer(session, undo, entry, business_date);
     answer.outcome = VOID_TOMBSTONE;
     answer.has_reversal = false;
-    return seal_entry(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
-                      business_date, wire_write_void(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
+                     business_date, wire_write_void(session->reply, &answer));
 }
 
 static status_t prepare_void(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -672,8 +663,8 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     int32_t business_date = void_date(session, entry);
     reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
     answer.outcome = VOID_VOIDED;
-    return seal_entry(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
-                      business_date, wire_write_void(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
+                     business_date, wire_write_void(session->reply, &answer));
 }
 
 static status_t prepare_return(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -706,8 +697,8 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     if (status != STATUS_OK) return status;
     int32_t business_date = (int32_t)request->receipt.business_date;
     reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
-    return seal_entry(session, entry, ENTRY_RETURN, request->completed_time_unix_ms,
-                      business_date, wire_write_return(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_RETURN, request->completed_time_unix_ms,
+                     business_date, wire_write_return(session->reply, &answer));
 }
 
 /* ------------------------------------------------------------------ confirmation ---- */
@@ -835,13 +826,11 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
         status = confirm_sale(session, entry, &undo, active_key);
     }
     if (status != STATUS_OK) return status;
-    posting_t posting = {.lsn = (int64_t)entry->lsn,
-                         .post_unix_ms = entry->post_unix_ms,
-                         .business_date = original->business_date};
-    return seal_entry(session, entry, ENTRY_CONFIRM, 0, original->business_date,
-                      wire_write_confirm(session->reply, session->live->program, session->points,
-                                         undo.points_count, session->balances,
-                                         balances_now(session), &posting));
+    posting_t posting = posting_of(entry, original->business_date);
+    return seal_undo(session, entry, ENTRY_CONFIRM, 0, original->business_date,
+                     wire_write_confirm(session->reply, session->live->program, session->points,
+                                        undo.points_count, session->balances,
+                                        balances_now(session), &posting));
 }
 
 /* ------------------------------------------------------------------ calls ---- */

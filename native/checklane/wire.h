@@ -683,8 +683,19 @@ typedef struct balance {
     int64_t expiring;
 } balance_t;
 
+/* Numbers of the wire enum SaleExceptionKind. */
+#define EXCEPTION_DISCOUNT_DIFFERS 1
+#define EXCEPTION_POINTS_DIFFER 2
+#define EXCEPTION_POINTS_SHORT 3
+#define EXCEPTION_LIMIT_PASSED 4
+#define EXCEPTION_BUDGET_PASSED 5
+#define EXCEPTION_COUPON_USED 6
+#define EXCEPTION_TOTAL_UNKNOWN 10
+#define EXCEPTION_PROGRAM_NOT_KEPT 11
+#define EXCEPTION_CLAW_BACK_SHORT 14
+
 typedef struct exception {
-    uint32_t kind;            /* wire enum SaleExceptionKind */
+    uint32_t kind;            /* EXCEPTION_ */
     uint32_t line_id;         /* 0: the whole sale */
     bytes_t offer_id;
     bytes_t purse_id;
