@@ -91,6 +91,8 @@ class OracleDecision:
         What money caps cut off offers that compete for units (D4).
     forgone : int
         What hold-out offers would have saved (H1).
+    is_forgone_open : bool
+        The decision without hold-out settles a tie, so what it saves is open (D3).
     given : list of Given
         What a commit would count (L1).
     steps : list of Step
@@ -114,6 +116,7 @@ class OracleDecision:
     rivals: set[str] = field(default_factory=set)
     cut_minor: int = 0
     forgone: int = 0
+    is_forgone_open: bool = False
     given: list[Given] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     balances: dict[str, int] = field(default_factory=dict)

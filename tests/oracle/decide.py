@@ -100,6 +100,7 @@ def decide(
     if "HELD_OUT" in decision.outcomes.values():
         other = _decide(offers, replace(scene, hold_out=False), fresh(), program, past)
         decision.forgone = other.totals["discount"] - decision.totals["discount"]
+        decision.is_forgone_open = not other.unique
     return decision
 
 
