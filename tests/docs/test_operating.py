@@ -22,7 +22,7 @@ def test_refusals_are_told_with_their_exit_status():
 
 
 def test_commands_are_there():
-    commands = set(re.findall(r"checklane (ledger|snapshot) (\w+)", PAGE))
+    commands = set(re.findall(r"checklane (ledger|report|snapshot) (\w+)", PAGE))
     assert len(commands) >= 8
     for group, verb in commands:
         result = CliRunner().invoke(main, [group, verb, "--help"])

@@ -10,7 +10,8 @@ from tests.house.tree import PACKAGE, hand_written, name_of
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"bench", "demo"}),
-    frozenset({"client", "ledger", "reports", "server"}),
+    frozenset({"client", "ledger", "server"}),
+    frozenset({"books"}),
     frozenset({"program", "snapshot"}),
     frozenset({"tables"}),
     frozenset({"config"}),

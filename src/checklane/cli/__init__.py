@@ -19,6 +19,7 @@ VERBS = {
     "explain": "Decide a committed sale again, and tell why each offer applied or did not.",
     "ledger": "Check, rebuild, back up, restore, prune and read the ledger.",
     "offers": "Check program files, and say what is wrong with them and what they cost.",
+    "report": "Read the books from the journal: periods, settlement, points owed.",
     "serve": "Serve a data directory over gRPC.",
     "snapshot": "Build, publish, list, activate and prune snapshots.",
 }

@@ -112,10 +112,20 @@ class Calls:
         ChecklaneError
             The refusal.
         """
+        return self.measured(name, lambda: self._answer(name, request))
+
+    def measured(self, name: str, work: Callable[[], bytes]) -> bytes:
+        """Do the work of one call and count it, whoever does it.
+
+        Raises
+        ------
+        ChecklaneError
+            The refusal.
+        """
         began_s = self._clock.monotonic_s()
         outcome = "OK"
         try:
-            return self._answer(name, request)
+            return work()
         except ChecklaneError as error:
             outcome = error.reason
             raise

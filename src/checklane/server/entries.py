@@ -1,25 +1,21 @@
 """One entry of the journal as the contract tells it.
 
-The bytes are those of ``layout.h``: header, request, facts, movements, response, each padded to 16.
-Figures and names come from the recorded request and answer, so that an entry reads the same however
-often the program has changed since.
+The bytes are taken apart by `checklane.books.entries`. Figures and names come from the recorded
+request and answer, so that an entry reads the same however often the program has changed since.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
 from checklane import _layout
-from checklane.errors import refuse
+from checklane.books.entries import Sections, split_entry
 from checklane.v1 import checkout_pb2, decision_pb2, ledger_pb2, member_pb2, program_pb2
 
 __all__ = ["ENTRY_KINDS", "Sections", "contract_entry", "split_entry"]
-
-SECTION_ALIGN_BYTES = 16
 
 _KIND = ledger_pb2.LedgerEntryKind
 
@@ -128,50 +124,6 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         checkout_pb2.ExtendHoldResponse,
     ),
 }
-
-
-class Sections(NamedTuple):
-    """An entry taken apart; `header` is one record of ``_layout.ENTRY_HEADER``."""
-
-    header: Any
-    request: bytes
-    facts: bytes
-    movements: npt.NDArray[Any]
-    response: bytes
-
-
-def _padded(size_bytes: int) -> int:
-    return -(-size_bytes // SECTION_ALIGN_BYTES) * SECTION_ALIGN_BYTES
-
-
-def split_entry(entry: bytes) -> Sections:
-    """Take an entry apart.
-
-    Raises
-    ------
-    DamageError
-        JOURNAL_DAMAGED when the sections do not fill the entry.
-    """
-    head_bytes = _layout.ENTRY_HEADER.itemsize
-    if len(entry) < head_bytes:
-        raise refuse("JOURNAL_DAMAGED", "an entry without a whole header")
-    header = np.frombuffer(entry, dtype=_layout.ENTRY_HEADER, count=1)[0]
-    movement_count = int(header["movement_count"])
-    sizes = (
-        head_bytes,
-        int(header["request_bytes"]),
-        int(header["facts_bytes"]),
-        movement_count * _layout.MOVEMENT.itemsize,
-        int(header["response_bytes"]),
-    )
-    starts = [0]
-    for size in sizes:
-        starts.append(starts[-1] + _padded(size))
-    if int(header["length"]) != len(entry) or starts[-1] != len(entry):
-        raise refuse("JOURNAL_DAMAGED", f"lsn {header['lsn']}")
-    parts = [entry[at : at + size] for at, size in zip(starts, sizes, strict=False)]
-    movements = np.frombuffer(parts[3], dtype=_layout.MOVEMENT, count=movement_count)
-    return Sections(header, parts[1], parts[2], movements, parts[4])
 
 
 def contract_entry(

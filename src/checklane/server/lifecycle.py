@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from checklane._engine import METHODS, Engine, EngineError
 from checklane.clock import SYSTEM_CLOCK, Clock
 from checklane.config import Settings, address_of
 from checklane.errors import ChecklaneError, ConfigError, from_status
+from checklane.server.books_service import BooksMethods
 from checklane.server.calls import Calls, EngineLike
 from checklane.server.compiling import Compiler
 from checklane.server.lane_stream import LaneStreams, StreamSlots
@@ -191,7 +193,8 @@ class Service:
         slots = StreamSlots(settings.streams, self._metrics)
         self._lane_pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="lane")
         lanes = LaneStreams(calls, self._lane_pool, slots, settings.stream_window, clock)
-        self._port = Port(settings, calls, lanes, LedgerStreams(engine, slots))
+        self._books = BooksMethods(engine, calls, slots, self._live_file)
+        self._port = Port(settings, calls, lanes, LedgerStreams(engine, slots), self._books)
         if settings.has_lanes:
             self._open_lanes()
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)
@@ -208,6 +211,11 @@ class Service:
             self._drain_lanes(0)
             self._port.drain(0)
             raise
+
+    def _live_file(self, kind: str) -> Path | None:
+        """Return the file of what is live of a kind of snapshot."""
+        content_hash = getattr(self._live.now, kind)
+        return None if content_hash is None else self._live.path(kind, content_hash)
 
     def _open_lanes(self) -> None:
         """Open the native port; the engine behind it must be the real one."""

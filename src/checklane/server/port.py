@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from checklane.config import Settings, address_of
 from checklane.errors import ChecklaneError, ConfigError, refuse
+from checklane.server.books_service import BooksMethods
 from checklane.server.calls import CORRELATION_KEY, Calls, abort, not_built
 from checklane.server.contract import PACKAGE, SERVICE_NAMES, SERVICES
 from checklane.server.lane_stream import LaneStreams
@@ -44,7 +45,9 @@ def _identity(data: bytes) -> bytes:
 class _Methods(grpc.GenericRpcHandler):
     """Finds the handler of every call that health and reflection do not answer."""
 
-    def __init__(self, calls: Calls, lanes: LaneStreams, ledger: LedgerStreams) -> None:
+    def __init__(
+        self, calls: Calls, lanes: LaneStreams, ledger: LedgerStreams, books: BooksMethods
+    ) -> None:
         self._handlers: dict[str, MethodHandler] = {}
         for service_name, service in SERVICES.items():
             for method in service.methods:
@@ -60,6 +63,8 @@ class _Methods(grpc.GenericRpcHandler):
         self._handlers[entries_path] = grpc.unary_stream_rpc_method_handler(
             ledger.handle, request_deserializer=_identity, response_serializer=_identity
         )
+        totals_path = f"/{PACKAGE}.LedgerService/GetPeriodTotals"
+        self._handlers[totals_path] = _unary(books.period_totals)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> MethodHandler:
         path = handler_call_details.method
@@ -118,6 +123,7 @@ class Port:
     calls : Calls
     lanes : LaneStreams
     ledger : LedgerStreams
+    books : BooksMethods
 
     Attributes
     ----------
@@ -131,7 +137,12 @@ class Port:
     """
 
     def __init__(
-        self, settings: Settings, calls: Calls, lanes: LaneStreams, ledger: LedgerStreams
+        self,
+        settings: Settings,
+        calls: Calls,
+        lanes: LaneStreams,
+        ledger: LedgerStreams,
+        books: BooksMethods,
     ) -> None:
         self._lanes = lanes
         self._ledger = ledger
@@ -153,7 +164,7 @@ class Port:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self._server.add_generic_rpc_handlers((_Methods(calls, lanes, ledger),))
+        self._server.add_generic_rpc_handlers((_Methods(calls, lanes, ledger, books),))
         self.set_serving(False)
         host, port = address_of(settings.listen)
         shown = f"[{host}]" if ":" in host else host

@@ -1,0 +1,145 @@
+"""What one entry says of money and points, by the request and the answer that stand in it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+
+from checklane import _layout
+from checklane.books.entries import Sections
+from checklane.errors import refuse
+from checklane.v1 import checkout_pb2, decision_pb2, member_pb2
+
+__all__ = [
+    "Where",
+    "by_purse",
+    "has_effect",
+    "messages_of",
+    "points_moved",
+    "points_told",
+    "where_of",
+]
+
+#: Request and answer of each kind of entry that moves money or points of its own accord.
+MESSAGES: Mapping[int, tuple[type[Message], type[Message]]] = {
+    _layout.ENTRY_COMMIT: (
+        checkout_pb2.CommitTransactionRequest,
+        checkout_pb2.CommitTransactionResponse,
+    ),
+    _layout.ENTRY_VOID: (
+        checkout_pb2.VoidTransactionRequest,
+        checkout_pb2.VoidTransactionResponse,
+    ),
+    _layout.ENTRY_RETURN: (checkout_pb2.ReturnItemsRequest, checkout_pb2.ReturnItemsResponse),
+    _layout.ENTRY_HOLD_CAPTURE: (
+        checkout_pb2.CaptureHoldRequest,
+        checkout_pb2.CaptureHoldResponse,
+    ),
+    _layout.ENTRY_ADJUST: (member_pb2.AdjustAccountRequest, member_pb2.AdjustAccountResponse),
+    _layout.ENTRY_CONFIRM: (member_pb2.ConfirmPointsRequest, member_pb2.ConfirmPointsResponse),
+}
+
+
+class Where(NamedTuple):
+    """Which books an entry belongs to. Empty texts: none."""
+
+    store_id: str
+    till_id: str
+    shift_id: str
+
+
+def messages_of(sections: Sections) -> tuple[Any, Any]:
+    """Return the request and the answer of an entry of one of the kinds above.
+
+    Raises
+    ------
+    DamageError
+        They are no messages of the contract.
+    """
+    request_class, response_class = MESSAGES[int(sections.header["kind"])]
+    request, response = request_class(), response_class()
+    try:
+        request.ParseFromString(sections.request)
+        response.ParseFromString(sections.response)
+    except DecodeError:
+        raise refuse("JOURNAL_DAMAGED", f"lsn {sections.header['lsn']}") from None
+    return request, response
+
+
+def where_of(request: Any) -> Where:
+    """Return store, till and shift of a request: of its receipt, else of who sent it.
+
+    A void without a receipt of its own belongs to its sender, and where that is not known to the
+    sale. Only a basket names a shift, so voids and returns have none.
+    """
+    fields = request.DESCRIPTOR.fields_by_name
+    shift_id = request.basket.shift_id if "basket" in fields else ""
+    for name in ("receipt", "original_receipt"):
+        if name in fields and request.HasField(name):
+            named = getattr(request, name)
+            break
+    else:
+        named = request.context
+    sender = request.context
+    if name == "original_receipt":
+        return Where(sender.store_id or named.store_id, sender.till_id or named.till_id, shift_id)
+    return Where(named.store_id or sender.store_id, named.till_id or sender.till_id, shift_id)
+
+
+def has_effect(response: Any) -> bool:
+    """Tell whether a sale's answer changed anything: one that was voided before it came did not."""
+    outcome = response.outcome
+    return bool(outcome != checkout_pb2.COMMIT_OUTCOME_VOIDED_BEFORE)
+
+
+def points_told(request: Any, response: Any) -> Counter[str]:
+    """Return the points that came and went by an entry, by purse, as its caller was told."""
+    points: Counter[str] = Counter()
+    match response:
+        case checkout_pb2.CommitTransactionResponse():
+            if not has_effect(response):
+                return points
+            for award in response.decision.earned:
+                points[award.purse_id] += award.points
+            for taken in response.decision.redemptions:
+                if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
+                    points[taken.purse_id] -= taken.points
+        case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
+            for award in response.reversal.points:
+                points[award.purse_id] += award.points
+        case checkout_pb2.CaptureHoldResponse() if response.captured_points:
+            points[response.hold.purse_id] -= response.captured_points
+        case member_pb2.AdjustAccountResponse():
+            points[request.purse_id] += request.points
+        case member_pb2.ConfirmPointsResponse():
+            for confirmed in response.points:
+                # What can be spent from now on was counted when it was earned.
+                points[confirmed.purse_id] += min(confirmed.points, 0)
+    return points
+
+
+def points_moved(sections: Sections) -> Counter[int]:
+    """Return the points that came and went by an entry's movements, by number of the purse.
+
+    What expired goes with the date and not with the entry that sweeps it out later.
+    """
+    points: Counter[int] = Counter()
+    movements = sections.movements
+    kinds = movements["cell"]["kind"]
+    is_lot, is_debt = kinds == _layout.CELL_LOT, kinds == _layout.CELL_DEBT
+    is_counted = (is_lot | is_debt) & (movements["reason"] != _layout.REASON_EXPIRE)
+    for at in np.flatnonzero(is_counted).tolist():
+        cell = movements[at]["cell"]
+        value = int(cell["value"])
+        points[int(cell["sub"])] += value if is_lot[at] else -value
+    return points
+
+
+def by_purse(points: Mapping[int, int], purse_names: Mapping[int, str]) -> Counter[str]:
+    """Return sums by number of the purse as sums by its id; `#3` for one that nobody knows."""
+    named: Counter[str] = Counter()
+    for number, total in points.items():
+        named[purse_names.get(number, f"#{number}")] += total
+    return named

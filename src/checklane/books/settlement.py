@@ -1,0 +1,215 @@
+"""Who owes what for which offer: discounts by offer, funder, settlement class, store and date.
+
+A sale's answer says who pays which part of a discount, line by line. A void takes all of it back. A
+return takes back of each line what its answer says, and its parts are found from the sale's: of the
+discount that had come back before and after, each prefix of the line's shares gets its part rounded
+down, so that any sequence of returns sums to the whole, to the cent.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from checklane import _layout
+from checklane.books.entries import Sections, original_of, receipt_of, sold_lines, split_entry
+from checklane.books.figures import has_effect, messages_of, where_of
+from checklane.books.proof import Column, Proof, Table
+from checklane.books.walk import Advance, Source, walk
+from checklane.v1 import checkout_pb2, decision_pb2
+
+__all__ = ["Settlement", "Share", "read_settlement", "shares_back"]
+
+KINDS = (_layout.ENTRY_COMMIT, _layout.ENTRY_VOID, _layout.ENTRY_RETURN)
+COLUMNS = (
+    Column("business_date"),
+    Column("store_id", is_text=True),
+    Column("offer_id", is_text=True),
+    Column("funder_id", is_text=True),
+    Column("settlement_class", is_text=True),
+    Column("sold_minor"),
+    Column("voided_minor"),
+    Column("returned_minor"),
+    Column("net_minor"),
+)
+CLASS_PREFIX = "SETTLEMENT_CLASS_"
+OWN_CLASS = decision_pb2.SETTLEMENT_CLASS_PRICE_REDUCTION
+
+
+class Share(NamedTuple):
+    """A part of one line's discount. Empty texts: the program names nobody."""
+
+    offer_id: str
+    funder_id: str
+    settlement_class: int
+    amount_minor: int
+
+
+class _Key(NamedTuple):
+    business_date: int
+    store_id: str
+    offer_id: str
+    funder_id: str
+    settlement_class: int
+
+
+class _Sold(NamedTuple):
+    """What a later void or return needs of a line: its count, its discount, and its shares."""
+
+    units: int
+    discount_minor: int
+    shares: list[Share]
+
+
+def line_shares(line: decision_pb2.LineDecision) -> list[Share]:
+    """Return who pays which part of a line's discount; the parts sum to it."""
+    shares = []
+    for offer in line.applied:
+        left = offer.discount_minor
+        for part in offer.funding:
+            shares.append(
+                Share(offer.offer_id, part.funder_id, part.settlement_class, part.amount_minor)
+            )
+            left -= part.amount_minor
+        if left:
+            shares.append(Share(offer.offer_id, "", OWN_CLASS, left))
+    left = line.discount_minor - sum(share.amount_minor for share in shares)
+    if left:
+        shares.append(Share("", "", OWN_CLASS, left))
+    return shares
+
+
+def shares_back(shares: list[Share], before_minor: int, after_minor: int) -> Iterator[Share]:
+    """Yield the parts of what came back, between two sums of one line's returned discount."""
+    whole = sum(share.amount_minor for share in shares)
+    if whole == 0:
+        return
+    prefix = told = 0
+    for share in shares:
+        prefix += share.amount_minor
+        upto = prefix * after_minor // whole - prefix * before_minor // whole
+        yield share._replace(amount_minor=upto - told)
+        told = upto
+
+
+def _rounded_part(amount: int, part: int, whole: int) -> int:
+    """Return round(amount * part / whole), half up, as undo.c shares a line's discount."""
+    return (2 * amount * part + whole) // (2 * whole)
+
+
+class Settlement:
+    """Discounts by date, store, offer, funder and class."""
+
+    def __init__(self, from_date: int, to_date: int, undone: set[int]) -> None:
+        self._from_date, self._to_date = from_date, to_date
+        self._undone = undone
+        self._sales: dict[int, dict[int, _Sold]] = {}
+        self._sums: dict[_Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._told: Counter[str] = Counter()
+        self._kept = 0
+
+    def add(self, sections: Sections) -> None:
+        """Add one entry of `KINDS`; the entries come in the order of their positions."""
+        request, response = messages_of(sections)
+        date = int(sections.header["business_date"])
+        is_asked = self._from_date <= date <= self._to_date
+        match response:
+            case checkout_pb2.CommitTransactionResponse() if has_effect(response):
+                self._add_sale(sections, request, response, is_asked=is_asked)
+            case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
+                is_void = isinstance(response, checkout_pb2.VoidTransactionResponse)
+                sold = self._sales.get(original_of(sections), {})
+                if is_void:
+                    self._sales.pop(original_of(sections), None)
+                if is_asked:
+                    store_id = where_of(request).store_id
+                    self._add_reversal(date, store_id, sold, response, column=1 if is_void else 2)
+
+    def _add_sale(self, sections: Sections, request: Any, response: Any, *, is_asked: bool) -> None:
+        name = receipt_of(sections)
+        if not is_asked and name not in self._undone:
+            return
+        kept = {int(line["line_id"]): line for line in sold_lines(sections)}
+        sold = {}
+        for line in response.decision.lines:
+            shares = line_shares(line)
+            if not shares or line.line_id not in kept:
+                continue
+            own = kept[line.line_id]
+            discount = int(own["gross_minor"]) - int(own["net_minor"])
+            sold[line.line_id] = _Sold(int(own["count"]), discount, shares)
+            if is_asked:
+                date = int(sections.header["business_date"])
+                self._sum(date, request.receipt.store_id, shares, column=0)
+        if name in self._undone:
+            self._sales[name] = sold
+        if is_asked:
+            totals = response.decision.totals
+            self._told.update(
+                PRICE_REDUCTION=totals.price_reduction_minor,
+                THIRD_PARTY=totals.third_party_minor,
+                TENDER=totals.tender_minor,
+            )
+            self._kept += sum(int(own["gross_minor"] - own["net_minor"]) for own in kept.values())
+
+    def _add_reversal(
+        self, date: int, store_id: str, sold: dict[int, _Sold], response: Any, *, column: int
+    ) -> None:
+        for line in response.reversal.lines:
+            own = sold.get(line.line_id)
+            if line.discount_minor == 0:
+                continue
+            self._kept -= line.discount_minor
+            if own is None:
+                # The sale was pruned: its shares are not known any more.
+                unknown = Share("", "", decision_pb2.SETTLEMENT_CLASS_UNSPECIFIED, 0)
+                shares = [unknown._replace(amount_minor=line.discount_minor)]
+            else:
+                count = own.units - line.remaining_count - line.count
+                before = _rounded_part(own.discount_minor, count, own.units)
+                shares = list(shares_back(own.shares, before, before + line.discount_minor))
+            self._sum(date, store_id, shares, column=column)
+
+    def _sum(self, date: int, store_id: str, shares: list[Share], *, column: int) -> None:
+        for share in shares:
+            self._sums[_Key(date, store_id, *share[:3])][column] += share.amount_minor
+
+    def table(self) -> Table:
+        """Return the rows, by date, store, offer, funder and class."""
+        rows = []
+        for key, (sold, voided, returned) in sorted(self._sums.items()):
+            name = decision_pb2.SettlementClass.Name(key.settlement_class)
+            net = sold - voided - returned
+            rows.append((*key[:4], name.removeprefix(CLASS_PREFIX), sold, voided, returned, net))
+        return Table(COLUMNS, rows)
+
+    def prove(self) -> Proof:
+        """Hold the rows against the sales' totals by class, and against lines kept for returns."""
+        rows = self.table().rows
+        proof = Proof()
+        for name in ("PRICE_REDUCTION", "THIRD_PARTY", "TENDER"):
+            sold = sum(int(row[5]) for row in rows if row[4] == name)
+            proof.add(f"sold, {name.lower()}, by the sales' totals", sold, self._told[name])
+        net = sum(int(row[8]) for row in rows)
+        proof.add("net, by lines kept for returns less what came back", net, self._kept)
+        return proof
+
+
+def read_settlement(
+    source: Source, from_date: int, to_date: int, advance: Advance | None = None
+) -> Settlement:
+    """Settle the entries of a span of business dates; what a return undoes may be older.
+
+    Cost: the whole journal, twice; memory follows the rows and the sales that came back.
+    """
+    undone = set()
+    for page in walk(source, source.first_lsn, advance):
+        is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
+        for at in np.flatnonzero(is_undo).tolist():
+            undone.add(original_of(split_entry(page.entries[at])))
+    settlement = Settlement(from_date, to_date, undone)
+    for page in walk(source, source.first_lsn, advance):
+        for at in np.flatnonzero(np.isin(page.heads["kind"], KINDS)).tolist():
+            settlement.add(split_entry(page.entries[at]))
+    return settlement

@@ -1,0 +1,261 @@
+"""``checklane report``: what finance reads from the journal, each with its proof."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from checklane.books.dates import is_date
+from checklane.books.files import FORMATS, write_table
+from checklane.books.lots import read_liability
+from checklane.books.periods import Periods, Query, gap_table, period_table, read_periods
+from checklane.books.proof import Proof, Table
+from checklane.books.purses import purse_names
+from checklane.books.settlement import read_settlement
+from checklane.books.walk import Advance, StoredJournal
+from checklane.errors import refuse
+from checklane.ledger.files import audit, base_file, journal_directory, lay_base
+from checklane.snapshot.store import list_snapshots, read_live, snapshot_directory
+from checklane.tables.files import snapshot_name
+
+__all__ = ["report"]
+
+#: Exit status when a report does not add up to the journal.
+EXIT_UNEQUAL = 74
+
+Read = Callable[["Asked", StoredJournal, Advance], tuple[Table, Proof]]
+
+
+class _Date(click.ParamType[int]):
+    """A business date: 2026-03-04 or 20260304."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        digits = str(value).replace("-", "")
+        if not digits.isdecimal() or not is_date(int(digits)):
+            self.fail(f"{value} is no date: write 2026-03-04", param, ctx)
+        return int(digits)
+
+
+class Asked(NamedTuple):
+    """What every report is told."""
+
+    data: Path
+    from_date: int
+    to_date: int
+    file_format: str
+    out: Path
+
+    def purses(self) -> dict[int, str]:
+        """Return the ids of purses by number: of every program here, the live one last."""
+        programs = [file.path for file in list_snapshots(self.data) if file.kind == "program"]
+        live = read_live(self.data).now.program
+        if live is not None:
+            programs.append(snapshot_directory(self.data) / snapshot_name("program", live))
+        return purse_names(programs)
+
+
+@click.group()
+def report() -> None:
+    """Read the books from the journal of a data directory, as CSV or Parquet.
+
+    \b
+      periods      sales, discounts, refunds and points by store, date and till
+      gaps         receipt numbers that are missing, by till and date
+      settlement   discounts by offer, funder and settlement class, store and date
+      liability    points owed by purse and month of expiry: opening to closing
+
+    A server may be running. Reports are of what is durable when they begin. Money is in minor
+    units, points in the purse's smallest unit. Every report adds its sums up a second time from
+    other parts of the same entries and says `adds up: yes`; otherwise it says which sum differs and
+    ends with 74.
+    """  # noqa: D301 - click needs the character
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every report is told."""
+    for option in reversed(
+        (
+            click.option(
+                "--data",
+                required=True,
+                envvar="CHECKLANE_DATA",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="The data directory.",
+            ),
+            click.option("--from", "from_date", required=True, type=_Date(), help="First date."),
+            click.option("--to", "to_date", type=_Date(), help="Last date. Default: the first."),
+            click.option(
+                "--format",
+                "file_format",
+                default="csv",
+                show_default=True,
+                type=click.Choice(sorted(FORMATS)),
+            ),
+            click.option(
+                "--out",
+                required=True,
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="The file to write; one that is there is replaced.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def _journal(data: Path) -> Iterator[StoredJournal]:
+    """Open the journal as it is now; one that was pruned goes on from its base."""
+    with tempfile.TemporaryDirectory(prefix="checklane-report-") as scratch:
+        is_pruned = base_file(data).exists()
+        if is_pruned:
+            lay_base(data, Path(scratch))
+        with audit(journal_directory(data), scratch=Path(scratch) if is_pruned else None) as opened:
+            yield StoredJournal(opened)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Advance]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    with Progress(
+        *columns,
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda count: progress.advance(task, count)
+
+
+def _run(read: Read, options: dict[str, Any]) -> None:
+    """Read, write and prove one report."""
+    options["to_date"] = options["to_date"] or options["from_date"]
+    asked = Asked(**options)
+    if asked.to_date < asked.from_date:
+        raise refuse("FIELD_OUT_OF_RANGE", "--to", "the last date is before the first")
+    with _bar("reading the journal") as advance, _journal(asked.data) as journal:
+        table, proof = read(asked, journal, advance)
+        as_of_lsn = journal.last_lsn
+    write_table(table, asked.out, asked.file_format)
+    click.echo(f"rows: {len(table.rows):,}, as of lsn {as_of_lsn:,}: {asked.out}")
+    for what, reported, other in proof.sums:
+        sign = "=" if reported == other else "IS NOT"
+        click.echo(f"  {what}: {reported:,} {sign} {other:,}")
+    click.echo(f"adds up: {'yes' if proof.adds_up else 'no'}")
+    if not proof.adds_up:
+        sys.exit(EXIT_UNEQUAL)
+
+
+@report.command()
+@_with_options
+@click.option("--store", default="", help="Only this store.")
+@click.option("--till", default="", help="Only this till.")
+@click.option("--shift", default="", help="Only this shift.")
+@click.option(
+    "--by",
+    default="till",
+    show_default=True,
+    type=click.Choice(("store", "date", "till", "shift")),
+    help="How the sums are split: till is by store, date and till.",
+)
+def periods(store: str, till: str, shift: str, by: str, **options: Any) -> None:
+    """Add up by store, business date, till and shift, as the POS must show it.
+
+    A sale that was voided is in no sum of money; points stand where their entries do. By shift,
+    voids and returns stand under no shift: their messages name none.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = _read_periods(asked, journal, advance, store=store, till=till, shift=shift, by=by)
+        return period_table(found), found.prove(asked.purses())
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+@click.option("--store", default="", help="Only this store.")
+@click.option("--till", default="", help="Only this till.")
+def gaps(store: str, till: str, **options: Any) -> None:
+    """Receipt numbers between the first and the last seen of a till and date that never came.
+
+    A sale that was voided before it came counts as seen: it is known what became of it.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = _read_periods(asked, journal, advance, store=store, till=till, shift="", by="till")
+        return gap_table(found), found.prove(asked.purses())
+
+    _run(read, options)
+
+
+def _read_periods(
+    asked: Asked,
+    journal: StoredJournal,
+    advance: Advance,
+    *,
+    store: str,
+    till: str,
+    shift: str,
+    by: str,
+) -> Periods:
+    query = Query(
+        from_date=asked.from_date,
+        to_date=asked.to_date,
+        store_id=store,
+        till_id=till,
+        shift_id=shift,
+        by_date=by != "store",
+        by_till=by in ("till", "shift"),
+        by_shift=by == "shift",
+    )
+    return read_periods(journal, query, advance)
+
+
+@report.command()
+@_with_options
+def settlement(**options: Any) -> None:
+    """Discounts by business date, store, offer, funder and settlement class.
+
+    What sales gave, what voids and returns took back, each on its own date, and what is left: the
+    claim on each funder. What no offer says who pays is the retailer's own.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = read_settlement(journal, asked.from_date, asked.to_date, advance)
+        return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+def liability(**options: Any) -> None:
+    """Points owed by purse and month of expiry: opening + what came and went = closing.
+
+    Dates are those of posting, in UTC: what was closed once never changes when late work comes in.
+    Points of pending lots and of holds are owed; those past their last day are not. `never` are
+    points without a last day, `owed` is what accounts owe to the retailer.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = read_liability(journal, asked.from_date, asked.to_date, asked.purses(), advance)
+        return found.table(), found.prove()
+
+    _run(read, options)

@@ -1,0 +1,126 @@
+"""Settlement and liability against a clerk's books and the accounts themselves."""
+
+import itertools
+from collections import Counter, defaultdict
+
+import pytest
+
+from checklane.books.dates import posted_date
+from checklane.books.lots import read_liability
+from checklane.books.settlement import Share, read_settlement, shares_back
+from checklane.books.walk import LiveJournal
+from tests.books.conftest import SEED
+from tests.books.day import DATES, Day
+from tests.books.test_periods import NAMES
+
+SOLD, VOIDED, RETURNED, NET = 5, 6, 7, 8
+
+
+@pytest.fixture(scope="module")
+def settled(day):
+    return read_settlement(LiveJournal(day.shop.engine), DATES[0], DATES[-1])
+
+
+def column(table, index):
+    return {row[:5]: row[index] for row in table.rows if row[index]}
+
+
+def test_sales_and_voids_are_settled_as_the_answers_say(day, settled):
+    table = settled.table()
+    assert column(table, SOLD) == {key: n for key, n in day.clerk.sold.items() if n}
+    assert column(table, VOIDED) == {key: n for key, n in day.clerk.voided.items() if n}
+    assert {row[3] for row in table.rows} == {"Alba", "retailer", "bank"}
+    assert {row[4] for row in table.rows} == {"PRICE_REDUCTION", "THIRD_PARTY", "TENDER"}
+    assert settled.prove().adds_up, settled.prove().sums
+
+
+def test_returns_are_settled_where_they_were_entered(day, settled):
+    returned = Counter()
+    for row in settled.table().rows:
+        returned[row[0], row[1]] += row[RETURNED]
+    assert +returned == +day.clerk.returned
+    assert +returned
+
+
+def test_a_span_begins_and_ends_with_its_dates(day, settled):
+    found = read_settlement(LiveJournal(day.shop.engine), DATES[1], DATES[1])
+    assert found.table().rows == [row for row in settled.table().rows if row[0] == DATES[1]]
+    assert found.prove().adds_up
+
+
+def test_any_sequence_of_returns_sums_to_the_whole(built, tmp_path):
+    day = Day(built, tmp_path, SEED + 1)
+    day.run(200)
+    day.return_the_rest()
+    table = read_settlement(LiveJournal(day.shop.engine), DATES[0], DATES[-1]).table()
+    net = Counter()
+    for row in table.rows:
+        net[row[2:5]] += row[NET]
+    kept = Counter()
+    for sale in day.sales:
+        if sale.is_open and not sale.has_returns:
+            for offer in sale.decision.applied_offers:
+                kept[offer.offer_id] += offer.discount_minor
+    by_offer = Counter()
+    for (offer_id, _, _), amount in net.items():
+        by_offer[offer_id] += amount
+    assert {k: n for k, n in by_offer.items() if n} == +kept
+    assert any(sale.has_returns for sale in day.sales)
+    day.shop.engine.close()
+
+
+def test_shares_come_back_whole_in_any_steps():
+    shares = [Share("a", "x", 1, 7), Share("a", "y", 2, 5), Share("b", "", 1, 1)]
+    for steps in ((0, 13), (0, 1, 13), (0, 4, 5, 6, 13), range(14)):
+        back = defaultdict(int)
+        for before, after in itertools.pairwise(steps):
+            parts = list(shares_back(shares, before, after))
+            assert sum(part.amount_minor for part in parts) == after - before
+            for part in parts:
+                back[part[:3]] += part.amount_minor
+        assert back == {share[:3]: share.amount_minor for share in shares}
+
+
+def posted_span(day):
+    """Return the first and last date of posting: the day ran on this machine's clock."""
+    entries = day.shop.engine.read_entries(1, 1 << 20, 1 << 30)
+    times = [int.from_bytes(entry[32:40], "little") for entry in entries]
+    return posted_date(times[0]), posted_date(times[-1])
+
+
+def test_points_owed_are_the_accounts(day):
+    first, last = posted_span(day)
+    found = read_liability(LiveJournal(day.shop.engine), first, last, NAMES)
+    assert found.prove().adds_up, found.prove().sums
+    moved, closing, expired = Counter(), Counter(), Counter()
+    for row in found.table().rows:
+        assert row[2] == 0
+        assert sum(row[3:7]) - row[7] == row[8]
+        moved[row[0]] += sum(row[3:7])
+        expired[row[0]] += row[7]
+        closing[row[0]] += row[8]
+    assert moved == day.clerk.all_points
+    # What the accounts hold: lots less debts, those that expired and are not swept out among them.
+    owed = dict(zip(["", *NAMES.values()], day.shop.engine.tallies()["owed"], strict=False))
+    for purse, points in moved.items():
+        assert closing[purse] + expired[purse] == owed[purse] == points
+    # Points of March expire in June; they were earned long after.
+    assert closing["late"] == 0 < expired["late"]
+
+
+def test_what_was_posted_before_is_the_opening(day):
+    _, last = posted_span(day)
+    later = last + 10_000
+    found = read_liability(LiveJournal(day.shop.engine), later, later, NAMES)
+    for row in found.table().rows:
+        assert row[2] == row[8] != 0
+        assert not any(row[3:8])
+    assert {row[1] for row in found.table().rows} <= {"never", "2090-01", "owed"}
+    assert found.prove().adds_up
+
+
+def test_a_journal_without_its_beginning_is_refused(day):
+    source = LiveJournal(day.shop.engine)
+    source.first_lsn = 2
+    with pytest.raises(Exception, match="the journal was pruned"):
+        read_liability(source, DATES[0], DATES[0], NAMES)
