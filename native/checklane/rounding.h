@@ -86,11 +86,71 @@ static inline int64_t greatest_divisor(int64_t a, int64_t b)
     return a;
 }
 
+/* So many units are given one by one, each to the greatest rest; more of them together. */
+#define RESTS_SCANNED 16
+
+static inline bool has_rest(int64_t share, int64_t ceiling, int128_t rest)
+{
+    return rest >= 0 && share < ceiling;
+}
+
+/* The least of the `left` greatest rests of those that may take more; 0 when they are fewer. */
+static inline int128_t least_of_greatest(const int64_t *shares, const int64_t *ceilings,
+                                         const int128_t *rests, uint32_t count, int64_t left)
+{
+    int128_t low = 0;
+    int128_t high = 1;
+    for (uint32_t i = 0; i < count; i++)
+        if (rests[i] >= high) high = rests[i] + 1;
+    while (high - low > 1) {
+        int128_t middle = low + (high - low) / 2;
+        int64_t found = 0;
+        for (uint32_t i = 0; i < count; i++)
+            found += rests[i] >= middle && has_rest(shares[i], ceilings[i], rests[i]);
+        if (found >= left) low = middle;
+        else high = middle;
+        if (found == left) break;
+    }
+    return low;
+}
+
+/* One more for each of the `left` greatest rests, ties to the earlier one. What is left then. */
+static inline int64_t give_to_greatest(int64_t *shares, const int64_t *ceilings,
+                                       const int128_t *rests, uint32_t count, int64_t left)
+{
+    int128_t least = least_of_greatest(shares, ceilings, rests, count, left);
+    int64_t ties = left;
+    for (uint32_t i = 0; i < count; i++)
+        ties -= rests[i] > least && has_rest(shares[i], ceilings[i], rests[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (rests[i] < least || !has_rest(shares[i], ceilings[i], rests[i])) continue;
+        if (rests[i] == least && ties-- <= 0) continue;
+        shares[i] += 1;
+        left -= 1;
+    }
+    return left;
+}
+
+/* The same where few are left: each is looked for by itself. */
+static inline int64_t give_one_by_one(int64_t *shares, const int64_t *ceilings, int128_t *rests,
+                                      uint32_t count, int64_t left)
+{
+    for (; left > 0; left--) {
+        uint32_t best = count;
+        for (uint32_t i = 0; i < count; i++)
+            if (has_rest(shares[i], ceilings[i], rests[i]) &&
+                (best == count || rests[i] > rests[best])) best = i;
+        if (best == count) break;
+        shares[best] += 1;
+        rests[best] = -1;
+    }
+    return left;
+}
+
 /* Shares `total` over `count` weights by largest remainder, ties to the earlier one; no share
  * above its ceiling (what that costs goes to the earliest with room). `total` is not negative and
  * at most the sum of the ceilings. `shares` is filled; `rests` is room for `count` numbers. With
- * weights that are all zero the earliest take all. Cost: `count` squared at worst, for the last
- * `count - 1` units only. */
+ * weights that are all zero the earliest take all. Cost: `count` times the bits of a weight. */
 static inline void share_exactly(int64_t total, const int64_t *weights, const int64_t *ceilings,
                                  uint32_t count, int64_t *shares, int128_t *rests)
 {
@@ -106,18 +166,8 @@ static inline void share_exactly(int64_t total, const int64_t *weights, const in
         left -= shares[i];
     }
     INVARIANT(left >= 0);
-    for (int was_given = 1; left > 0 && was_given;) {
-        was_given = 0;
-        uint32_t best = count;
-        for (uint32_t i = 0; i < count; i++)
-            if (rests[i] >= 0 && shares[i] < ceilings[i] &&
-                (best == count || rests[i] > rests[best])) best = i;
-        if (best == count) break;
-        shares[best] += 1;
-        rests[best] = -1;
-        left -= 1;
-        was_given = 1;
-    }
+    if (left > RESTS_SCANNED) left = give_to_greatest(shares, ceilings, rests, count, left);
+    else left = give_one_by_one(shares, ceilings, rests, count, left);
     for (uint32_t i = 0; i < count && left > 0; i++) {
         int64_t room = minimum(left, ceilings[i] - shares[i]);
         shares[i] += room;
