@@ -94,6 +94,18 @@ class Settings(BaseModel):
         le=10_000_000,
         description="Waited so long, a quote is refused with LANES_BUSY; 0: never.",
     )
+    # Sixteen tills of one lane thread bring the dearest basket at once, and the last of them is
+    # decided in full: 20 ms, lane_public_offers_us, are 16 * 1,250 us.
+    program_decision_us: int = Field(
+        1250,
+        ge=1,
+        le=10_000_000,
+        description="A program whose dearest decision may take longer is not published.",
+    )
+    # Two programs are mapped at once while one follows another: 2 GiB of a store's server.
+    program_mib: int = Field(
+        1024, ge=1, le=65_536, description="A program with larger tables is not published."
+    )
     workers: int = Field(
         16, ge=1, le=64, description="Calls that are worked on at once; commits wait for the disk."
     )

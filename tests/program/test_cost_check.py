@@ -1,6 +1,8 @@
 """``checklane offers check`` tells what a program costs, decides baskets, and refuses too much."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +12,7 @@ from checklane.cli.measuring import read_given
 from checklane.cli.offers import offers
 from checklane.program.budget import measured_excesses
 from checklane.program.cost import BasketCost, Cost, ProductCost
+from checklane.program.lane_budget import LaneBudget, Work, lane_budget
 from checklane.program.model import CostBudget, Offer
 from checklane.program.problems import Severity
 from checklane.program.stages import busiest_minute
@@ -19,6 +22,7 @@ from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
 from tests.program.samples import PROGRAM, write_program
 
 SOUPS = 12
+SMALL_BASKETS = "cost: {basket_lines: 8}\n"
 D = "discount: {of: {category: SOUP}, percent: 10}"
 #: Offers that compete for the soups, through several mechanics, gates and conditions.
 OFFERS = """\
@@ -126,6 +130,7 @@ def test_measuring_is_the_same_for_a_seed(tmp_path, catalogue_path):
         ("product_candidates: 6", "--max-product-candidates=6", "cost.product_candidates", "a", 1),
         ("basket_candidates: 6", "--max-basket-candidates=6", "cost.basket_candidates", "a", 1),
         ("component_offers: 6", "--max-component-offers=6", "cost.component_offers", "a", 1),
+        ("decision_us: 800", "--max-decision-us=800", "cost.decision_us", "a", 1),
         # Without b the dearest basket would take the fewest steps; without a hardly fewer.
         ("steps: 10", "--max-steps=10", "cost.steps", "b", 2),
     ],
@@ -157,18 +162,80 @@ def test_seventy_offers_for_one_product_are_refused_without_being_asked(tmp_path
     assert result.output.count("error: cost.product_candidates") == 10
 
 
-def test_a_basket_past_the_ceiling_is_a_warning(tmp_path, catalogue_path):
+def test_a_basket_that_the_lanes_refuse_is_refused(tmp_path, catalogue_path):
     parts = [
         f'- {{id: i{n}-{m}, discount: {{of: {{items: ["sku:soup-{n}"]}}, percent: {m + 1}}}}}\n'
         for n in range(SOUPS)
         for m in range(30)
     ]
     result = check(write_program(tmp_path, "".join(parts)), catalogue_path)
-    assert result.exit_code == 0
-    assert "program.yaml:1:1: warning: cost.basket_candidates: 360 offers" in result.output
+    assert result.exit_code == 1
+    assert "error: cost.basket_candidates: 360 offers compete" in result.output
+    assert "256 may, and the lanes refuse a basket with more" in result.output
+    smaller = write_program(tmp_path / "smaller", "".join(parts), PROGRAM + SMALL_BASKETS)
+    assert check(smaller, catalogue_path, "--no-measure").exit_code == 0
     # The engine refuses the whole basket; half of its lines are decided.
     built = check_json(tmp_path, catalogue_path)["measured"]["generated"]
     assert {(found["refused_lines"], found["lines"]) for found in built} >= {(0, 12), (12, 6)}
+
+
+def test_a_step_budget_that_no_lane_can_bear_is_refused_with_one_that_it_can(
+    tmp_path, catalogue_path
+):
+    def checked(steps, *more):
+        head = PROGRAM + f"policies: {{step_budget: {steps}}}\n"
+        return check(write_program(tmp_path, OFFERS, head), catalogue_path, "--no-measure", *more)
+
+    result = checked(4_000_000)
+    assert result.exit_code == 1
+    assert "error: cost.decision_us: deciding 40 lines may take 8," in result.output
+    assert "1,250 µs may be taken ('a' is 1 of 7)" in result.output
+    (mended,) = set(re.findall(r"lower policies.step_budget to ([0-9,]+)", result.output))
+    most = int(mended.replace(",", ""))
+    assert checked(most).exit_code == 0
+    assert checked(most + 1_000).exit_code == 1
+    assert checked(4_000_000, "--max-decision-us", "9000").exit_code == 0
+
+
+def test_offers_that_stack_on_each_other_are_refused_by_their_time(tmp_path, catalogue_path):
+    stacked = "".join(f"- id: o{n:02}\n  stackable: true\n  {D}\n" for n in range(16))
+    result = check(write_program(tmp_path, stacked), catalogue_path, "--no-measure")
+    assert result.exit_code == 1
+    assert "offers/offers.yaml:1:7: error: cost.decision_us: " in result.output
+    assert "16 candidates, 16 of them stacked" in result.output
+
+
+def test_the_limit_is_configuration(tmp_path, catalogue_path, monkeypatch):
+    path = write_program(tmp_path, OFFERS)
+    assert check(path, catalogue_path, "--no-measure").exit_code == 0
+    monkeypatch.setenv("CHECKLANE_PROGRAM_DECISION_US", "500")
+    result = check(path, catalogue_path, "--no-measure")
+    assert result.exit_code == 1
+    assert "; 500 µs may be taken" in result.output
+    settings = tmp_path / "settings.toml"
+    settings.write_text("program_decision_us = 1000\n")
+    monkeypatch.delenv("CHECKLANE_PROGRAM_DECISION_US")
+    config = ("--no-measure", "--config", str(settings))
+    assert check(path, catalogue_path, *config).exit_code == 0
+    settings.write_text("program_decision_us = 800\n")
+    assert check(path, catalogue_path, *config).exit_code == 1
+    # What the program says of itself comes before the server's word.
+    own = write_program(tmp_path / "own", OFFERS, PROGRAM + "cost: {decision_us: 1000}\n")
+    assert check(own, catalogue_path, *config).exit_code == 0
+
+
+def test_tables_that_are_too_large_are_refused_with_their_offers(tmp_path, catalogue_path):
+    codes = ", ".join(f"C{n}" for n in range(40_000))
+    offers = f"- {{id: few, coupon: {{codes: [X]}}, {D}}}\n"
+    offers += f"- {{id: many, coupon: {{codes: [{codes}]}}, {D}}}\n"
+    path = write_program(tmp_path, offers)
+    assert check(path, catalogue_path, "--no-measure").exit_code == 0
+    result = check(path, catalogue_path, "--no-measure", "--max-table-mib", "1")
+    assert result.exit_code == 1
+    first = next(line for line in result.output.splitlines() if "('many' is 1 of 2)" in line)
+    assert first.startswith("offers/offers.yaml:2:8: error: cost.table_mib: the tables take ")
+    own = write_program(tmp_path / "own", offers, PROGRAM + "cost: {table_mib: 1}\n")
+    assert check(own, catalogue_path, "--no-measure").exit_code == 1
 
 
 def test_given_baskets_are_decided_for_a_member(tmp_path, catalogue_path):
@@ -208,22 +275,25 @@ def test_baskets_need_a_catalogue(tmp_path):
     assert result.exit_code == 2
 
 
+WORK = Work(lines=40, candidates=30, wanting=10, stacked=2, steps=1000)
+LANE = LaneBudget(decision_us=500, table_mib=1)
 COST = Cost(
     offers=1, slots=1, classes=1, postings=1, table_bytes=1, step_budget=1000,
-    product=ProductCost(1, 1, 0, "1", 1, ["a"]), basket=BasketCost(1, 1, 1, 0),
-    competing=0, component_count=0, components=[],
+    decision=WORK, decision_us=WORK.time_us,
+    product=ProductCost(1, 1, 0, "1", 1, ["a"]), basket=BasketCost(1, 1, 1, 0, ["a"]),
+    competing=0, component_count=0, components=[], largest=["a"],
 )  # fmt: skip
 
 
-def judged(steps, is_exact=True, limit=None, given_steps=0, refused=0):
+def judged(steps, is_exact=True, limit=None, given_steps=0, refused=0, given_us=0):
     """Return names and severities for one built and one given basket."""
     measured = Measured(
-        [Measure("m", 1, 0, steps, is_exact, 0, 1)], [("a", steps // 2), ("b", steps // 40)]
+        [Measure("m", 1, 0, steps, is_exact, 0, 1, 1)], [("a", steps // 2), ("b", steps // 40)]
     )
-    if given_steps or refused:
+    if given_steps or refused or given_us:
         three = [given_steps] * 3
-        measured.given = Given(1, refused, 1, three, [0, 0, 0], 1, ["c"])
-    found = measured_excesses(measured, COST, CostBudget(steps=limit))
+        measured.given = Given(1, refused, 1, three, [0, 0, 0], 1, ["c"], given_us, 1, ["d"])
+    found = measured_excesses(measured, COST, CostBudget(steps=limit), LANE)
     return [(excess.severity, excess.offers) for excess in found]
 
 
@@ -237,6 +307,17 @@ def test_built_baskets_may_use_the_budget_up_and_given_ones_may_not():
     assert judged(1, given_steps=1000) == [(Severity.ERROR, ["c"])]
     assert judged(1, given_steps=11, limit=10) == [(Severity.ERROR, ["c"])]
     assert judged(1, refused=1) == [(Severity.ERROR, [])]
+    assert judged(1, given_us=500) == []
+    assert judged(1, given_us=501) == [(Severity.ERROR, ["d"])]
+
+
+def test_the_time_of_a_decision_is_reckoned_from_counts():
+    assert (WORK.pairs, WORK.runs) == (400, 160)
+    # 40 * 400 + 30 * 300 + 400 * 100 + 160 * 250 + 1,000 * 2 ns.
+    assert WORK.time_us == 107
+    assert replace(WORK, candidates=0, steps=0).time_us == 16
+    assert lane_budget(CostBudget()) == LaneBudget(1250, 1024)
+    assert lane_budget(CostBudget(decision_us=7, table_mib=3)) == LaneBudget(7, 3)
 
 
 def offer(**when):

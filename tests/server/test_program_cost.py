@@ -2,6 +2,7 @@
 
 import pytest
 
+from checklane.config import Settings
 from checklane.server.compiling import work
 from checklane.snapshot.catalogue import CatalogueFeeds, build_catalogue
 from checklane.v1 import program_pb2
@@ -21,8 +22,9 @@ def catalogue(tmp_path_factory):
     return build_catalogue(CatalogueFeeds([products], [stores]), folder / "snapshots").path
 
 
-def worked(folder, catalogue, offers, program=PROGRAM):
-    content, path = work(write_program(folder, offers, program), catalogue, folder / "data")
+def worked(folder, catalogue, offers, program=PROGRAM, **settings):
+    written = write_program(folder, offers, program)
+    content, path = work(written, catalogue, folder / "data", Settings.model_validate(settings))
     return program_pb2.CheckProgramResponse.FromString(content), path
 
 
@@ -49,11 +51,32 @@ def test_candidates_are_counted_and_not_guessed(tmp_path, catalogue):
     assert cost.snapshot_bytes > 0
 
 
-def test_candidates_of_a_basket_end_at_the_ceiling(tmp_path, catalogue):
-    response, _ = worked(tmp_path, catalogue, offers_each(15))
+def test_a_basket_that_the_lanes_refuse_is_not_kept(tmp_path, catalogue):
+    response, path = worked(tmp_path, catalogue, offers_each(15))
     assert response.cost.basket_candidates_max == 256
     assert "cost.basket_candidates" in " ".join(found.message for found in response.findings)
-    assert response.publishable
+    assert path is None
+
+
+def test_a_program_past_the_lanes_time_is_not_kept(tmp_path, catalogue):
+    dear = PROGRAM + "policies: {step_budget: 2000000}\n"
+    response, path = worked(tmp_path / "dear", catalogue, offers_each(2), dear)
+    assert path is None
+    assert response.cost.decision_us > 4_000
+    error = response.findings[0]
+    assert error.message.startswith("cost.decision_us: deciding 40 lines may take 4,")
+    assert error.remedy.startswith("lower policies.step_budget to ")
+    named = {found.offer_id for found in response.findings}
+    assert named == {found.offer_id for found in response.cost.costly_offers}
+    assert {found.product_count for found in response.cost.costly_offers} == {1}
+    usual, path = worked(tmp_path / "usual", catalogue, offers_each(2))
+    assert path is not None
+    limit = usual.cost.decision_us - 1
+    _, path = worked(tmp_path / "slow", catalogue, offers_each(2), program_decision_us=limit)
+    assert path is None
+    own = PROGRAM + f"cost: {{decision_us: {limit + 1}}}\n"
+    _, path = worked(tmp_path / "own", catalogue, offers_each(2), own, program_decision_us=1)
+    assert path is not None
 
 
 def test_a_program_past_its_budget_is_not_kept(tmp_path, catalogue):

@@ -190,12 +190,13 @@ def test_the_verbs_from_feeds_to_live(tmp_path, monkeypatch):
         "checklane.program.load_vocabulary", lambda _: samples.VOCABULARY, raising=False
     )
 
-    def compile_program(path, catalogue):
+    def compile_within(path, catalogue, settings):
+        assert settings.program_decision_us == 1250
         assert path == tmp_path
         assert catalogue.store_ids == ["s1", "s2", "s3"]
         return samples.program_tables(catalogue.hash)
 
-    monkeypatch.setattr("checklane.program.compile_program", compile_program, raising=False)
+    monkeypatch.setattr("checklane.program.compile_within", compile_within, raising=False)
     data = ("--data", tmp_path / "data")
     feed = {
         name: samples.write_csv(tmp_path / f"{name}.csv", getattr(samples, name.upper()))

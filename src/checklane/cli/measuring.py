@@ -112,10 +112,18 @@ def measure(
         with opened(data, keys) as engine:
             engine.activate(str(program_path), str(catalogue_path), str(members_path))
             door = EngineDoor(engine)
-            steps = analysis.cost.step_budget
-            measured = Searcher(door, ready, budget.basket_lines, steps, seed).search(climb)
+            cost = analysis.cost
+            searcher = Searcher(
+                door,
+                ready,
+                budget.basket_lines,
+                step_budget=cost.step_budget,
+                dearest=cost.decision,
+                seed=seed,
+            )
+            measured = searcher.search(climb)
             if given is not None:
-                measured.given = measure_given(door, requests)
+                measured.given = measure_given(door, requests, cost.decision)
     return measured
 
 

@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table as Grid
 
 from checklane._layout import CANDIDATES_MAX
+from checklane.cli.settings import configuration
 from checklane.program import (
     CheckReport,
     Problem,
@@ -20,6 +21,7 @@ from checklane.program import (
     load_program,
 )
 from checklane.program.cost import Cost
+from checklane.program.lane_budget import lane_budget
 from checklane.program.load import load_program_file
 from checklane.program.model import CostBudget
 from checklane.program.problems import did_you_mean, list_names
@@ -89,6 +91,15 @@ def offers() -> None:
 @click.option("--max-basket-candidates", type=BUDGET_COUNT, help="cost.basket_candidates.")
 @click.option("--max-component-offers", type=COUNT, help="cost.component_offers.")
 @click.option("--max-steps", type=COUNT, help="cost.steps.")
+@click.option("--max-decision-us", type=COUNT, help="cost.decision_us.")
+@click.option("--max-table-mib", type=COUNT, help="cost.table_mib.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The server's settings: program_decision_us and program_mib hold where neither the "
+    "program nor an option says otherwise.",
+)
 @click.option(
     "--format",
     "style",
@@ -105,6 +116,7 @@ def check_command(
     climb: int,
     seed: int,
     style: str,
+    config_file: Path | None,
     **limits: int | None,
 ) -> None:
     """Check the program at PATH: every problem with file, line, column and remedy.
@@ -116,15 +128,24 @@ def check_command(
 
     Without errors a table of the offers follows: mechanic, layer, how many products are reached,
     and when the offer runs; with a catalogue also what the program costs at worst. What it may cost
-    stands in program.yaml under `cost`; options that begin with --max say otherwise for one check.
+    stands in program.yaml under `cost`, or else in the server's settings; options that begin with
+    --max say otherwise for one check.
     """  # noqa: D301 - click needs the character
     if baskets is not None and catalogue is None:
         raise click.UsageError("--baskets needs a --catalogue")
     tables = open_catalogue(catalogue) if catalogue is not None else None
     budget = budget_of(path, limits)
-    checked = check_whole(path, tables, budget)
-    if catalogue is not None and tables is not None and (is_measured or baskets is not None):
-        measure_checked(path, checked, (catalogue, tables), budget, baskets, climb, seed)
+    settings = configuration(config_file, {}).settings
+    checked = check_whole(path, tables, budget, settings)
+    if (
+        budget is not None
+        and catalogue is not None
+        and tables is not None
+        and (is_measured or baskets is not None)
+    ):
+        measured = measure_checked(path, checked, (catalogue, tables), budget, baskets, climb, seed)
+        if measured is not None:
+            checked.add_measured(measured, budget, lane_budget(budget, settings))
     report = checked.report
     if style == "json":
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
@@ -147,19 +168,18 @@ def measure_checked(
     path: Path,
     checked: Checked,
     catalogue: tuple[Path, CatalogueTables],
-    budget: CostBudget | None,
+    budget: CostBudget,
     baskets: Path | None,
     climb: int,
     seed: int,
-) -> None:
-    """Decide baskets of a program that could be compiled, and add what they took to its report."""
+) -> Measured | None:
+    """Decide baskets of a program that could be compiled; None: of another there is nothing."""
     # The engine and the feeds are loaded only where baskets are decided.
     from checklane.cli.measuring import measure
 
     if checked.loaded is None or checked.compiled is None or checked.analysis is None:
-        return
-    assert budget is not None
-    measured = measure(
+        return None
+    return measure(
         path,
         checked.loaded,
         checked.compiled,
@@ -170,7 +190,6 @@ def measure_checked(
         climb=climb,
         seed=seed,
     )
-    checked.add_measured(measured, budget)
 
 
 @offers.command("schema")
@@ -325,6 +344,7 @@ def print_cost(console: Console, cost: Cost) -> None:
             f" {part.at_once:,} at once, {reach}: {escape(short(part.names, part.at_once))}",
         )
     grid.add_row("step budget", f"{cost.step_budget:,}")
+    grid.add_row("a decision", f"{cost.decision_us:,} µs: {cost.decision.told()}")
     grid.add_row(
         "memory",
         f"{cost.table_bytes:,} bytes of tables: {cost.slots:,} slots, {cost.classes:,} classes of"
@@ -336,16 +356,16 @@ def print_cost(console: Console, cost: Cost) -> None:
 def print_measured(console: Console, measured: Measured) -> None:
     """Print what deciding baskets took."""
     if measured.generated:
-        grid = Grid("built basket", "lines", "steps", "best deal", "µs")
-        for column in (1, 2, 4):
+        grid = Grid("built basket", "lines", "steps", "best deal", "µs here", "may take")
+        for column in (1, 2, 4, 5):
             grid.columns[column].justify = "right"
         for found in measured.generated[:MEASURES_TOLD]:
             lines = f"{found.lines}"
             if found.refused_lines:
                 lines += f" ({found.refused_lines} refused)"
             proof = "proven" if found.is_exact else f"within {found.gap_minor}"
-            time_us = f"{found.time_ns / 1000:,.0f}"
-            grid.add_row(escape(found.basket), lines, f"{found.steps:,}", proof, time_us)
+            took, may_take = f"{found.time_ns / 1000:,.0f}", f"{found.decision_us:,}"
+            grid.add_row(escape(found.basket), lines, f"{found.steps:,}", proof, took, may_take)
         console.print(grid, highlight=False)
     told = [f"{name} {fewer:,}" for name, fewer in measured.culprits if fewer > 0]
     if told:
@@ -357,7 +377,8 @@ def print_measured(console: Console, measured: Measured) -> None:
         times = " / ".join(f"{n / 1000:,.0f}" for n in given.time_ns)
         console.print(
             f"given baskets: {given.count:,}, {given.refused:,} refused, {given.exact:,} proven;"
-            f" p50 / p99 / most: {steps} steps, {times} µs; most steps in line {given.worst_line}",
+            f" p50 / p99 / most: {steps} steps, {times} µs; most steps in line {given.worst_line};"
+            f" {given.decision_us:,} µs may be taken by line {given.dearest_line}",
             highlight=False,
         )
 

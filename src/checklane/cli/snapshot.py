@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table as Grid
 
 from checklane._layout import RETENTION_DAYS
+from checklane.cli.settings import configuration
 from checklane.errors import DataDirectoryBusyError, refuse
 from checklane.snapshot.catalogue import CatalogueFeeds, build_catalogue
 from checklane.snapshot.feeds import Advance
@@ -254,12 +255,19 @@ def build_catalogue_command(
 @data_option
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--catalogue", default="", help="Hash of a catalogue. Default: the live one.")
-def build_program_command(data: Path, path: Path, catalogue: str) -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The server's settings: they say what a program may cost that does not say so itself.",
+)
+def build_program_command(data: Path, path: Path, catalogue: str, config_file: Path | None) -> None:
     """Compile the program at PATH against a catalogue.
 
-    Problems are listed with file, line and column, and nothing is built.
+    Problems are listed with file, line and column, and nothing is built; nor is a program that
+    would break the lanes' budget, as `checklane offers check` tells it.
     """
-    from checklane.program import compile_program
+    from checklane.program import compile_within
 
     console = Console(stderr=True)
     if not catalogue:
@@ -270,7 +278,8 @@ def build_program_command(data: Path, path: Path, catalogue: str) -> None:
         catalogue = live.hex()
     found = find_snapshot(data, "catalogue", catalogue)
     with console.status("compiling the program"):
-        tables = compile_program(path, open_catalogue(found.path))
+        settings = configuration(config_file, {}).settings
+        tables = compile_within(path, open_catalogue(found.path), settings)
         built = write_snapshot(snapshot_directory(data), "program", tables)
     click.echo(str(built))
 

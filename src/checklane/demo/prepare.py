@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from checklane.demo.feeds import FeedFiles
-from checklane.program import compile_program, load_vocabulary
+from checklane.program import compile_within, load_vocabulary
 from checklane.snapshot.catalogue import CatalogueFeeds, build_catalogue
 from checklane.snapshot.keys import create_keys
 from checklane.snapshot.members import Built, MemberFeeds, build_members
@@ -63,7 +63,7 @@ def prepare(feeds: FeedFiles, program: Path, data: Path, tell: Tell) -> Prepared
     catalogue = build_catalogue(CatalogueFeeds([feeds.products], [feeds.stores]), directory)
     prepared.note(catalogue)
     tell("compiling the program")
-    tables = compile_program(program, open_catalogue(catalogue.path))
+    tables = compile_within(program, open_catalogue(catalogue.path))
     compiled = write_snapshot(directory, "program", tables)
     tell("building the members snapshot")
     member_feeds = MemberFeeds([feeds.members], [feeds.identifiers], [feeds.wallets])

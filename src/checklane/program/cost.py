@@ -15,6 +15,7 @@ from checklane import _layout
 from checklane.program.codes import code_text
 from checklane.program.compile import Compiled, array_of
 from checklane.program.components import Reach, components_of, reach_of, steps_of
+from checklane.program.lane_budget import Work
 from checklane.program.model import CostBudget
 from checklane.program.scenes import GATES, Scene, Scenery
 from checklane.tables.catalogue_tables import CatalogueTables
@@ -29,6 +30,8 @@ LAYERS = {
 #: Components that are told one by one, and offers of each that are named.
 COMPONENTS_TOLD = 5
 NAMES_TOLD = 10
+#: An offer in the list of a class of products: the number of its slot.
+POSTING_BYTES = 4
 #: Offers of classes whose scenes are looked at one by one before the rest is only bounded: about a
 #: second. A look costs as much as `LOOK_COST` offers by itself.
 OFFERS_LOOKED_AT = 2_000_000
@@ -76,12 +79,15 @@ class BasketCost:
         No basket of so many lines has more.
     ceiling_lines : int
         Lines after which the built basket is past the engine's ceiling; 0: it never is.
+    offers : list of str
+        The widest that can meet in it.
     """
 
     lines: int
     candidates: int
     at_most: int
     ceiling_lines: int
+    offers: list[str]
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,10 @@ class Cost:
     offers, slots, classes, postings, table_bytes : int
     step_budget : int
         Steps after which a decision is bounded.
+    decision : Work
+        Of the dearest basket.
+    decision_us : int
+        How long that takes.
     product : ProductCost
     basket : BasketCost
     competing : int
@@ -126,6 +136,8 @@ class Cost:
         Components of two offers and more.
     components : list of ComponentCost
         The largest, largest first.
+    largest : list of str
+        Offers whose products, rows and coupons take most of the tables, largest first.
     """
 
     offers: int
@@ -134,11 +146,20 @@ class Cost:
     postings: int
     table_bytes: int
     step_budget: int
+    decision: Work
+    decision_us: int
     product: ProductCost
     basket: BasketCost
     competing: int
     component_count: int
     components: list[ComponentCost]
+    largest: list[str]
+
+    @property
+    def costliest(self) -> list[str]:
+        """The offers that make decisions dear, widest first."""
+        names = self.components[0].names if self.components else self.product.offers
+        return names[:NAMES_TOLD]
 
 
 @dataclass(frozen=True)
@@ -194,19 +215,55 @@ class Analysis:
         tables = self._compiled.tables
         counts = {name: len(array_of(table)) for name, table in tables.items()}
         sizes = np.bincount(self._labels[self._labels >= 0], minlength=self.scenery.count)
+        step_budget = int(array_of(tables["header"])[0]["step_budget"])
+        product, basket = self._product(), self._basket()
+        decision = self._dearest(product, basket, step_budget)
         return Cost(
             offers=counts["offers"],
             slots=counts["slots"],
             classes=counts["classes"],
             postings=counts["postings"],
             table_bytes=self._compiled.table_bytes,
-            step_budget=int(array_of(tables["header"])[0]["step_budget"]),
-            product=self._product(),
-            basket=self._basket(),
+            step_budget=step_budget,
+            decision=decision,
+            decision_us=decision.time_us,
+            product=product,
+            basket=basket,
             competing=int(sizes[sizes > 1].sum()),
             component_count=int((sizes > 1).sum()),
             components=self._components(sizes),
+            largest=self._largest(),
         )
+
+    def _dearest(self, product: ProductCost, basket: BasketCost, step_budget: int) -> Work:
+        """Return the work of a basket in which every line is the worst product and no step left."""
+        candidates = min(basket.candidates, _layout.CANDIDATES_MAX)
+        steps = step_budget + _layout.STEPS_BEYOND if candidates > 0 else 0
+        return Work(basket.lines, candidates, product.candidates, self._stacked(), steps)
+
+    def _stacked(self) -> int:
+        """Return how many offers that stack can meet at the product that most of them want."""
+        stacks = (self.scenery.offers["flags"] & _layout.OFFER_FLAG_STACKABLE) != 0
+        universal = self.reach.universal[stacks[self.reach.universal]]
+        own = stacks[self.reach.offers]
+        offers = self.reach.offers[own]
+        if len(offers):
+            counts = np.bincount(self.reach.classes[own], minlength=len(self.reach.sizes))
+            offers = offers[self.reach.classes[own] == np.argmax(counts * (self.reach.sizes > 0))]
+        return self.scenery.worst(np.concatenate([offers, universal])).count
+
+    def _largest(self) -> list[str]:
+        """Return the offers that take most bytes: of lists of products, rows and coupons."""
+        rows, coupons = (array_of(self._compiled.tables[name]) for name in ("rows", "coupons"))
+        sizes = np.zeros(self.scenery.count, dtype=np.int64)
+        for offers, each_bytes in (
+            (self.reach.offers, POSTING_BYTES),
+            (rows["offer"][rows["product"] != _layout.NONE_32], rows.itemsize),
+            (coupons["offer"][coupons["coupon_key"] != 0], coupons.itemsize),
+        ):
+            sizes += np.bincount(offers, minlength=self.scenery.count) * each_bytes
+        order = np.argsort(-sizes, kind="stable")[:NAMES_TOLD]
+        return [self.ids[number] for number in order]
 
     def names(self, numbers: IntArray) -> list[str]:
         """Return the ids of offers, those that reach most products first."""
@@ -278,7 +335,7 @@ class Analysis:
         wanted = np.unique(np.concatenate([self.reach.offers, self.reach.universal]))
         lines = self._budget.basket_lines
         if len(wanted) == 0:
-            return BasketCost(lines, 0, 0, 0)
+            return BasketCost(lines, 0, 0, 0, [])
         scene = self.scenery.worst(wanted)
         classes, counts = self._spread(scene)
         ceiling = int(np.searchsorted(counts, _layout.CANDIDATES_MAX, side="right"))
@@ -290,6 +347,7 @@ class Analysis:
             candidates=int(counts[min(lines, len(counts) - 1)]),
             at_most=at_most,
             ceiling_lines=ceiling if ceiling < len(counts) else 0,
+            offers=self.names(scene.offers)[:NAMES_TOLD],
         )
 
     def _spread(self, scene: Scene) -> tuple[IntArray, IntArray]:

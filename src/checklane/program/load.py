@@ -83,7 +83,8 @@ class LoadedProgram:
             file = source.file
         else:
             file, line, column = f"offer {self.offers[number].id}", 0, 0
-        self.problems.add(Problem(file, line, column, what, mend, severity))
+        offer = "" if number is None else self.offers[number].id
+        self.problems.add(Problem(file, line, column, what, mend, severity, offer))
 
     def warn(self, number: int | None, path: Path_, what: str, mend: str) -> None:
         """Keep a warning."""

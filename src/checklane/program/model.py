@@ -1532,10 +1532,10 @@ class CostBudget(Part):
         default=64,
         description="Offers that may compete for one product, at one time for one customer.",
     )
-    basket_candidates: Annotated[int, Field(strict=True, ge=1, le=CANDIDATES_MAX)] | None = Field(
-        default=None,
-        description="Offers that may compete in a basket of basket_lines lines. Default: no limit, "
-        "but a warning where the lanes would refuse such a basket.",
+    basket_candidates: Annotated[int, Field(strict=True, ge=1, le=CANDIDATES_MAX)] = Field(
+        default=CANDIDATES_MAX,
+        description="Offers that may compete in a basket of basket_lines lines. The lanes refuse a "
+        f"basket with more than {CANDIDATES_MAX}.",
     )
     basket_lines: Annotated[int, Field(strict=True, ge=1, le=BASKET_LINES_MAX)] = Field(
         default=40, description="Different products in the largest basket that must be decided."
@@ -1553,7 +1553,15 @@ class CostBudget(Part):
         description="Steps that a measured basket may take. Default: no limit for generated "
         "baskets, which the step budget bounds; given ones may not use that up.",
     )
-    table_mib: Count = Field(default=4096, description="Mebibytes of the compiled tables.")
+    decision_us: Count | None = Field(
+        default=None,
+        description="Microseconds that deciding a basket of basket_lines lines may take, as steps, "
+        "candidates and lines are reckoned. Default: the configuration's program_decision_us.",
+    )
+    table_mib: Count | None = Field(
+        default=None,
+        description="Mebibytes of the compiled tables. Default: the configuration's program_mib.",
+    )
 
 
 class Program(Part):

@@ -35,6 +35,8 @@ class Problem:
     mend : str
         How to mend it.
     severity : Severity
+    offer : str
+        Id of the offer; empty: of none.
     """
 
     file: str
@@ -43,6 +45,7 @@ class Problem:
     what: str
     mend: str
     severity: Severity = Severity.ERROR
+    offer: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.what}: {self.mend}"

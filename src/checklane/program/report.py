@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from checklane.config import Settings
 from checklane.program.budget import blame, excesses_of, measured_excesses
 from checklane.program.checks import Attachments, check_program
-from checklane.program.compile import Compiled, compile_loaded, in_order
+from checklane.program.compile import Compiled, Tables, compile_loaded, in_order
 from checklane.program.cost import Analysis, Cost
 from checklane.program.fields import MINUTES_A_DAY, day_text, minute_text
+from checklane.program.lane_budget import LaneBudget, lane_budget
 from checklane.program.load import LoadedProgram, load_program
 from checklane.program.model import CostBudget, Discount, Offer, When
 from checklane.program.problems import Problem, ProgramError, Severity
@@ -96,12 +98,12 @@ class Checked:
     compiled: Compiled | None = None
     analysis: Analysis | None = None
 
-    def add_measured(self, measured: Measured, budget: CostBudget) -> None:
+    def add_measured(self, measured: Measured, budget: CostBudget, lane: LaneBudget) -> None:
         """Add what deciding baskets took, and hold it against the budget."""
         assert self.loaded is not None
         assert self.report.cost is not None
         self.report.measured = measured
-        blame(self.loaded, measured_excesses(measured, self.report.cost, budget))
+        blame(self.loaded, measured_excesses(measured, self.report.cost, budget, lane))
         self.report.problems = list(self.loaded.problems)
 
 
@@ -122,7 +124,10 @@ def check_path(path: Path, catalogue: CatalogueTables | None = None) -> CheckRep
 
 
 def check_whole(
-    path: Path, catalogue: CatalogueTables | None, budget: CostBudget | None = None
+    path: Path,
+    catalogue: CatalogueTables | None,
+    budget: CostBudget | None = None,
+    settings: Settings | None = None,
 ) -> Checked:
     """Check as `check_path` does, and keep what was made on the way.
 
@@ -132,6 +137,8 @@ def check_whole(
     catalogue : CatalogueTables or None
     budget : CostBudget, optional
         Instead of the program's own.
+    settings : Settings, optional
+        Of the server that the program is for.
     """
     try:
         loaded = load_program(path)
@@ -146,7 +153,7 @@ def check_whole(
         compiled = compile_with_warnings(loaded, attachments, catalogue)
     if catalogue is not None and compiled is not None:
         checked.compiled = compiled
-        checked.analysis = analyse(loaded, compiled, catalogue, budget)
+        checked.analysis = analyse(loaded, compiled, catalogue, budget, settings)
         report.cost = checked.analysis.cost
     report.problems = list(loaded.problems)
     if not loaded.problems.has_errors or compiled is not None:
@@ -159,13 +166,47 @@ def analyse(
     compiled: Compiled,
     catalogue: CatalogueTables,
     budget: CostBudget | None = None,
+    settings: Settings | None = None,
 ) -> Analysis:
     """Work out what a compiled program costs at worst; keep a problem where that is too much."""
     budget = budget if budget is not None else loaded.program.cost
     ids = [offer.id for offer in in_order(loaded.offers)]
     analysis = Analysis(compiled, ids, budget, catalogue)
-    blame(loaded, excesses_of(analysis.cost, budget))
+    blame(loaded, excesses_of(analysis.cost, budget, lane_budget(budget, settings)))
     return analysis
+
+
+def compile_within(
+    path: Path, catalogue: CatalogueTables, settings: Settings | None = None
+) -> Tables:
+    """Compile a program's directory for publication: one that costs too much is refused.
+
+    Parameters
+    ----------
+    path : Path
+    catalogue : CatalogueTables
+    settings : Settings, optional
+        Of the server that the program is for.
+
+    Returns
+    -------
+    dict of str to Table, numpy.ndarray or bytes
+        As `compile_program` returns them.
+
+    Raises
+    ------
+    ProgramError
+        Names every problem.
+    """
+    loaded = load_program(path)
+    attachments = check_program(loaded, catalogue)
+    if loaded.problems.has_errors:
+        raise ProgramError(loaded.problems)
+    compiled = compile_loaded(loaded, attachments, catalogue)
+    analyse(loaded, compiled, catalogue, settings=settings)
+    if loaded.problems.has_errors:
+        raise ProgramError(loaded.problems)
+    return compiled.tables
 
 
 def compile_with_warnings(

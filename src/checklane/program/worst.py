@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from checklane import _layout
+from checklane.program.lane_budget import Work
 from checklane.program.stages import PRICES, Goods, Stage, quote_of
 from checklane.v1 import decision_pb2
 
@@ -50,6 +51,9 @@ class Measure:
     is_exact : bool
     gap_minor : int
     time_ns : int
+        That it took here.
+    decision_us : int
+        That such a decision may take, as it is reckoned.
     """
 
     basket: str
@@ -59,9 +63,10 @@ class Measure:
     is_exact: bool
     gap_minor: int
     time_ns: int
+    decision_us: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Given:
     """What deciding given baskets took.
 
@@ -76,6 +81,12 @@ class Given:
         Line of the file with the most steps; 0 without baskets.
     competing : list of str
         Offers that competed in that basket.
+    decision_us : int
+        Greatest time that one of them may take, as it is reckoned.
+    dearest_line : int
+        The line of that one.
+    dearest_offers : list of str
+        Offers that competed in it.
     """
 
     count: int
@@ -85,6 +96,9 @@ class Given:
     time_ns: list[int]
     worst_line: int
     competing: list[str]
+    decision_us: int
+    dearest_line: int
+    dearest_offers: list[str]
 
 
 @dataclass
@@ -165,16 +179,26 @@ class Searcher:
         Of the largest usual basket.
     step_budget : int
         There is nothing worse than a decision that used it up.
+    dearest : Work
+        The program's dearest decision.
     seed : int
     """
 
     def __init__(
-        self, door: Door, stages: Sequence[Stage], lines: int, step_budget: int, seed: int
+        self,
+        door: Door,
+        stages: Sequence[Stage],
+        lines: int,
+        *,
+        step_budget: int,
+        dearest: Work,
+        seed: int,
     ) -> None:
         self._door = door
         self._stages = stages
         self._lines = lines
         self._step_budget = step_budget
+        self._dearest = dearest
         self._draw = random.Random(f"worst:{seed}")
         self._found: list[tuple[Measure, Stage, list[Goods], bytes]] = []
 
@@ -199,7 +223,7 @@ class Searcher:
             request = quote_of(stage, lines)
             decision = self._door.decide(request)
             if not isinstance(decision, str):
-                measure = measure_of(name, len(lines), refused, decision)
+                measure = measure_of(name, len(lines), refused, decision, self._dearest)
                 measure = replace(measure, time_ns=self._door.time_ns(request, 5))
                 self._found.append((measure, stage, lines, request))
                 return
@@ -216,7 +240,8 @@ class Searcher:
             decision = self._door.decide(quote_of(stage, trial))
             if isinstance(decision, str) or decision.optimality.step_count < best.steps:
                 continue
-            best, lines = measure_of(best.basket, len(trial), 0, decision), trial
+            best = measure_of(best.basket, len(trial), 0, decision, self._dearest)
+            lines = trial
         if best.steps > start[0].steps:
             self._measure(f"{stage.name}: searched for", stage, lines)
 
@@ -240,8 +265,17 @@ def competing(decision: decision_pb2.Decision) -> list[str]:
     return [found.offer_id for found in decision.explanations if found.outcome in COMPETED]
 
 
-def measure_of(name: str, lines: int, refused: int, decision: decision_pb2.Decision) -> Measure:
-    """Return what a decision says of itself; the time is 0."""
+def work_of(decision: decision_pb2.Decision, lines: int, dearest: Work) -> Work:
+    """Return the work of a decision of a program whose dearest one is known."""
+    candidates = min(len(decision.explanations), _layout.CANDIDATES_MAX)
+    steps = decision.optimality.step_count
+    return replace(dearest, lines=lines, candidates=candidates, steps=steps)
+
+
+def measure_of(
+    name: str, lines: int, refused: int, decision: decision_pb2.Decision, dearest: Work
+) -> Measure:
+    """Return what a decision says of itself; the time that it took is 0."""
     optimality = decision.optimality
     return Measure(
         name,
@@ -251,27 +285,32 @@ def measure_of(name: str, lines: int, refused: int, decision: decision_pb2.Decis
         optimality.kind == decision_pb2.OPTIMALITY_KIND_EXACT,
         optimality.gap_minor,
         0,
+        work_of(decision, lines, dearest).time_us,
     )
 
 
-def measure_given(door: Door, requests: Sequence[tuple[int, bytes]]) -> Given:
+def measure_given(door: Door, requests: Sequence[tuple[int, bytes]], dearest: Work) -> Given:
     """Measure given quotes, each with the line of the file that it stands in."""
     steps: list[int] = []
     times: list[int] = []
-    refused = exact = worst_line = 0
-    worst: list[str] = []
+    given = Given(len(requests), 0, 0, [], [], 0, [], 0, 0, [])
     for line, request in requests:
         decision = door.decide(request)
         if isinstance(decision, str):
-            refused += 1
+            given.refused += 1
             continue
         taken = decision.optimality.step_count
-        exact += decision.optimality.kind == decision_pb2.OPTIMALITY_KIND_EXACT
+        given.exact += decision.optimality.kind == decision_pb2.OPTIMALITY_KIND_EXACT
         if not steps or taken > max(steps):
-            worst_line, worst = line, competing(decision)
+            given.worst_line, given.competing = line, competing(decision)
+        decision_us = work_of(decision, len(decision.lines), dearest).time_us
+        if decision_us > given.decision_us:
+            given.decision_us = decision_us
+            given.dearest_line, given.dearest_offers = line, competing(decision)
         steps.append(taken)
         times.append(door.time_ns(request, 3))
-    return Given(len(requests), refused, exact, spread(steps), spread(times), worst_line, worst)
+    given.steps, given.time_ns = spread(steps), spread(times)
+    return given
 
 
 def spread(values: Sequence[int]) -> list[int]:

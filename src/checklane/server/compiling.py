@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from checklane import _layout
+from checklane.config import Settings
 from checklane.program.checks import check_program
-from checklane.program.compile import compile_loaded
+from checklane.program.compile import Compiled, array_of, compile_loaded
 from checklane.program.cost import Cost
 from checklane.program.load import load_program
 from checklane.program.problems import Problem, ProgramError, Severity
@@ -24,7 +25,16 @@ __all__ = ["Compiler"]
 
 
 class Compiler:
-    """Checks and compiles program folders. Any thread may call; each call has its own process."""
+    """Checks and compiles program folders. Any thread may call; each call has its own process.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say what a program may cost that does not say so itself.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def check(self, folder: Path, catalogue: Path | None) -> program_pb2.CheckProgramResponse:
         """Say what is wrong with the files in a folder and what they cost.
@@ -54,13 +64,15 @@ class Compiler:
     ) -> tuple[program_pb2.CheckProgramResponse, Path | None]:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            content, path = pool.submit(work, folder, catalogue, data).result()
+            content, path = pool.submit(work, folder, catalogue, data, self._settings).result()
         response = program_pb2.CheckProgramResponse()
         response.ParseFromString(content)
         return response, path
 
 
-def work(folder: Path, catalogue: Path | None, data: Path | None) -> tuple[bytes, Path | None]:
+def work(
+    folder: Path, catalogue: Path | None, data: Path | None, settings: Settings
+) -> tuple[bytes, Path | None]:
     """Check a folder and, with a data directory, compile it; the spawned process's part.
 
     Returns
@@ -80,8 +92,8 @@ def work(folder: Path, catalogue: Path | None, data: Path | None) -> tuple[bytes
         except ProgramError as failure:
             loaded.problems.found.extend(failure.problems)
         else:
-            cost = analyse(loaded, compiled, tables).cost
-            _fill_cost(response.cost, cost)
+            cost = analyse(loaded, compiled, tables, settings=settings).cost
+            _fill_cost(response.cost, cost, compiled)
             if data is not None and not loaded.problems.has_errors:
                 path = write_snapshot(snapshot_directory(data), "program", compiled.tables)
     response.publishable = not loaded.problems.has_errors
@@ -90,12 +102,17 @@ def work(folder: Path, catalogue: Path | None, data: Path | None) -> tuple[bytes
     return response.SerializeToString(), path
 
 
-def _fill_cost(message: program_pb2.ProgramCost, cost: Cost) -> None:
+def _fill_cost(message: program_pb2.ProgramCost, cost: Cost, compiled: Compiled) -> None:
     message.offer_count = cost.offers
     message.product_candidates_max = cost.product.at_most
     message.basket_candidates_max = min(cost.basket.at_most, _layout.CANDIDATES_MAX)
     message.snapshot_bytes = cost.table_bytes
     message.step_budget = cost.step_budget
+    message.decision_us = cost.decision_us
+    everything = len(array_of(compiled.tables["class_of_product"]))
+    for name in cost.costliest:
+        reach = compiled.reach[name]
+        message.costly_offers.add(offer_id=name, product_count=everything if reach < 0 else reach)
 
 
 def _finding(problem: Problem) -> program_pb2.Finding:
@@ -110,4 +127,5 @@ def _finding(problem: Problem) -> program_pb2.Finding:
         code="PROGRAM_ERROR" if is_error else "PROGRAM_WARNING",
         message=problem.what,
         remedy=problem.mend,
+        offer_id=problem.offer,
     )

@@ -200,7 +200,7 @@ class Service:
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)
         self._metrics.registry.register(TallyCollector(engine.tallies))
         self._metrics.registry.register(SnapshotCollector(self._live.ages_s))
-        self._programs = ProgramMethods(self._live, Compiler())
+        self._programs = ProgramMethods(self._live, Compiler(settings))
         self._programs.register(calls)
         try:
             self._live.restore()
