@@ -320,7 +320,7 @@ typedef struct decision {
     uint32_t reserved;
     uint32_t optimality;
     uint32_t progressed_count;
-    uint32_t reserved_32;
+    uint32_t issued_count;    /* coupons of all applied offers of MECHANIC_ISSUE: their times */
     uint32_t component_count; /* groups of offers that competed for units */
     int64_t gap_minor;        /* BOUNDED: most money that could have been missed */
     int64_t forgone_minor;    /* what hold-out offers would have saved */

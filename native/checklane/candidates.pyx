@@ -127,7 +127,9 @@ cdef bint asks_for_member(const program_t *program, const offer_t *offer) noexce
     """E7: whether the offer can be had only by somebody who is identified."""
     cdef const audience_t *audience
     cdef uint32_t i, scope
-    if offer.layer == LAYER_EARN or offer.layer == LAYER_REDEMPTION:
+    if offer.layer == LAYER_EARN and offer.mechanic != MECHANIC_ISSUE:
+        return True
+    if offer.layer == LAYER_REDEMPTION:
         return True
     if offer.flags & (OFFER_FLAG_WALLET | OFFER_FLAG_STAFF):
         return True
@@ -240,46 +242,67 @@ cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogi
     return False
 
 
-cdef bint is_used(const facts_t *facts, scratch_t *scratch,
-                  uint32_t coupon) noexcept nogil:
-    """K1: whether a sale before used a serialised coupon."""
+cdef int64_t read_coupon(const facts_t *facts, scratch_t *scratch, uint32_t coupon,
+                         uint8_t scope) noexcept nogil:
+    """What is known of a serialised coupon; below 0 where that has no room."""
     cdef shared_counter_t counter
     cdef int64_t given
     if facts.read_shared == NULL:
-        return False
+        return 0
     counter.offer = 0
     counter.given = 0
     counter.window = 0
-    counter.scope = COUNT_SCOPE_COUPON
+    counter.scope = scope
     counter.number = <uint8_t>coupon
     counter.reserved = 0
     given = facts.read_shared(facts.shared_context, &counter)
     if given < 0:
         scratch.is_counters_full = True
+    return given
+
+
+cdef bint is_issued(const facts_t *facts, scratch_t *scratch, uint32_t coupon) noexcept nogil:
+    """K3: whether a sale before issued a coupon, and that has not expired."""
+    cdef int64_t last_day = read_coupon(facts, scratch, coupon, COUNT_SCOPE_ISSUED)
+    if last_day > 0 and last_day >= facts.business_day:
+        return True
+    scratch.bad_coupons |= <uint32_t>1 << coupon
+    return False
+
+
+cdef bint is_used(const facts_t *facts, scratch_t *scratch,
+                  uint32_t coupon) noexcept nogil:
+    """K1: whether a sale before used a serialised coupon."""
+    cdef int64_t given = read_coupon(facts, scratch, coupon, COUNT_SCOPE_COUPON)
     if given > 0:
         scratch.used_coupons |= <uint32_t>1 << coupon
     return given > 0
 
 
 cdef uint32_t coupons_of(const basket_t *basket, const facts_t *facts, scratch_t *scratch,
-                         const candidate_t *candidate, bint *is_shown) noexcept nogil:
-    """Presented coupons that open an offer. A serialised one shown twice is one coupon, one that
-    was used before none."""
+                         const candidate_t *candidate, uint32_t *why) noexcept nogil:
+    """Presented coupons that open an offer; why none does. A serialised one shown twice is one
+    coupon, one that was used before none."""
     cdef bint is_serial = (candidate.offer.flags & OFFER_FLAG_SERIAL) != 0
     cdef uint32_t number = candidate.number
     cdef uint32_t count = 0
     cdef uint32_t i, coupon
-    is_shown[0] = False
+    why[0] = OUTCOME_COUPON_MISSING
     for i in range(scratch.coupon_pair_count):
         if scratch.coupon_pairs[i].offer != number:
             continue
         coupon = scratch.coupon_pairs[i].coupon
-        is_shown[0] = True
         if not is_serial:
             count += 1
-        elif not is_shown_before(basket, coupon) and \
-                not is_used(facts, scratch, coupon):
+        elif is_shown_before(basket, coupon):
+            continue
+        elif candidate.offer.flags & OFFER_FLAG_ISSUED and \
+                not is_issued(facts, scratch, coupon):
+            why[0] = OUTCOME_COUPON_INVALID
+        elif not is_used(facts, scratch, coupon):
             count += 1
+        elif why[0] == OUTCOME_COUPON_MISSING:
+            why[0] = OUTCOME_COUPON_USED
     return count
 
 
@@ -438,7 +461,7 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
                     scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
     cdef const offer_t *offer = candidate.offer
-    cdef bint is_shown = False
+    cdef uint32_t why = 0
     cdef uint32_t outcome
     if holds_key(facts.stopped, facts.stopped_count, offer.key):
         return OUTCOME_STOPPED
@@ -462,9 +485,9 @@ cdef uint32_t judge(const program_t *program, const basket_t *basket, const fact
         return OUTCOME_NOT_IN_WALLET
     if is_held_out(facts, offer):
         candidate.flags |= CANDIDATE_HELD_OUT
-    candidate.coupon_count = coupons_of(basket, facts, scratch, candidate, &is_shown)
+    candidate.coupon_count = coupons_of(basket, facts, scratch, candidate, &why)
     if offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
-        outcome = OUTCOME_COUPON_USED if is_shown else OUTCOME_COUPON_MISSING
+        outcome = why
     elif offer.mechanic == MECHANIC_SCANNED and not has_scan(basket, offer):
         outcome = OUTCOME_COUPON_MISSING
     elif offer.flags & OFFER_FLAG_CHOSEN and not is_chosen(basket, offer.key):
@@ -985,6 +1008,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.held_out_count = 0
     scratch.is_counters_full = False
     scratch.used_coupons = 0
+    scratch.bad_coupons = 0
     scratch.has_code_groups = False
     scratch.catalogue = catalogue
     scratch.run_words = (basket.run_count + 63) // 64

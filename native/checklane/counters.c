@@ -20,6 +20,7 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
     case LIMIT_SCOPE_GROUP: return key_of(session, FAMILY_GROUP, facts->account_group, 0);
     case LIMIT_SCOPE_STORE: return key_of(session, FAMILY_OFFER, offer, facts->store->key);
     case LIMIT_SCOPE_GLOBAL: return key_of(session, FAMILY_OFFER, offer, 0);
+    case COUNT_SCOPE_ISSUED:
     case COUNT_SCOPE_COUPON: {
         INVARIANT(number < COUPONS_MAX);
         hash128_t id = session->basket.coupon_ids[number];
@@ -40,6 +41,10 @@ static int64_t read_counter(session_t *session, const accounts_view_t *view,
     record_t record = accounts_read(view, counter_record(session, counter->scope,
                                                          counter->number, counter->offer));
     uint8_t sub = counter->scope == COUNT_SCOPE_COUPON ? 0 : counter->number;
+    if (counter->scope == COUNT_SCOPE_ISSUED) {
+        const cell_t *issued = record_find(record, CELL_ISSUED, 0, 0, 0);
+        return issued == NULL ? 0 : issued->value;
+    }
     const cell_t *cell = record_find(record, CELL_COUNTER, sub, counter->window,
                                      counter->offer);
     return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
@@ -105,7 +110,7 @@ bool read_shared_again(session_t *session, const accounts_view_t *view)
         shared_counter_t *noted = &session->shared[i];
         int64_t before = noted->given;
         noted->given = read_counter(session, view, noted);
-        if (noted->scope == COUNT_SCOPE_COUPON) {
+        if (noted->scope == COUNT_SCOPE_COUPON || noted->scope == COUNT_SCOPE_ISSUED) {
             is_changed |= noted->given != before;
             continue;
         }

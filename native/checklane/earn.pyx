@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False
-"""What is earned. Rates and bonuses first, in rank order; then what multipliers add to rates."""
+"""What is earned. Rates, bonuses and coupons for later first, in rank order; then what multipliers
+add to rates."""
 
 from checklane.candidates cimport (
     is_identified, progress_before, ranks_before, run_fits,
@@ -40,7 +41,6 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     cdef const offer_t *offer = candidate.offer
     cdef const purse_t *purse
     cdef award_t *given
-    cdef applied_t *applied
     if points <= 0 or offer.purse == 0 or offer.purse > program.purse_count:
         candidate.outcome = OUTCOME_NO_SAVING
         return
@@ -55,6 +55,14 @@ cdef void award(const program_t *program, const basket_t *basket, const facts_t 
     given.activation_day = purse_active_day(purse, facts.business_day)
     given.expiry_day = expiry_of(purse, offer.valid_days, facts.business_day)
     given.points = points
+    tell_applied(program, basket, facts, scratch, decision, candidate, times, units)
+
+
+cdef void tell_applied(const program_t *program, const basket_t *basket, const facts_t *facts,
+                       scratch_t *scratch, decision_t *decision, candidate_t *candidate,
+                       int64_t times, int64_t units) noexcept nogil:
+    cdef const offer_t *offer = candidate.offer
+    cdef applied_t *applied
     candidate.outcome = OUTCOME_APPLIED
     candidate.flags |= CANDIDATE_APPLIED
     applied = &decision.applied[decision.applied_count]
@@ -95,24 +103,50 @@ cdef void earn_rate(const program_t *program, const basket_t *basket, const fact
     award(program, basket, facts, scratch, decision, number, AWARD_BASE, points, 1, units)
 
 
-cdef void earn_bonus(const program_t *program, const basket_t *basket, const facts_t *facts,
-                     scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
-    """P3."""
+cdef int64_t times_of(const program_t *program, scratch_t *scratch, uint32_t number,
+                      int64_t *units) noexcept nogil:
+    """P3: how often a bonus is given, or a coupon issued."""
     cdef const candidate_t *candidate = &scratch.candidates[number]
     cdef const offer_t *offer = candidate.offer
-    cdef int64_t units = 0
     cdef int64_t times
-    sum_fitting(scratch, number, &units)
-    times = minimum(units // maximum(1, program.slots[offer.first_slot].count),
+    sum_fitting(scratch, number, units)
+    times = minimum(units[0] // maximum(1, program.slots[offer.first_slot].count),
                     candidate.uses_left)
     if offer.times_max > 0:
         times = minimum(times, offer.times_max)
     if offer.flags & OFFER_FLAG_COUPON:
         times = minimum(times, candidate.coupon_count)
     if offer.flags & OFFER_FLAG_ONCE_A_VISIT:
-        times = 1 if units > 0 else 0
+        times = 1 if units[0] > 0 else 0
     if times == 0:
         scratch.candidates[number].outcome = OUTCOME_NOT_QUALIFIED
+    return times
+
+
+cdef void issue_coupons(const program_t *program, const basket_t *basket, const facts_t *facts,
+                        scratch_t *scratch, decision_t *decision,
+                        uint32_t number) noexcept nogil:
+    """P10: what the applied offer says is all that there is; the commit names the coupons."""
+    cdef int64_t units = 0
+    cdef int64_t times = times_of(program, scratch, number, &units)
+    if times == 0:
+        return
+    times = minimum(times, <int64_t>ISSUED_MAX - decision.issued_count)
+    if times == 0 or decision.applied_count == CANDIDATES_MAX:
+        scratch.candidates[number].outcome = OUTCOME_NO_SAVING
+        return
+    decision.issued_count += <uint32_t>times
+    tell_applied(program, basket, facts, scratch, decision, &scratch.candidates[number], times,
+                 units)
+
+
+cdef void earn_bonus(const program_t *program, const basket_t *basket, const facts_t *facts,
+                     scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
+    """P3."""
+    cdef const offer_t *offer = scratch.candidates[number].offer
+    cdef int64_t units = 0
+    cdef int64_t times = times_of(program, scratch, number, &units)
+    if times == 0:
         return
     award(program, basket, facts, scratch, decision, number, AWARD_BONUS,
           capped_product(offer.reward_value, times), times, units)
@@ -230,12 +264,15 @@ cdef void evaluate_points(const program_t *program, const basket_t *basket, cons
     cdef uint32_t count = order_offers(scratch)
     cdef uint32_t i, mechanic
     decision.award_count = 0
+    decision.issued_count = 0
     for i in range(count):
         mechanic = scratch.candidates[scratch.order[i]].offer.mechanic
         if mechanic == MECHANIC_EARN_RATE:
             earn_rate(program, basket, facts, scratch, decision, scratch.order[i])
         elif mechanic == MECHANIC_EARN_BONUS:
             earn_bonus(program, basket, facts, scratch, decision, scratch.order[i])
+        elif mechanic == MECHANIC_ISSUE:
+            issue_coupons(program, basket, facts, scratch, decision, scratch.order[i])
     for i in range(count):
         if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_TIMES:
             multiply(program, basket, facts, scratch, decision, count, scratch.order[i])

@@ -172,6 +172,7 @@ struct session {
     wire_t wire;
     basket_t basket;
     decision_t decision;
+    serial_t serials[ISSUED_MAX]; /* of the coupons that the sale at hand issues */
     original_t original;
     total_t total;
     cells_t posted;           /* the group's cells that the sale at hand is posted to */
@@ -445,6 +446,7 @@ static inline void give_nothing(decision_t *decision)
     decision->redemption_count = 0;
     decision->counted_count = 0;
     decision->progressed_count = 0;
+    decision->issued_count = 0;
 }
 
 status_t call_quote(session_t *session);

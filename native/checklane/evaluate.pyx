@@ -1423,7 +1423,8 @@ cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t
         if scratch.coupon_pairs[i].offer != candidate.number:
             continue
         if candidate.offer.flags & OFFER_FLAG_SERIAL and (
-                is_shown_before(basket, coupon) or scratch.used_coupons >> coupon & 1):
+                is_shown_before(basket, coupon)
+                or (scratch.used_coupons | scratch.bad_coupons) >> coupon & 1):
             continue
         if decision.coupon_offer[coupon] == NONE_32:
             decision.coupon_offer[coupon] = candidate.number
@@ -1854,6 +1855,8 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
         decision.coupon_outcome[i] = OUTCOME_COUPON_USED if scratch.used_coupons >> i & 1 else 0
+        if scratch.bad_coupons >> i & 1:
+            decision.coupon_outcome[i] = OUTCOME_COUPON_INVALID
         decision.coupon_minor[i] = 0
     for i in range(basket.line_count):
         decision.line_discount_minor[i] = 0

@@ -204,6 +204,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_EARN_TIMES 9  /* multiplies the base points of slot 0 by `reward_value` bp */
 #define MECHANIC_FUEL 34      /* `reward_value` thousandths of a minor unit off each `per_unit` */
 #define MECHANIC_SCANNED 40    /* coupons of GS1 (8110) say themselves what they give: slot 0 */
+#define MECHANIC_ISSUE 35      /* coupons for later, an application of slot 0, or a visit */
 #define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
 #define MECHANIC_REDEEM 33     /* `points_step` points pay `reward_value`, or a unit, of slot 0 */
 
@@ -239,6 +240,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define OFFER_FLAG_STORE_COUPON 33554432
 #define OFFER_FLAG_FACE_VALUE 67108864 /* an amount above the price is refused, not reduced (K4) */
 #define OFFER_FLAG_MORE 262144     /* has a record in "more" */
+#define OFFER_FLAG_ISSUED 524288   /* its serialised coupons are good only as sales issued them */
 /* Offers that some basket must open stand apart in posting lists. */
 #define OFFER_FLAGS_GATED 7
 _Static_assert(OFFER_FLAGS_GATED == (OFFER_FLAG_CHOSEN | OFFER_FLAG_WALLET | OFFER_FLAG_COUPON),
@@ -322,8 +324,9 @@ typedef struct offer_more {
     uint32_t fuel_levels;      /* bit of each wire enum FuelPriceLevel */
     uint32_t first_grade;      /* into "grades": uint64 name keys of "grade", ascending */
     uint32_t grade_count;      /* 0: every grade */
-    uint32_t reserved_32;
-    uint64_t reserved;
+    uint32_t issued_offer;     /* ISSUE: that its coupons open */
+    uint32_t issued_code_text; /* and their code */
+    uint32_t issued_code_length;
 } offer_more_t;
 _Static_assert(sizeof(offer_more_t) == 64, "one cache line");
 
@@ -434,6 +437,7 @@ _Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 #define LIMIT_SCOPE_GLOBAL 4
 #define LIMIT_SCOPE_CARD 5
 #define COUNT_SCOPE_COUPON 7 /* a serialised coupon of the basket: `number` is its place there */
+#define COUNT_SCOPE_ISSUED 8 /* likewise: the last day of one that a sale issued, 0 without */
 #define COUNT_SCOPE_GRANT 6 /* of counted_t: uses of an offer that a progress granted */
 #define LIMIT_MEASURE_USES 1
 #define LIMIT_MEASURE_MONEY 2
@@ -635,7 +639,7 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 #define FAMILY_RECEIPT 6
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
 #define FAMILY_BASKET 8   /* 128-bit basket hash. Frozen totals and holds. */
-#define FAMILY_COUPON 9   /* 128-bit hash of a coupon's code and serial. Its use, for good. */
+#define FAMILY_COUPON 9   /* 128-bit hash of a coupon's code and serial. Issue and use, for good. */
 
 /* Partition and node stand in the key's head so that a hub can merge stores. */
 typedef struct record_key {
@@ -678,6 +682,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_MERGED 20    /* FAMILY_PLACE: value: the member into which this one was merged */
 #define CELL_MERGES 21    /* FAMILY_PLACE: value: longest chain of merges that ends here */
 #define CELL_MOVED 22     /* FAMILY_GROUP: value: the group to which all of this one went */
+#define CELL_ISSUED 23    /* FAMILY_COUPON: value: last day of one that a sale issued */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */

@@ -94,6 +94,8 @@
 /* What a commit could not honour of its total: each candidate, each payment with points, each
  * coupon, the total itself. */
 #define MISSING_MAX (256 + 32 + 32 + 1)
+/* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
+#define ISSUED_MAX 32
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
  * also the group's cells, what was missing and the total's request: 24 + 32,000 + 7,704 +

@@ -540,6 +540,55 @@ static uint32_t balances_after(session_t *session)
                        facts->business_day, session->balances);
 }
 
+/* P10: names the coupons that the sale issues. A serial is a keyed hash of the receipt, the offer
+ * and the coupon's place in it: the same however often the sale is sent or decided again, and what
+ * nobody without the key of identities can make up. */
+static void name_issued(session_t *session)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    const decision_t *decision = &session->decision;
+    hash128_t receipt = wire_receipt_hash(no_secret, &session->wire.commit.receipt);
+    uint32_t named = 0;
+    for (uint32_t i = 0; i < decision->applied_count && named < decision->issued_count; i++) {
+        const offer_t *offer = &session->live->program->offers[decision->applied[i].offer];
+        if (offer->mechanic != MECHANIC_ISSUE) continue;
+        for (int64_t j = 0; j < decision->applied[i].times; j++) {
+            uint64_t words[4] = {receipt.hi, receipt.lo, offer->key, (uint64_t)j};
+            bytes_t bytes = {(const uint8_t *)words, sizeof words};
+            uint64_t number = number_of_id(session->engine, "issued", bytes);
+            serial_t *serial = &session->serials[named++];
+            for (uint32_t k = SERIAL_DIGITS; k > 0; k--, number /= 10) {
+                serial->digits[k - 1] = (uint8_t)('0' + number % 10);
+            }
+        }
+    }
+}
+
+/* Notes each coupon where a basket that shows it looks; nothing to do for one of another kind. */
+static status_t move_issued(session_t *session, entry_builder_t *entry)
+{
+    const decision_t *decision = &session->decision;
+    const program_t *program = session->live->program;
+    status_t status = STATUS_OK;
+    uint32_t moved = 0;
+    name_issued(session);
+    for (uint32_t i = 0; i < decision->applied_count && moved < decision->issued_count; i++) {
+        const offer_t *offer = &program->offers[decision->applied[i].offer];
+        if (offer->mechanic != MECHANIC_ISSUE) continue;
+        const offer_more_t *more = find_more(program, decision->applied[i].offer);
+        bytes_t code = {program->strings + more->issued_code_text, more->issued_code_length};
+        cell_t issued = {.kind = CELL_ISSUED,
+                         .value = session->facts.business_day + (int64_t)offer->valid_days};
+        for (int64_t j = 0; j < decision->applied[i].times && status == STATUS_OK; j++) {
+            bytes_t serial = {session->serials[moved++].digits, SERIAL_DIGITS};
+            hash128_t id = wire_coupon_hash(code, serial);
+            status = entry_builder_move(entry, key_of(session, FAMILY_COUPON, id.hi, id.lo),
+                                        issued, MOVEMENT_ADD, REASON_COUNT);
+        }
+    }
+    return status;
+}
+
 status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
                       uint32_t exception_count)
 {
@@ -555,7 +604,12 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
     answer.decision.exception_count = exception_count;
     if (exception_count > 0) answer.outcome = COMMIT_POSTED_WITH_EXCEPTIONS;
     if (session->is_voided_before) answer.outcome = COMMIT_VOIDED_BEFORE;
-    if (request->context.training) answer.outcome = COMMIT_TRAINING;
+    if (request->context.training) {
+        answer.outcome = COMMIT_TRAINING;
+    } else {
+        name_issued(session);
+        answer.serials = session->serials;
+    }
     if (session->facts.member != 0) answer.balance_count = balances_after(session);
     return wire_write_commit(session->reply, &answer);
 }
@@ -606,6 +660,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
 {
     status_t status = move_provisional(session, entry);
     if (status == STATUS_OK) status = move_counters(session, view, entry);
+    if (status == STATUS_OK) status = move_issued(session, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_burns(session, entry);
     if (status == STATUS_OK) status = move_awards(session, entry);

@@ -392,6 +392,7 @@ typedef struct scratch {
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */
     uint32_t used_coupons;    /* bit of each coupon that was used before (K1) */
+    uint32_t bad_coupons;     /* bit of each that no sale issued, or that has expired (K3) */
     uint32_t match_mark;      /* MARK_MATCHED while a coupon gives that will be matched */
     contest_t contest;
     search_t search;

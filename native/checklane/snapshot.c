@@ -549,18 +549,20 @@ static status_t check_reward(const program_t *program, const offer_t *offer)
                          || (fuels && offer->layer == LAYER_REDEMPTION);
     const bool scans = offer->mechanic == MECHANIC_SCANNED;
     if (fuels) TRY(check_fuel(offer));
-    REQUIRE(pays || redeems || scans || fuels
+    const bool issues = offer->mechanic == MECHANIC_ISSUE;
+    REQUIRE(pays || redeems || scans || fuels || issues
             || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
     REQUIRE(!scans || offer->layer == LAYER_ITEM);
     REQUIRE(!scans || (offer->flags & OFFER_FLAG_STACKABLE) != 0);
     const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
-    REQUIRE(earns == (offer->layer == LAYER_EARN));
+    REQUIRE((earns || issues) == (offer->layer == LAYER_EARN));
+    REQUIRE(!issues || (offer->flags & OFFER_FLAG_MORE) != 0);
     REQUIRE(pays == (offer->layer == LAYER_TENDER));
     REQUIRE(redeems == (offer->layer == LAYER_REDEMPTION));
     REQUIRE((offer->points_step != 0) == redeems);
     REQUIRE(!redeems || (offer->flags & OFFER_FLAG_BY_ITEM) != 0 || offer->reward_value >= 1);
     REQUIRE(offer->reward <= REWARD_EACH);
-    REQUIRE(earns || offer->mechanic == MECHANIC_ROW_PRICE || offer->reward != 0);
+    REQUIRE(earns || issues || offer->mechanic == MECHANIC_ROW_PRICE || offer->reward != 0);
     int64_t most = LINE_AMOUNT_MAX;
     if (offer->reward == REWARD_PERCENT) most = 10000;
     if (earns || offer->reward == REWARD_POINTS) most = POINTS_MAX;
@@ -675,6 +677,17 @@ static status_t check_ranges_of(const program_tables_t *tables, const program_t 
     return check_string(program, offer->id_text, offer->id_length);
 }
 
+/* The coupons that an offer issues open one that takes no others, and have a code. */
+static status_t check_issued(const program_t *program, const offer_more_t *more)
+{
+    if (program->offers[more->offer].mechanic != MECHANIC_ISSUE) return STATUS_OK;
+    const uint32_t wanted = OFFER_FLAG_COUPON | OFFER_FLAG_SERIAL | OFFER_FLAG_ISSUED;
+    REQUIRE(more->issued_offer < program->header->offer_count);
+    REQUIRE((program->offers[more->issued_offer].flags & wanted) == wanted);
+    REQUIRE(in_range(more->issued_code_length, 1, VALUE_BYTES_MAX));
+    return check_string(program, more->issued_code_text, more->issued_code_length);
+}
+
 /* One record for each offer whose flag says so, in their order. */
 static status_t check_more(const program_tables_t *tables, const program_t *program)
 {
@@ -701,6 +714,7 @@ static status_t check_more(const program_tables_t *tables, const program_t *prog
         REQUIRE(in_table(more->first_grade, more->grade_count, tables->grades.count));
         const uint64_t *grades = program->grades + more->first_grade;
         for (uint32_t j = 1; j < more->grade_count; j++) REQUIRE(grades[j - 1] < grades[j]);
+        TRY(check_issued(program, more));
     }
     return STATUS_OK;
 }

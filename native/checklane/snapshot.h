@@ -183,6 +183,19 @@ static inline uint32_t find_offer(const program_t *program, uint64_t key)
     }
 }
 
+/* What few offers say, of one that has OFFER_FLAG_MORE. */
+static inline const offer_more_t *find_more(const program_t *program, uint32_t offer)
+{
+    uint32_t low = 0;
+    uint32_t high = program->more_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (program->more[middle].offer < offer) low = middle + 1;
+        else high = middle;
+    }
+    return &program->more[low];
+}
+
 /* Number of a segment, tier, channel or purse by the name key of "space:name". */
 static inline uint32_t find_name(const program_t *program, uint64_t key)
 {

@@ -23,6 +23,7 @@ cdef extern from "checklane/limits.h" nogil:
         TENDERS_MAX
         CANDIDATES_MAX
         COUNTED_MAX
+        ISSUED_MAX
         PROGRESS_MAX
         OFFER_SLOTS_MAX
         APPLIED_MAX
@@ -78,6 +79,7 @@ cdef extern from "checklane/layout.h" nogil:
         CELL_DEBT
         MECHANIC_SCANNED
         MECHANIC_FUEL
+        MECHANIC_ISSUE
         CODE_KIND_GTIN
         FAMILY_CODE_NONE
         REWARD_PERCENT
@@ -92,6 +94,7 @@ cdef extern from "checklane/layout.h" nogil:
         OFFER_FLAG_STACKABLE
         OFFER_FLAG_INITIAL_BASE
         OFFER_FLAG_SERIAL
+        OFFER_FLAG_ISSUED
         OFFER_FLAG_REDUCED_OUT
         OFFER_FLAG_ONCE_A_VISIT
         OFFER_FLAG_STAFF
@@ -128,6 +131,7 @@ cdef extern from "checklane/layout.h" nogil:
         LIMIT_SCOPE_CARD
         COUNT_SCOPE_GRANT
         COUNT_SCOPE_COUPON
+        COUNT_SCOPE_ISSUED
         SLOT_PROGRESS
         PROGRESS_SPEND
         PROGRESS_VISITS
@@ -673,6 +677,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t explained_count
         uint32_t counted_count
         uint32_t optimality
+        uint32_t issued_count
         uint32_t component_count
         int64_t gap_minor
         int64_t forgone_minor
@@ -1243,6 +1248,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t fuel_minor[WORK_RUNS_MAX]
         uint32_t ignores_marks
         uint32_t used_coupons
+        uint32_t bad_coupons
         uint32_t match_mark
         contest_t contest
         search_t search

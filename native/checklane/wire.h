@@ -611,6 +611,9 @@ hash128_t wire_key_hash(const uint64_t key[2], bytes_t store_id, bytes_t till_id
                         bytes_t idempotency_key);
 hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
 
+/* Name of a coupon with a serial, both at most VALUE_BYTES_MAX: what is issued and used once. */
+hash128_t wire_coupon_hash(bytes_t code, bytes_t serial);
+
 /* Product code of layout.h from what the lane sent; 0: not of that form. `code_kind` is
  * CODE_KIND_. A GTIN needs its check digit; leading zeros do not matter. */
 uint64_t product_code(int64_t code_kind, bytes_t text);
@@ -746,8 +749,15 @@ typedef struct decision_answer {
     bytes_t quote_token;      /* empty in an answer to a commit */
 } decision_answer_t;
 
+/* A serial of a coupon that a sale issues: a number of 64 bits, in decimal. */
+#define SERIAL_DIGITS 20
+typedef struct serial {
+    uint8_t digits[SERIAL_DIGITS];
+} serial_t;
+
 typedef struct commit_answer {
     decision_answer_t decision;
+    const serial_t *serials;  /* decision_t.issued_count of them; NULL: none is issued */
     posting_t posting;
     const balance_t *balances; /* after the sale */
     uint32_t balance_count;

@@ -176,27 +176,32 @@ static void read_scan(basket_t *basket, uint32_t index)
     else basket->twin_keys[index] = key;
 }
 
+hash128_t wire_coupon_hash(bytes_t code, bytes_t serial)
+{
+    static const uint64_t no_secret[2] = {0, 0};
+    uint8_t text[2 * VALUE_BYTES_MAX + 1];
+    INVARIANT(code.size + serial.size < sizeof text);
+    if (code.size > 0) memcpy(text, code.at, code.size);
+    text[code.size] = FNC1;
+    if (serial.size > 0) memcpy(text + code.size + 1, serial.at, serial.size);
+    return siphash128(no_secret, text, code.size + 1 + serial.size);
+}
+
 /* What is used once: the code and the serial, which a scanned coupon brings itself. */
 static void name_coupon(basket_t *basket, uint32_t index, bytes_t serial)
 {
     static const uint64_t no_secret[2] = {0, 0};
     const gs1_coupon_t *scanned = &basket->scanned[index];
-    bytes_t code = basket->coupons[index];
-    char text[2 * VALUE_BYTES_MAX + 1];
-    size_t size;
-    INVARIANT(code.size + serial.size < sizeof text);
-    if (scanned->ai != GS1_NONE && scanned->fault == 0) {
-        const gs1_purchase_t *first = &scanned->purchases[0];
-        size = (size_t)snprintf(text, sizeof text, "gs1:%0*" PRIu64 ":%06" PRIu32 "%c%0*" PRIu64,
-                                first->prefix_digits, first->prefix, scanned->offer_code, FNC1,
-                                scanned->serial_digits, scanned->serial);
-    } else {
-        memcpy(text, code.at, code.size);
-        text[code.size] = FNC1;
-        if (serial.size > 0) memcpy(text + code.size + 1, serial.at, serial.size);
-        size = code.size + 1 + serial.size;
+    const gs1_purchase_t *first = &scanned->purchases[0];
+    char text[64];
+    if (scanned->ai == GS1_NONE || scanned->fault != 0) {
+        basket->coupon_ids[index] = wire_coupon_hash(basket->coupons[index], serial);
+        return;
     }
-    basket->coupon_ids[index] = siphash128(no_secret, text, size);
+    int size = snprintf(text, sizeof text, "gs1:%0*" PRIu64 ":%06" PRIu32 "%c%0*" PRIu64,
+                        first->prefix_digits, first->prefix, scanned->offer_code, FNC1,
+                        scanned->serial_digits, scanned->serial);
+    basket->coupon_ids[index] = siphash128(no_secret, text, (size_t)size);
 }
 
 static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)

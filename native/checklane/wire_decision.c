@@ -501,6 +501,40 @@ static void put_progressed(writer_t *writer, const decision_answer_t *answer)
     }
 }
 
+static void put_issued_coupon(writer_t *writer, uint32_t number, const decision_answer_t *answer,
+                              uint32_t issuer, const serial_t *serial)
+{
+    const program_t *program = answer->program;
+    const offer_more_t *more = find_more(program, issuer);
+    const offer_t *opened = &program->offers[more->issued_offer];
+    int32_t last_day =
+        answer->facts->business_day + (int32_t)program->offers[issuer].valid_days;
+    uint32_t mark = put_open(writer, number);
+    put_offer(writer, 1, program, issuer);
+    put_text(writer, 3, text_of(program, opened->id_text, opened->id_length));
+    put_text(writer, 4, text_of(program, more->issued_code_text, more->issued_code_length));
+    if (serial != NULL) put_text(writer, 5, (bytes_t){serial->digits, SERIAL_DIGITS});
+    put_number(writer, 6, date_from_day(last_day));
+    put_text(writer, 7, offer_text(program, opened, TEXT_NAME, answer->locale));
+    put_close(writer, mark);
+}
+
+/* In the order of application. A sale that was voided before it came issues none. */
+void put_issued(writer_t *writer, uint32_t number, const decision_answer_t *answer,
+                const serial_t *serials)
+{
+    const decision_t *decision = answer->decision;
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < decision->applied_count && told < decision->issued_count; i++) {
+        const applied_t *applied = &decision->applied[i];
+        if (answer->program->offers[applied->offer].mechanic != MECHANIC_ISSUE) continue;
+        for (int64_t j = 0; j < applied->times; j++, told++) {
+            put_issued_coupon(writer, number, answer, applied->offer,
+                              serials == NULL ? NULL : &serials[told]);
+        }
+    }
+}
+
 void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *answer)
 {
     const facts_t *facts = answer->facts;
@@ -528,5 +562,6 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_explanations(writer, answer);
     put_progressed(writer, answer);
     put_signed(writer, 18, answer->decision->forgone_minor);
+    put_issued(writer, 19, answer, NULL);
     put_close(writer, mark);
 }

@@ -387,6 +387,7 @@ status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer)
     put_posting(&writer, 3, &answer->posting);
     put_balances(&writer, 4, answer->decision.program, answer->balances, answer->balance_count);
     put_text(&writer, 5, answer->receipt_capsule);
+    if (answer->serials != NULL) put_issued(&writer, 6, &answer->decision, answer->serials);
     return put_end(&writer, reply);
 }
 

@@ -19,6 +19,7 @@ SOURCES = {
     "HoldResult": checkout_pb2.CreateHoldResponse,
     "Identification": checkout_pb2.IdentifyMemberResponse,
     "IdentifiedMember": decision_pb2.IdentifiedMember,
+    "IssuedCoupon": decision_pb2.IssuedCoupon,
     "LineDecision": decision_pb2.LineDecision,
     "LineOffer": decision_pb2.LineOffer,
     "Message": decision_pb2.DisplayMessage,

@@ -433,6 +433,8 @@ class Cases:
         if self.random.random() < 0.4:
             self.stack(list(offers.values()))
         if self.random.random() < 0.4:
+            self.issue(offers)
+        if self.random.random() < 0.4:
             offers["scan"] = self.scanned(files)
             if self.random.random() < 0.4:
                 offers["match"] = self.match()
@@ -459,13 +461,36 @@ class Cases:
             for _ in range(self.pick(1, 2))
         ]
 
+    def issue(self, offers: dict[str, dict[str, Any]]) -> None:
+        """Let sales issue the coupons of an offer that has some, or of a new one."""
+        opened = next((offer for offer in offers.values() if "coupon" in offer), None)
+        if opened is None:
+            opened = {"id": f"p{self.programs}o9", "discount": {"of": "all", "percent": 10}}
+            opened["coupon"] = {"codes": ["C5"]}
+            offers[opened["id"]] = opened
+        opened["coupon"] |= {"serial": True, "issued": True}
+        more = self.some(
+            (0.3, "limits", lambda: self.pick({"per_basket": {"times": 2}},
+                                              {"per_member": {"uses": 3}},
+                                              {"overall": {"uses": 4}})),
+            (0.2, "who", {"members": "members"}),
+            (0.2, "priority", self.random.randint(-1, 2)),
+            (0.2, "coupon", {"codes": ["C6"]}),
+        )  # fmt: skip
+        for number in range(self.pick(1, 1, 2)):
+            rule = {"coupon": opened["id"], "valid_days": self.pick(1, 5, 30)}
+            rule |= self.pick({"count": 2}, {"once_a_visit": True}, {})
+            rule |= self.some((0.5, "of", self.selector))
+            name = f"p{self.programs}i{number}"
+            offers[name] = {"id": name, **(more if number == 0 else {}), "issue": rule}
+
     def stack(self, offers: list[dict[str, Any]]) -> None:
         """Let some competing offers stack after earlier ones of their layer and class."""
 
         def place(offer: dict[str, Any]) -> tuple[bool, int]:
             return "threshold" in offer, offer.get("class", 0)
 
-        mechanics = (*EARNING, "tender", "redeem", "fuel")
+        mechanics = (*EARNING, "issue", "tender", "redeem", "fuel")
         here = [
             offer
             for offer in offers
@@ -503,9 +528,14 @@ class Cases:
         return [code, count, money(amount), more] if more else [code, count, money(amount)]
 
     def shown(self) -> Any:
-        """Return a coupon: a code, or the digits of one that says itself what it gives."""
+        """Return a coupon: a code, or the digits of one that says itself what it gives.
+
+        Some are those that a sale before issued, if it did.
+        """
+        if self.random.random() < 0.15:
+            return {"issued": self.random.randint(1, 9)}
         if self.random.random() < 0.7:
-            code = f"C{self.random.randrange(6)}"
+            code = f"C{self.random.randrange(7)}"
             code = self.pick(*TWINS) if self.random.random() < 0.05 else code
             serial = str(self.random.randrange(SERIALS))
             return {"code": code, "serial": serial} if self.random.random() < 0.2 else code

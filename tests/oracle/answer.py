@@ -19,6 +19,16 @@ class Points:
 
 
 @dataclass
+class Issued:
+    """A coupon for a later basket (P10); `last` is its last date, yyyymmdd."""
+
+    offer: str
+    opens: str
+    code: str
+    last: int
+
+
+@dataclass
 class NearMiss:
     """An offer that would apply with a little more."""
 
@@ -110,6 +120,7 @@ class OracleDecision:
     totals: dict[str, int] = field(default_factory=dict)
     applied: list[Applied] = field(default_factory=list)
     points: list[Points] = field(default_factory=list)
+    issued: list[Issued] = field(default_factory=list)
     near: list[NearMiss] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
     unique: bool = True

@@ -36,7 +36,7 @@ from tests.oracle.fuel import run_fuel
 from tests.oracle.goals import add_steps, tier_of, values
 from tests.oracle.gs1 import ScanError, Scanned, identifier_of, read_scan
 from tests.oracle.near import most_places, near_misses
-from tests.oracle.past import Lot, Past, Sale
+from tests.oracle.past import SERIALS, Lot, Past, Sale
 from tests.oracle.pay import Payment
 from tests.oracle.program import MINUTES_A_DAY, Offer, Selector, day_number, read_offer
 from tests.oracle.scans import run_scans
@@ -78,10 +78,12 @@ def decide(
         (read_offer(written, program) for written in program.get("offers", [])),
         key=lambda offer: offer.id.encode(),
     )
-    scene = read_scene(basket, catalogue, members, stopped, keys)
     past = past if past is not None else Past()
+    basket = show_issued(basket, past.printed)
+    scene = read_scene(basket, catalogue, members, stopped, keys)
     scene.member = past.survivor(scene.member, members)
     scene.given = past.given()
+    scene.issued = past.issued()
     scene.used = frozenset(used for sale in past.sales for used in sale.coupons)
     if scene.member is not None:
         scene.progress = values(program, scene, past.gains)
@@ -125,6 +127,9 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
         lot = Lot(group, points.purse, points.points, first, last)
         sale.made.append(lot)
         (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
+    for coupon in decision.issued:
+        past.printed.append((coupon.code, f"printed-{next(SERIALS)}"))
+        sale.issued[past.printed[-1]] = read_day(coupon.last)
     past.gather(program, decision, sale)
     past.sales.append(sale)
     return sale
@@ -198,6 +203,19 @@ def read_scene(
         serials=serials,
         redeem=listed(basket.get("redeem")),
     )
+
+
+def show_issued(basket: dict[str, Any], printed: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return a basket in which `issued: n` is the nth coupon that sales before issued."""
+    coupons: list[Any] = []
+    for coupon in basket.get("coupons", []):
+        if isinstance(coupon, dict) and "issued" in coupon:
+            at = int(coupon["issued"]) - 1
+            code, serial = printed[at] if at < len(printed) else ("NEVER", "")
+            coupons.append({"code": code, "serial": serial})
+        else:
+            coupons.append(coupon)
+    return {**basket, "coupons": coupons} if coupons else basket
 
 
 def coupon_name(scene: Scene, at: int) -> tuple[str, str]:

@@ -1,18 +1,20 @@
-"""Points (rules P1 to P5)."""
+"""Points, and coupons for later baskets (rules P1 to P5, P10)."""
 
 import calendar
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.answer import Applied, OracleDecision, Points
+from tests.oracle.answer import Applied, Issued, OracleDecision, Points
 from tests.oracle.basket import Unit
 from tests.oracle.deal import fits
 from tests.oracle.eligible import Given, Scene, coupons_of, room
 from tests.oracle.program import EPOCH, Offer
-from tests.oracle.values import rounded
+from tests.oracle.values import listed, rounded
 
 FACTOR_ONE = 10_000
+#: Coupons that one sale issues at most (P10).
+ISSUED_MOST = 32
 
 
 def decide_points(
@@ -30,6 +32,9 @@ def decide_points(
     for offer in sorted(offers, key=lambda offer: (offer.mechanic == "multiply", offer.rank)):
         fitting = [unit for unit in units if fits(offer, 0, unit)]
         uses = 1
+        if offer.mechanic == "issue":
+            issue(offer, len(fitting), scene, program, decision)
+            continue
         if offer.mechanic == "earn":
             amount = sum(unit.left for unit in fitting)
             points = rounded(Fraction(amount * offer.points, offer.per), offer.rounding or how)
@@ -55,6 +60,25 @@ def decide_points(
             decision.given.append(given)
             coupons = coupons_of(offer, scene)[:uses]
             decision.applied.append(Applied(offer.id, "earn", uses, 0, coupons=coupons))
+
+
+def issue(
+    offer: Offer, count: int, scene: Scene, program: dict[str, Any], decision: OracleDecision
+) -> None:
+    """Add the coupons that an offer issues (P10)."""
+    times = _bonus_times(offer, count, scene)
+    given = min(times, ISSUED_MOST - len(decision.issued))
+    decision.outcomes[offer.id] = "NO_VALUE" if times else "GOODS_MISSING"
+    if given == 0:
+        return
+    decision.outcomes[offer.id] = "APPLIED"
+    opened = next(other for other in program["offers"] if str(other["id"]) == offer.opens)
+    code = str(listed(opened["coupon"]["codes"])[0])
+    last = _compact(EPOCH + timedelta(days=scene.business_day + offer.valid_days))
+    decision.issued += [Issued(offer.id, offer.opens, code, last) for _ in range(given)]
+    decision.given.append(Given(offer.id, scene.business_day, given, 0, 0, scene.counted_for))
+    coupons = coupons_of(offer, scene)[:given]
+    decision.applied.append(Applied(offer.id, "earn", given, 0, coupons=coupons))
 
 
 def _bonus_times(offer: Offer, count: int, scene: Scene) -> int:

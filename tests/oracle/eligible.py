@@ -55,6 +55,8 @@ class Scene:
         Serials of the coupons.
     used : frozenset of (str, str)
         Code and serial of coupons that sales before used (K1).
+    issued : dict of (str, str) to int
+        Code and serial of coupons that sales before issued, with their last days (K3).
     scans : dict of int to Scanned or None
         Scanned coupons by their places; None: it cannot be read.
     given : list of Given
@@ -79,6 +81,7 @@ class Scene:
     scans: dict[int, Scanned | None] = field(default_factory=dict)
     serials: list[str] = field(default_factory=list)
     used: frozenset[tuple[str, str]] = frozenset()
+    issued: dict[tuple[str, str], int] = field(default_factory=dict)
     redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     progress: dict[str, int] = field(default_factory=dict)
@@ -240,7 +243,18 @@ def coupons_of(offer: Offer, scene: Scene) -> list[int]:
     if not offer.serial:
         return found
     shown = list(zip(scene.coupons, scene.serials, strict=True))
-    return [at for at in found if shown.index(shown[at]) == at and shown[at] not in scene.used]
+    return [
+        at
+        for at in found
+        if shown.index(shown[at]) == at
+        and shown[at] not in scene.used
+        and is_good(offer, scene, shown[at])
+    ]
+
+
+def is_good(offer: Offer, scene: Scene, coupon: tuple[str, str]) -> bool:
+    """Tell whether a sale issued a coupon for which it must have, and it has not expired (K3)."""
+    return not offer.issued or scene.issued.get(coupon, -1) >= scene.business_day
 
 
 def _coupon(offer: Offer, scene: Scene) -> str | None:
@@ -249,7 +263,14 @@ def _coupon(offer: Offer, scene: Scene) -> str | None:
         return None if shown else "COUPON_MISSING"
     if not offer.coupons or coupons_of(offer, scene):
         return None
-    return "COUPON_USED" if set(scene.coupons) & set(offer.coupons) else "COUPON_MISSING"
+    shown = [
+        coupon
+        for coupon in zip(scene.coupons, scene.serials, strict=True)
+        if coupon[0] in offer.coupons
+    ]
+    if not all(is_good(offer, scene, coupon) for coupon in shown):
+        return "COUPON_INVALID"
+    return "COUPON_USED" if shown else "COUPON_MISSING"
 
 
 def _chosen(offer: Offer, scene: Scene) -> str | None:

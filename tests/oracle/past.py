@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from tests.oracle.values import NEVER, is_true, scaled
 
 if TYPE_CHECKING:
     from tests.oracle.answer import OracleDecision
+
+
+#: Serials of our own for coupons that sales issue: the engine's are a keyed hash.
+SERIALS = itertools.count()
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Sale:
         Points taken, from each lot.
     coupons : list of (str, str)
         Code and serial of coupons that are used now.
+    issued : dict of (str, str) to int
+        Code and serial of coupons that it issued, with their last days.
     made : list of Lot
         All that it gave, for goals too.
     """
@@ -43,6 +50,7 @@ class Sale:
     earned: list[Lot] = field(default_factory=list)
     spent: list[tuple[Lot, int]] = field(default_factory=list)
     coupons: list[tuple[str, str]] = field(default_factory=list)
+    issued: dict[tuple[str, str], int] = field(default_factory=dict)
     made: list[Lot] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     uses: dict[str, int] = field(default_factory=dict)
@@ -63,6 +71,8 @@ class Past:
         Points owed, by account group and purse.
     merged : dict of str to str
         Members that became another, by their ids.
+    printed : list of (str, str)
+        Every coupon that was ever issued, with serials of our own.
     """
 
     sales: list[Sale] = field(default_factory=list)
@@ -71,6 +81,11 @@ class Past:
     loose_lots: list[Lot] = field(default_factory=list)
     debts: dict[tuple[str, str], int] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    printed: list[tuple[str, str]] = field(default_factory=list)
+
+    def issued(self) -> dict[tuple[str, str], int]:
+        """Return the coupons that stand, with their last days (K3)."""
+        return {name: day for sale in self.sales for name, day in sale.issued.items()}
 
     def roll(self, program: dict[str, Any], group: str, purse: str, day: int) -> None:
         """Keep the points of a purse that expires so long after the last sale (P6)."""

@@ -12,7 +12,7 @@ from tests.oracle.values import code_number, is_true, listed, scaled
 MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
 ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
-EARN_MECHANICS = ("earn", "bonus", "multiply")
+EARN_MECHANICS = ("earn", "bonus", "multiply", "issue")
 MECHANICS = (*ITEM_MECHANICS, "scanned", "fuel", "threshold", "redeem", "tender", *EARN_MECHANICS)
 LAYERS = {"threshold": "basket", "redeem": "redemption", "tender": "tender"}
 LAYERS |= dict.fromkeys(EARN_MECHANICS, "earn")
@@ -151,6 +151,8 @@ class Offer:
     sources: list[str] = field(default_factory=list)
     coupons: list[str] = field(default_factory=list)
     serial: bool = False
+    issued: bool = False
+    opens: str = ""
     kind: str = ""
     face_value: bool = False
     families: dict[int, str] = field(default_factory=dict)
@@ -225,7 +227,7 @@ class Offer:
             or asked
             or limited
             or self.wallet
-            or self.layer in ("earn", "redemption")
+            or (self.layer in ("earn", "redemption") and self.mechanic != "issue")
         )
 
 
@@ -263,6 +265,7 @@ def read_offer(written: dict[str, Any], program: dict[str, Any]) -> Offer:
     coupon = written.get("coupon") or {}
     offer.coupons = [str(code) for code in listed(coupon.get("codes"))]
     offer.serial = is_true(coupon.get("serial"))
+    offer.issued = is_true(coupon.get("issued"))
     offer.kind = str(coupon.get("kind", ""))
     offer.face_value = coupon.get("above_price") == "refuse"
     for share in listed(written.get("funding")):
@@ -442,6 +445,12 @@ class _Reader:
         offer.points = scaled(written["points"], int(purse.get("decimals", 0)))
         offer.value = scaled(written.get("pays", 0), self.decimals)
         offer.steps, offer.item = is_true(written.get("steps")), is_true(written.get("item"))
+
+    def issue(self, written: dict[str, Any]) -> None:
+        offer = self.offer
+        offer.slots = [self.slot(written, int(written.get("count", 1)))]
+        offer.opens, offer.valid_days = str(written["coupon"]), int(written["valid_days"])
+        offer.once_a_visit = is_true(written.get("once_a_visit"))
 
     def earn(self, written: dict[str, Any]) -> None:
         offer, purse = self.offer, self.program["purses"][str(written["purse"])]

@@ -60,6 +60,19 @@ OFFERS = {
     "spend on points": ("- id: a\n  limits: {per_member: {spend: ¦5.00}}\n"
                         "  earn: {purse: points, points: 1, per: 1.00}\n",
                         "not limited by what units cost", "uses or money"),
+    "issued without serials": (
+        f"- id: a\n  coupon: {{codes: A, ¦issued: true}}\n  {D}\n", "have serials",
+        "serial: true"),
+    "issues for nobody": (
+        "- id: a\n  issue: {coupon: ¦b, valid_days: 7}\n", "unknown offer 'b'", "known"),
+    "issues what opens nothing": (
+        f"- id: a\n  issue: {{coupon: ¦b, valid_days: 7}}\n- id: b\n  {D}\n",
+        "takes no coupons that a sale issues", "issued: true"),
+    "issues without an end": (
+        "- id: a\n  issue: ¦{coupon: a}\n", "'valid_days' is missing", "good"),
+    "issues by two measures": (
+        "- id: a\n  issue: ¦{coupon: a, valid_days: 7, count: 2, once_a_visit: true}\n",
+        "for units and for a visit", "keep 'count'"),
     "fuel without a floor": ("- id: a\n  fuel: ¦{amount: 0.1, unit: gallon}\n",
                              "no floor", "floor: 0.999"),
     "fuel for a purse": (

@@ -166,6 +166,10 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
         assert told["near"] == misses
     elif key == "redeemed":
         assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
+    elif key == "issued":
+        assert [(offer, opens, last) for offer, opens, _, last in told[key]] == [
+            (offer, opens, int(last)) for offer, opens, last in wanted
+        ]
     elif key == "redeem_refused":
         assert told[key] == [(offer, outcome) for offer, outcome in wanted]
     elif key == "coupon_refused":

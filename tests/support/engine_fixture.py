@@ -21,6 +21,7 @@ from checklane.snapshot.members import Built, MemberFeeds, build_members
 from checklane.tables.catalogue_tables import open_catalogue
 from checklane.tables.files import write_snapshot
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, member_pb2, program_pb2
+from tests.oracle.decide import show_issued
 from tests.oracle.values import is_true, listed, scaled
 from tests.support.yaml_text import block, offers_file
 
@@ -70,6 +71,8 @@ class EngineFixture:
         self._feeds = directory / "feeds"
         self._feeds.mkdir(parents=True)
         self._numbers = itertools.count(1)
+        #: Coupons that commits issued, under the program at hand: code and serial.
+        self.printed: list[tuple[str, str]] = []
         #: Answers to commits, by their numbers here.
         self.committed: dict[int, checkout_pb2.CommitTransactionResponse] = {}
         self._zones = {
@@ -107,6 +110,7 @@ class EngineFixture:
         """Make another program of the same name live, over the same catalogue and members."""
         path = self._build_program(program)
         self.engine.activate(str(path), str(self.catalogue_path), None)
+        self.printed.clear()
 
     def call(self, method: str, request: bytes) -> bytes:
         """Answer one request, or raise what the engine refused it with."""
@@ -138,7 +142,9 @@ class EngineFixture:
             basket=message,
         )
         answer = self.call("CheckoutService.CommitTransaction", request.SerializeToString())
-        self.committed[number] = checkout_pb2.CommitTransactionResponse.FromString(answer)
+        committed = checkout_pb2.CommitTransactionResponse.FromString(answer)
+        self.committed[number] = committed
+        self.printed += [(coupon.code, coupon.serial) for coupon in committed.issued_coupons]
         return number
 
     def void(self, committed: int, basket: dict[str, Any]) -> None:
@@ -258,7 +264,7 @@ class EngineFixture:
             message.business_date = compact(date.fromisoformat(str(basket["date"])))
         if basket.get("card"):
             message.identifiers.add(kind=common_pb2.IDENTIFIER_KIND_CARD, value=str(basket["card"]))
-        for code in basket.get("coupons", []):
+        for code in show_issued(basket, self.printed).get("coupons", []):
             message.coupons.append(coupon_message(code))
         for offer in basket.get("chosen", []):
             message.selections.add(offer_id=str(offer))

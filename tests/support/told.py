@@ -58,6 +58,7 @@ def by_oracle(decision: OracleDecision) -> Told:
             }
             for p in decision.points
         },
+        "issued": [(i.offer, i.opens, i.code, i.last) for i in decision.issued],
         "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
         "redeemed": sorted((r.offer, r.points, r.amount) for r in decision.redeemed),
         "redeem_refused": sorted(decision.redeem_refused),
@@ -100,11 +101,9 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
     for line in decision.lines:
         for part in line.applied:
             offer = applied[part.offer_id]
-            for key, number in (
-                ("shares", part.discount_minor),
-                ("units", part.unit_count or int(part.quantity_thousandths > 0)),
-                ("qualifying", part.qualifying_unit_count),
-            ):
+            units = part.unit_count or int(part.quantity_thousandths > 0)
+            parts = (part.discount_minor, units, part.qualifying_unit_count)
+            for key, number in zip(("shares", "units", "qualifying"), parts, strict=True):
                 if number:
                     offer[key][line.line_id] = number
             assert sum(share.amount_minor for share in part.funding) == part.discount_minor
@@ -122,6 +121,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             }
             for p in decision.earned
         },
+        "issued": issued_coupons(decision),
         "near": [
             (m.offer_id, m.missing_count, m.missing_amount_minor, m.saving_minor)
             for m in decision.near_misses
@@ -147,6 +147,14 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
         "gap": decision.optimality.gap_minor,
         "forgone": decision.forgone_minor,
     }
+
+
+def issued_coupons(decision: "decision_pb2.Decision") -> list[tuple[str, str, str, int]]:
+    """Return the coupons that a commit issues: the offer, what it opens, code and last date."""
+    return [
+        (coupon.offer_id, coupon.opened_offer_id, coupon.code, coupon.expire_date)
+        for coupon in decision.issued_coupons
+    ]
 
 
 def refused_coupons(decision: "decision_pb2.Decision") -> dict[int, str]:
@@ -193,7 +201,7 @@ def differences(oracle: Told, engine: Told) -> list[str]:
                 found.append(f"{key}[{name}]: {told}, not {wanted}")
     found += [
         f"{key}: {engine[key]}, not {oracle[key]}"
-        for key in ("order", "redeemed", "redeem_refused")
+        for key in ("order", "redeemed", "redeem_refused", "issued")
         if oracle[key] != engine[key]
     ]
     for at, wanted in oracle["coupon_refused"].items():

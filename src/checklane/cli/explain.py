@@ -145,6 +145,8 @@ def explain(data: Path, receipt: str, lsn: int) -> None:
     console.print(_offer_rows(answer.decision))
     for earned in answer.decision.earned:
         console.print(f"{earned.points:,} {earned.purse_id} by {earned.offer_id}")
+    for coupon in answer.issued_coupons:
+        console.print(f"coupon {coupon.code} {coupon.serial} by {coupon.offer_id}")
     console.print(f"entry {int(recorded.header['lsn']):,}, decided again: same bytes:", end=" ")
     console.print("yes" if is_same else "no")
     if not is_same:

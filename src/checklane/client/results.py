@@ -26,6 +26,7 @@ __all__ = [
     "HoldResult",
     "Identification",
     "IdentifiedMember",
+    "IssuedCoupon",
     "LineDecision",
     "LineOffer",
     "Message",
@@ -217,6 +218,25 @@ class SaleException:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedCoupon:
+    """A coupon to be printed, for a later basket.
+
+    Attributes
+    ----------
+    serial : str
+        Empty before the commit.
+    """
+
+    offer_id: str
+    offer_version: int
+    opened_offer_id: str
+    code: str
+    serial: str
+    expire_date: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """All that was decided for one basket."""
 
@@ -234,6 +254,7 @@ class Decision:
     quote_token: bytes
     members: tuple[IdentifiedMember, ...]
     exceptions: tuple[SaleException, ...]
+    issued_coupons: tuple[IssuedCoupon, ...]
     message: Any = field(repr=False, compare=False)
 
     def earned_points(self, purse_id: str) -> int:
@@ -333,6 +354,7 @@ class Receipt:
     posting: Posting
     balances: tuple[PurseBalance, ...]
     receipt_capsule: bytes
+    issued_coupons: tuple[IssuedCoupon, ...]
     message: Any = field(repr=False, compare=False)
     key: str = ""
     sequence: int = 0

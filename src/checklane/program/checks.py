@@ -62,8 +62,9 @@ ALLOWED_LAYERS = {
     "earn": ("earn",),
     "bonus": ("earn",),
     "multiply": ("earn",),
+    "issue": ("earn",),
 }
-BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus")
+BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus", "issue")
 BY_UNITS = ("discount", "row_prices")
 WITH_FACE_VALUE = ("discount", "buy_get", "nth_item", "threshold")
 
@@ -123,6 +124,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("bonus", "of"), offer.bonus.of
     elif offer.multiply is not None:
         yield ("multiply", "of"), offer.multiply.of
+    elif offer.issue is not None:
+        yield ("issue", "of"), offer.issue.of
     for index, need in enumerate(offer.requires or []):
         several = len(offer.requires or []) > 1
         yield ("requires", *((index,) if several else ()), "of"), need.of
@@ -399,6 +402,7 @@ def check_shape(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     check_spend_limits(loaded, number, offer)
     check_choice(loaded, number, offer)
     check_coupon(loaded, number, offer)
+    check_issue(loaded, number, offer)
     if offer.redeem is not None:
         check_redemption(loaded, number, offer)
     if offer.fuel is not None:
@@ -497,6 +501,27 @@ def check_coupon(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     if coupon.above_price == "refuse" and offer.mechanic not in WITH_FACE_VALUE:
         what = f"{offer.mechanic} has no face value to compare with a price"
         loaded.blame(number, ("coupon", "above_price"), what, "remove it")
+
+
+def check_issue(loaded: LoadedProgram, number: int, offer: Offer) -> None:
+    """Judge the coupons that sales issue: that there is an offer for them, and one that does."""
+    by_id = {other.id: other for other in loaded.offers}
+    if offer.issue is not None:
+        path: Path_ = ("issue", "coupon")
+        name = offer.issue.coupon
+        opened = by_id.get(name)
+        if opened is None:
+            unknown(loaded, number, path, "offer", name, by_id)
+        elif opened.coupon is None or not opened.coupon.issued:
+            what = f"the offer '{name}' takes no coupons that a sale issues"
+            mend = "give that offer coupon: {codes: CODE, serial: true, issued: true}"
+            loaded.blame(number, path, what, mend)
+    if offer.coupon is not None and offer.coupon.issued:
+        issuers = (other.issue for other in loaded.offers if other.issue is not None)
+        if not any(issue.coupon == offer.id for issue in issuers):
+            what = "the offer can never apply: no offer issues its coupons"
+            mend = f"let an offer issue them, with issue: {{coupon: {offer.id}}}"
+            loaded.warn(number, ("coupon", "issued"), what, mend)
 
 
 def check_scanned(loaded: LoadedProgram, number: int, offer: Offer) -> None:

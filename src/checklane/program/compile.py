@@ -292,7 +292,7 @@ class Builder:
         slots["flags"][universal] |= _layout.SLOT_FLAG_UNIVERSAL
         header = self._header()
         rows = np.concatenate([np.zeros(0, dtype=_layout.ROW), *self.rows])
-        more, after, grades = more_records(self.offers)
+        more, after, grades = more_records(self.offers, self.strings)
         tables: Tables = {
             "header": header,
             "offers": self._offer_records(),

@@ -175,6 +175,7 @@ def flags_of(offer: Offer) -> int:
             _layout.OFFER_FLAG_STACKABLE,
         ),
         *scanned_flags(offer.scanned),
+        (offer.issue is not None and offer.issue.once_a_visit, _layout.OFFER_FLAG_ONCE_A_VISIT),
         (offer.base == "initial", _layout.OFFER_FLAG_INITIAL_BASE),
         (offer.reduced_items == "out", _layout.OFFER_FLAG_REDUCED_OUT),
         (offer.bonus is not None and offer.bonus.once_a_visit, _layout.OFFER_FLAG_ONCE_A_VISIT),
@@ -203,6 +204,7 @@ def coupon_flags(coupon: Coupon | None) -> tuple[tuple[bool, int], ...]:
     return (
         (True, OFFER_FLAG_COUPON),
         (coupon.serial, _layout.OFFER_FLAG_SERIAL),
+        (coupon.issued, _layout.OFFER_FLAG_ISSUED),
         (coupon.kind == "manufacturer", _layout.OFFER_FLAG_MANUFACTURER),
         (coupon.kind == "store", _layout.OFFER_FLAG_STORE_COUPON),
         (coupon.above_price == "refuse", _layout.OFFER_FLAG_FACE_VALUE),
@@ -230,7 +232,7 @@ def grade_keys(offer: Offer) -> list[int]:
 def has_more(offer: Offer) -> bool:
     """Tell whether an offer has a record in the table of what few offers say."""
     product = offer.limits.per_product
-    if offer.fuel is not None:
+    if offer.fuel is not None or offer.issue is not None:
         return True
     return offer.stack_after is not None or (product is not None and product.money is not None)
 
@@ -439,6 +441,8 @@ def points_fields(offer: Offer, program: Program) -> Fields:
         purse = program.purses[paid.purse]
         points = exact_number(paid.points, purse.decimals, "points", "10")
         return {"purse": purse.number, "points_step": points}
+    if offer.issue is not None:
+        return {"mechanic": _layout.MECHANIC_ISSUE, "valid_days": offer.issue.valid_days}
     part = offer.earn or offer.bonus
     if part is None:
         return {}
@@ -511,7 +515,8 @@ def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
         return [SlotPlan(number, take, 0, offer.fuel.of)]
     if offer.scanned is not None:
         return [SlotPlan(number, take, 0, offer.scanned.of)]
-    if offer.bonus is not None:
-        return [SlotPlan(number, take, offer.bonus.count or 1, offer.bonus.of)]
+    counted = offer.bonus or offer.issue
+    if counted is not None:
+        return [SlotPlan(number, take, counted.count or 1, counted.of)]
     part = offer.earn or offer.multiply
     return [SlotPlan(number, take, 0, part.of)] if part is not None else []

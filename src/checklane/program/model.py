@@ -103,7 +103,7 @@ Prefix = Annotated[
 MECHANICS = (
     "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
     "scanned", "redeem", "tender", "fuel",
-    "earn", "bonus", "multiply",
+    "earn", "bonus", "multiply", "issue",
 )  # fmt: skip
 HOURS_MAX = 4
 
@@ -829,6 +829,28 @@ class Bonus(Part):
         return self
 
 
+class Issue(Part):
+    """Coupons for a later basket, printed with the receipt: each good once, whoever brings it."""
+
+    coupon: Id = Field(
+        description="Offer that they open; it says coupon: {serial: true, issued: true}, and they "
+        "have the first of its codes."
+    )
+    valid_days: Count = Field(description="Days after the business date on which they are good.")
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+    count: Count | None = Field(default=None, description="One for each so many units. Default: 1.")
+    once_a_visit: Flag = Field(
+        default=False, description="true: one a basket, when at least one unit fits."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "Issue":
+        """Ask for one measure."""
+        if self.once_a_visit and self.count is not None:
+            fail("coupons are for units and for a visit", "keep 'count' or 'once_a_visit'")
+        return self
+
+
 class Multiply(Part):
     """More of the points that `earn` offers give."""
 
@@ -847,6 +869,10 @@ class Coupon(Part):
     serial: Flag = Field(
         default=False, description="true: each has a serial number and is used once."
     )
+    issued: Flag = Field(
+        default=False,
+        description="true: only those that a sale issued, as an offer with `issue` says.",
+    )
     kind: Literal["manufacturer", "store"] | None = Field(
         default=None,
         description="Whose coupon it is: a unit serves one of a manufacturer and one of the store.",
@@ -855,6 +881,13 @@ class Coupon(Part):
         default="reduce",
         description="An amount above the price: reduce takes the price off, refuse nothing.",
     )
+
+    @model_validator(mode="after")
+    def check(self) -> "Coupon":
+        """Ask for serials where sales issue them."""
+        if self.issued and not self.serial:
+            fail("coupons that sales issue have serials", "add serial: true", at="issued")
+        return self
 
 
 class Hours(Part):
@@ -1220,6 +1253,7 @@ class Offer(Part):
     multiply: Multiply | None = Field(
         default=None, description="More points than the earn offers give."
     )
+    issue: Issue | None = Field(default=None, description="Coupons for a later basket.")
 
     @model_validator(mode="after")
     def check(self) -> "Offer":
@@ -1239,7 +1273,7 @@ class Offer(Part):
             return self.layer
         usual: dict[str, LayerName] = {
             "threshold": "basket", "redeem": "redemption", "tender": "tender",
-            "earn": "earn", "bonus": "earn", "multiply": "earn",
+            "earn": "earn", "bonus": "earn", "multiply": "earn", "issue": "earn",
         }  # fmt: skip
         if self.fuel is not None and self.fuel.purse is not None:
             return "redemption"
@@ -1255,7 +1289,7 @@ class Offer(Part):
             or self.limits.per_member is not None
             or self.limits.per_household is not None
             or self.limits.per_card is not None
-            or self.layer_name in ("earn", "redemption")
+            or (self.layer_name in ("earn", "redemption") and self.issue is None)
         )
 
 

@@ -124,15 +124,18 @@ def coupon_table(coupons: Sequence[tuple[str, int]]) -> Table:
     return open_addressed(records, records["coupon_key"].copy())
 
 
-def more_records(offers: Sequence[Offer]) -> tuple[Records, Records, Records]:
+def more_records(offers: Sequence[Offer], strings: StringPool) -> tuple[Records, Records, Records]:
     """Return what few offers say, the offers after which others stack, and grades of fuel.
 
     Parameters
     ----------
     offers : sequence of Offer
         In the order of their numbers.
+    strings : StringPool
+        Takes the codes of coupons that are issued.
     """
     numbers = {offer.id: number for number, offer in enumerate(offers)}
+    codes = {offer.id: offer.coupon.codes[0] for offer in offers if offer.coupon is not None}
     rounds = rounds_of(offers)
     those = [offer for offer in offers if has_more(offer)]
     records = np.zeros(len(those), dtype=_layout.OFFER_MORE)
@@ -149,6 +152,10 @@ def more_records(offers: Sequence[Offer]) -> tuple[Records, Records, Records]:
         grades += keys
         for name, value in more_fields(offer).items():
             record[name] = value
+        if offer.issue is not None:
+            record["issued_offer"] = numbers[offer.issue.coupon]
+            text, length = strings.add(codes[offer.issue.coupon])
+            record["issued_code_text"], record["issued_code_length"] = text, length
     return records, np.array(after, dtype=np.uint32), np.array(grades, dtype=np.uint64)
 
 

@@ -237,6 +237,8 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             }
             movement.kind = counted.get(family, kinds.MOVEMENT_KIND_OFFER_COUNTED)
             movement.count = value
+        case _layout.CELL_ISSUED:
+            movement.kind, movement.count = kinds.MOVEMENT_KIND_COUPON, 1 if value > 0 else -1
         case _layout.CELL_PROGRESS:
             movement.kind, movement.count = kinds.MOVEMENT_KIND_PROGRESS, value
         case _layout.CELL_ENTRY:
