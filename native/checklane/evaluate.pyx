@@ -2184,6 +2184,9 @@ cdef status_t match_coupon(const program_t *program, const basket_t *basket,
         status = finish_step(program, basket, facts, scratch, decision, False)
     if status != STATUS_OK:
         return status
+    # Nothing for this coupon takes nothing from what it gave with an earlier one.
+    if scratch.candidates[candidate].flags & CANDIDATE_APPLIED:
+        scratch.candidates[candidate].outcome = OUTCOME_APPLIED
     for p in range(scratch.piece_count):
         scratch.pieces[p].marks &= ~<uint32_t>MARK_MATCHED
     return STATUS_OK if make_runs(basket, scratch) else STATUS_CANDIDATES_CEILING

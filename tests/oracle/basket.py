@@ -18,6 +18,9 @@ SOURCES = {
 #: Decimals that a cost has below the minor unit.
 COST_DECIMALS = 3
 KINDS = ("sale", "fee", "charge")
+#: As the contract numbers them.
+MEASURE_UNITS = ("", "kilogram", "pound", "litre", "gallon", "metre", "foot", "square_metre",
+                 "hour", "kilowatt_hour", "ounce")  # fmt: skip
 FLAG_NO_DISCOUNT, FLAG_NO_EARN, FLAG_REDUCED, FLAG_NO_REDEEM = 1, 2, 16, 32
 
 
@@ -110,7 +113,9 @@ class Unit:
         kind = KINDS.index(self.kind)
         fuel = self.line if self.fill is not None else 0
         price = (-self.left, -self.initial)
-        what = (*price, self.code, number, source, flags, self.measure, kind, fuel)
+        quantity, unit = self.measure
+        measure = (MEASURE_UNITS.index(unit), quantity)
+        what = (*price, self.code, number, source, flags, measure, kind, fuel)
         return what, ("store" in self.marks, "manufacturer" in self.marks)
 
 
