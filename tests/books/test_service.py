@@ -4,11 +4,6 @@ import grpc
 import pytest
 
 from checklane import errors
-from checklane._engine import METHODS
-from checklane.config import Settings
-from checklane.server import Service
-from checklane.snapshot.store import Live, LiveSet, write_live
-from checklane.tables.files import snapshot_hash
 from checklane.v1 import common_pb2, ledger_pb2
 from tests.books.day import DATES, SUMS
 from tests.books.test_periods import by_clerk, without_zeros
@@ -21,41 +16,11 @@ GROUPINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(day):
-    paths = (day.shop.built.members, day.shop.built.catalogue, day.program)
-    kinds = dict(map(snapshot_hash, paths))
-    write_live(day.shop.data, Live(LiveSet(**kinds)))
-    settings = Settings(data=day.shop.data, listen="127.0.0.1:0", lane_listen="", workers=2)
-    engine = Borrowed(day.shop.engine)
-    service = Service(settings, lambda settings, keys: engine, METHODS)
-    service.start()
-    yield service
-    service.stop()
-
-
-class Borrowed:
-    """The day's engine, which stays open when the service is done."""
-
-    def __init__(self, engine):
-        self._engine = engine
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
-
-    def close(self):
-        pass
-
-
 @pytest.fixture
-def totals(service):
-    with grpc.insecure_channel(service.address) as channel:
-        call = channel.unary_unary(
-            "/checklane.v1.LedgerService/GetPeriodTotals",
-            request_serializer=ledger_pb2.GetPeriodTotalsRequest.SerializeToString,
-            response_deserializer=ledger_pb2.GetPeriodTotalsResponse.FromString,
-        )
-        yield lambda **fields: call(ledger_pb2.GetPeriodTotalsRequest(**fields), timeout=60)
+def totals(ledger):
+    return lambda **fields: ledger.GetPeriodTotals(
+        ledger_pb2.GetPeriodTotalsRequest(**fields), timeout=60
+    )
 
 
 @pytest.mark.parametrize("grouping", GROUPINGS)

@@ -67,7 +67,6 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
         ("CheckoutService/ClaimTransaction", "attaching a member to a receipt afterwards"),
         ("CheckoutService/AuthorizeFuel", "fuel discounts before fuelling"),
         ("CheckoutService/UploadTransactions", "late and offline work"),
-        ("LedgerService/GetStatement", "a member's statement"),
         ("MemberService/EraseMember", "erasing a member"),
     ],
 )

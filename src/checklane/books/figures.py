@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from checklane import _layout
-from checklane.books.entries import Sections
+from checklane.books.entries import Records, Sections
 from checklane.errors import refuse
 from checklane.v1 import checkout_pb2, decision_pb2, member_pb2
 
@@ -16,8 +16,8 @@ __all__ = [
     "Where",
     "by_purse",
     "has_effect",
+    "lots_moved",
     "messages_of",
-    "points_moved",
     "points_told",
     "where_of",
 ]
@@ -120,13 +120,12 @@ def points_told(request: Any, response: Any) -> Counter[str]:
     return points
 
 
-def points_moved(sections: Sections) -> Counter[int]:
-    """Return the points that came and went by an entry's movements, by number of the purse.
+def lots_moved(movements: Records) -> Counter[int]:
+    """Return the points that came and went by movements, by number of the purse.
 
     What expired goes with the date and not with the entry that sweeps it out later.
     """
     points: Counter[int] = Counter()
-    movements = sections.movements
     kinds = movements["cell"]["kind"]
     is_lot, is_debt = kinds == _layout.CELL_LOT, kinds == _layout.CELL_DEBT
     is_counted = (is_lot | is_debt) & (movements["reason"] != _layout.REASON_EXPIRE)

@@ -19,8 +19,8 @@ from checklane.books.entries import Sections, original_of, receipt_of, sold_line
 from checklane.books.figures import (
     by_purse,
     has_effect,
+    lots_moved,
     messages_of,
-    points_moved,
     points_told,
     where_of,
 )
@@ -236,7 +236,7 @@ class Periods:
             )
         )
         part.points.update(points_told(request, response))
-        self._other.points.update(points_moved(sections))
+        self._other.points.update(lots_moved(sections.movements))
         match response:
             case checkout_pb2.CommitTransactionResponse() if has_effect(response):
                 self._add_sale(part, sections, response)

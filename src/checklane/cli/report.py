@@ -25,6 +25,8 @@ from checklane.books.periods import Periods, Query, gap_table, period_table, rea
 from checklane.books.proof import Proof, Table
 from checklane.books.purses import purse_names
 from checklane.books.settlement import read_settlement
+from checklane.books.statement import Asked as AskedStatement
+from checklane.books.statement import read_statement, statement_table
 from checklane.books.walk import Advance, StoredJournal
 from checklane.errors import refuse
 from checklane.ledger.files import audit, base_file, journal_directory, lay_base
@@ -78,6 +80,7 @@ def report() -> None:
       gaps         receipt numbers that are missing, by till and date
       settlement   discounts by offer, funder and settlement class, store and date
       liability    points owed by purse and month of expiry: opening to closing
+      statement    what came and went in the purses of one account group
 
     A server may be running. Reports are of what is durable when they begin. Money is in minor
     units, points in the purse's smallest unit. Every report adds its sums up a second time from
@@ -257,5 +260,30 @@ def liability(**options: Any) -> None:
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         found = read_liability(journal, asked.from_date, asked.to_date, asked.purses(), advance)
         return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+@click.option(
+    "--group",
+    required=True,
+    type=click.IntRange(min=1),
+    help="Number of the account group, as GetMember answers it.",
+)
+def statement(group: int, **options: Any) -> None:
+    """List what came and went in the purses of one account group, by business date.
+
+    The sums of each purse, from its opening to its closing, are printed.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        wanted = AskedStatement(group, asked.from_date, asked.to_date)
+        found = read_statement(journal, wanted, asked.purses(), advance)
+        for purse_id, flows in sorted(found.purses.items()):
+            told = ", ".join(f"{name} {value:,}" for name, value in vars(flows).items())
+            click.echo(f"{purse_id}: {told}")
+        return statement_table(found), found.prove()
 
     _run(read, options)

@@ -4,6 +4,7 @@ A walk takes as long as there are entries, so it takes one of the places that st
 of those that single calls need, and it ends when its caller has gone.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,10 @@ from google.protobuf.message import DecodeError, Message
 
 from checklane import _layout
 from checklane.books.dates import is_date
+from checklane.books.lots import Flows
 from checklane.books.periods import Gap, Part, PartKey, Query, read_periods
+from checklane.books.purses import purse_names
+from checklane.books.statement import Asked, read_statement
 from checklane.books.walk import LiveJournal
 from checklane.errors import ChecklaneError, refuse
 from checklane.server.calls import CORRELATION_KEY, Calls, EngineLike, abort
@@ -22,7 +26,7 @@ from checklane.server.lane_stream import StreamSlots
 from checklane.server.wire import correlation_id
 from checklane.tables.files import read_records, read_snapshot
 from checklane.tables.hashing import name_key
-from checklane.v1 import ledger_pb2
+from checklane.v1 import ledger_pb2, member_pb2
 
 __all__ = ["BooksMethods"]
 
@@ -31,6 +35,10 @@ ID_BYTES_MAX = 64
 PARTS_MAX = 10_000
 #: Spans of missing receipt numbers that are told.
 GAPS_MAX = 1000
+#: Entries of a page of a statement: when the caller does not say, and at most.
+STATEMENT_PAGE, STATEMENT_PAGE_MAX = 200, 1000
+#: The position of the first entry of a page.
+PAGE_TOKEN = re.compile(r"[1-9][0-9]{0,17}")
 
 #: Returns the file of what is live of a kind; None when nothing is.
 LiveFile = Callable[[str], Path | None]
@@ -40,7 +48,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 
 
 class BooksMethods:
-    """Serves GetPeriodTotals.
+    """Serves GetPeriodTotals and GetStatement.
 
     Parameters
     ----------
@@ -63,6 +71,10 @@ class BooksMethods:
     def period_totals(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         """Serve one GetPeriodTotals; grpcio's handler."""
         return self._serve("LedgerService.GetPeriodTotals", self._period_totals, data, context)
+
+    def statement(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Serve one GetStatement; grpcio's handler."""
+        return self._serve("LedgerService.GetStatement", self._statement, data, context)
 
     def _serve(
         self,
@@ -93,6 +105,34 @@ class BooksMethods:
         return ledger_pb2.GetPeriodTotalsResponse(
             totals=(_told(key, found.parts[key]) for key in sorted(found.parts)),
             missing=(_gap(gap) for gap in found.gaps()[:GAPS_MAX]),
+            as_of_lsn=found.as_of_lsn,
+        )
+
+    def _statement(
+        self, data: bytes, context: grpc.ServicerContext
+    ) -> ledger_pb2.GetStatementResponse:
+        request = _parse(ledger_pb2.GetStatementRequest, data)
+        from_lsn = _check_statement(request)
+        get_member = member_pb2.GetMemberRequest(context=request.context, member=request.member)
+        answer = self._calls.answer("MemberService.GetMember", get_member.SerializeToString())
+        member = member_pb2.GetMemberResponse.FromString(answer).member
+        program = self._live_file("program")
+        found = read_statement(
+            LiveJournal(self._engine),
+            Asked(
+                group=member.group_number,
+                from_date=request.from_date,
+                to_date=request.to_date,
+                from_lsn=from_lsn,
+                entry_count=request.page_size or STATEMENT_PAGE,
+            ),
+            purse_names([program] if program is not None else []),
+            _while_active(context),
+        )
+        return ledger_pb2.GetStatementResponse(
+            purses=(_purse(purse_id, flows) for purse_id, flows in sorted(found.purses.items())),
+            entries=found.entries,
+            next_page_token=str(found.next_lsn) if found.next_lsn else "",
             as_of_lsn=found.as_of_lsn,
         )
 
@@ -153,6 +193,45 @@ def _query_of(request: ledger_pb2.GetPeriodTotalsRequest) -> Query:
         by_till=grouping in (_Grouping.PERIOD_GROUPING_TILL, _Grouping.PERIOD_GROUPING_SHIFT),
         by_shift=grouping == _Grouping.PERIOD_GROUPING_SHIFT,
         parts_max=PARTS_MAX,
+    )
+
+
+def _check_statement(request: ledger_pb2.GetStatementRequest) -> int:
+    """Refuse what cannot be answered, in order of precedence; return where the page begins."""
+    named = len(request.member.ListFields())
+    for place, is_missing in (
+        ("member", named == 0),
+        ("from_date", request.from_date == 0),
+        ("to_date", request.to_date == 0),
+    ):
+        if is_missing:
+            raise refuse("FIELD_REQUIRED", place)
+    token = request.page_token
+    for place, is_wrong in (
+        ("member", named > 1),
+        ("to_date", request.to_date < request.from_date),
+        ("page_size", not 0 <= request.page_size <= STATEMENT_PAGE_MAX),
+        ("page_token", token != "" and not PAGE_TOKEN.fullmatch(token)),
+    ):
+        if is_wrong:
+            raise refuse("FIELD_OUT_OF_RANGE", place)
+    for place in ("from_date", "to_date"):
+        if not is_date(getattr(request, place)):
+            raise refuse("BUSINESS_DATE_INVALID", place)
+    return int(token or 0)
+
+
+def _purse(purse_id: str, flows: Flows) -> ledger_pb2.StatementPurse:
+    """Return one purse as the contract tells it: what went is positive there."""
+    return ledger_pb2.StatementPurse(
+        purse_id=purse_id,
+        opening_points=flows.opening,
+        earned_points=flows.earned,
+        spent_points=-flows.spent,
+        reversed_points=-flows.reversed,
+        expired_points=flows.expired,
+        adjusted_points=flows.adjusted,
+        closing_points=flows.closing,
     )
 
 

@@ -33,7 +33,6 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "AuthorizeFuel": "fuel discounts before fuelling",
         "ClaimTransaction": "attaching a member to a receipt afterwards",
         "EraseMember": "erasing a member",
-        "GetStatement": "a member's statement",
         "ListEntries": "the entries of a member",
         "ListOffers": "listing the offers of the live program",
         "UploadTransactions": "late and offline work",

@@ -65,6 +65,8 @@ class _Methods(grpc.GenericRpcHandler):
         )
         totals_path = f"/{PACKAGE}.LedgerService/GetPeriodTotals"
         self._handlers[totals_path] = _unary(books.period_totals)
+        statement_path = f"/{PACKAGE}.LedgerService/GetStatement"
+        self._handlers[statement_path] = _unary(books.statement)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> MethodHandler:
         path = handler_call_details.method
