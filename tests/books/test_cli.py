@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from checklane.books.periods import Periods
 from checklane.cli import main, report
 from tests.books.day import DATES
+from tests.books.test_reports import MAP
 
-KINDS = ("periods", "gaps", "settlement", "liability")
+KINDS = ("periods", "gaps", "settlement", "coupons", "postings", "liability", "statement")
 FROM, TO = "2026-03-03", "2026-03-05"
 
 
@@ -27,8 +28,13 @@ def run(data, kind, out, *options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_csv_and_parquet_hold_the_same_rows(data, tmp_path, kind):
+def test_csv_and_parquet_hold_the_same_rows(day, data, tmp_path, kind):
     span = ("--from", FROM, "--to", "20991231" if kind == "liability" else TO)
+    if kind == "postings":
+        (tmp_path / "map.yaml").write_text(MAP)
+        span += ("--map", str(tmp_path / "map.yaml"))
+    elif kind == "statement":
+        span += ("--group", str(day.shop.member("ann").group_number))
     told = run(data, kind, tmp_path / "out.csv", *span)
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[-1] == "adds up: yes"

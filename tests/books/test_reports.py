@@ -1,12 +1,15 @@
 """Settlement and liability against a clerk's books and the accounts themselves."""
 
 import itertools
+import re
 from collections import Counter, defaultdict
 
 import pytest
 
+from checklane import errors
 from checklane.books.dates import posted_date
 from checklane.books.lots import read_liability
+from checklane.books.postings import load_map, postings_table, prove_postings, read_points
 from checklane.books.settlement import Share, read_settlement, shares_back
 from checklane.books.walk import LiveJournal
 from tests.books.conftest import SEED
@@ -69,6 +72,92 @@ def test_any_sequence_of_returns_sums_to_the_whole(built, tmp_path):
     day.shop.engine.close()
 
 
+MAP = """
+sales: 4000
+received: '1000'
+discounts: {price_reduction: 4100, third_party: 1300, tender: 1310}
+funders: {Alba: 1301}
+points:
+  base: {expense: 6100, liability: 2100, worth: {points: 100, minor: 50}}
+"""
+
+
+@pytest.fixture(scope="module")
+def posted(day, settled, tmp_path_factory):
+    path = tmp_path_factory.mktemp("map") / "accounts.yaml"
+    path.write_text(MAP)
+    points = read_points(LiveJournal(day.shop.engine), DATES[0], DATES[-1], NAMES)
+    return postings_table(settled, points, load_map(path)), points
+
+
+def test_debits_are_credits_by_date_and_store(posted, settled):
+    table, points = posted
+    left = Counter()
+    for date, store, _, _, debit, credit in table.rows:
+        assert (debit == 0) != (credit == 0)
+        assert min(debit, credit) == 0
+        left[date, store] += debit - credit
+    assert not any(left.values())
+    assert {date for date, _ in left} == set(DATES)
+    proof = prove_postings(table, settled, points)
+    assert proof.adds_up, proof.sums
+
+
+def test_accounts_hold_what_the_clerk_wrote_down(day, posted):
+    balances = Counter()
+    for _, _, account, _, debit, credit in posted[0].rows:
+        balances[account] += debit - credit
+    totals = Counter()
+    for counted in day.clerk.sums.values():
+        totals.update(counted)
+    due = totals["gross_minor"] - totals["discount_minor"] - totals["refund_minor"]
+    assert balances["1000"] == due
+    given = Counter()
+    for sign, book in ((1, day.clerk.sold), (-1, day.clerk.voided)):
+        for (_, _, _, funder, name), amount in book.items():
+            given[funder if funder == "Alba" else name] += sign * amount
+    # Returns took a part of each back.
+    assert 0 < balances["1301"] < given["Alba"]
+    assert 0 < balances["1310"] < given["TENDER"]
+    assert 0 < balances["4100"] < given["PRICE_REDUCTION"]
+    assert "1300" not in balances
+    assert balances["6100"] == -balances["2100"]
+    worth = sum(points["base"] for key, points in day.clerk.points.items() if key[1] in DATES) / 2
+    assert abs(balances["6100"] - worth) <= len(DATES) * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sales: [", "accounts.yaml: while parsing"),
+        ("", "the map: Input should be a valid dictionary"),
+        (MAP + "tips: 9\n", "tips: Extra inputs"),
+        (MAP.replace("received: '1000'", ""), "received: Field required"),
+        (MAP.replace("minor: 50", "minor: 0"), "points.base.worth.minor"),
+    ],
+)
+def test_a_map_that_is_wrong_is_told(tmp_path, text, words):
+    path = tmp_path / "accounts.yaml"
+    path.write_text(text)
+    with pytest.raises(errors.ConfigError, match=re.escape(words)):
+        load_map(path)
+
+
+def test_coupons_are_settled_by_what_opened_them(day):
+    source = LiveJournal(day.shop.engine)
+    found = read_settlement(source, DATES[0], DATES[-1], by_coupon=True)
+    assert found.prove().adds_up, found.prove().sums
+    rows = found.table().rows
+    assert {(row[2], row[5]) for row in rows} == {("other", "TEN")}
+    for column, book in ((6, day.clerk.sold), (7, day.clerk.voided)):
+        expected = {key[:2]: amount for key, amount in book.items() if key[2] == "other" and amount}
+        assert {row[:2]: row[column] for row in rows if row[column]} == expected
+    assert any(row[8] for row in rows)
+    assert all(row[9] == row[6] - row[7] - row[8] for row in rows)
+    found._coupons += 1
+    assert not found.prove().adds_up
+
+
 def test_shares_come_back_whole_in_any_steps():
     shares = [Share("a", "x", 1, 7), Share("a", "y", 2, 5), Share("b", "", 1, 1)]
     for steps in ((0, 13), (0, 1, 13), (0, 4, 5, 6, 13), range(14)):
@@ -122,5 +211,5 @@ def test_what_was_posted_before_is_the_opening(day):
 def test_a_journal_without_its_beginning_is_refused(day):
     source = LiveJournal(day.shop.engine)
     source.first_lsn = 2
-    with pytest.raises(Exception, match="the journal was pruned"):
+    with pytest.raises(errors.NotFoundError, match="the journal was pruned"):
         read_liability(source, DATES[0], DATES[0], NAMES)

@@ -19,7 +19,16 @@ from checklane.books.proof import Column, Proof, Table
 from checklane.books.walk import Advance, Source, walk
 from checklane.v1 import checkout_pb2, decision_pb2
 
-__all__ = ["Settlement", "Share", "read_settlement", "shares_back"]
+__all__ = [
+    "RETURNED",
+    "SOLD",
+    "VOIDED",
+    "Money",
+    "Settlement",
+    "Share",
+    "read_settlement",
+    "shares_back",
+]
 
 KINDS = (_layout.ENTRY_COMMIT, _layout.ENTRY_VOID, _layout.ENTRY_RETURN)
 COLUMNS = (
@@ -33,17 +42,32 @@ COLUMNS = (
     Column("returned_minor"),
     Column("net_minor"),
 )
+COUPON_COLUMNS = (*COLUMNS[:5], Column("coupon", is_text=True), *COLUMNS[5:])
+#: What money is of.
+SOLD, VOIDED, RETURNED = range(3)
 CLASS_PREFIX = "SETTLEMENT_CLASS_"
 OWN_CLASS = decision_pb2.SETTLEMENT_CLASS_PRICE_REDUCTION
 
 
 class Share(NamedTuple):
-    """A part of one line's discount. Empty texts: the program names nobody."""
+    """A part of one line's discount.
+
+    Attributes
+    ----------
+    offer_id, funder_id : str
+        Empty: the answer names none.
+    settlement_class : int
+        Of the contract's enum.
+    amount_minor : int
+    coupon : str
+        What opened the offer, where settlement is by coupon. Empty: no coupon.
+    """
 
     offer_id: str
     funder_id: str
     settlement_class: int
     amount_minor: int
+    coupon: str = ""
 
 
 class _Key(NamedTuple):
@@ -52,6 +76,18 @@ class _Key(NamedTuple):
     offer_id: str
     funder_id: str
     settlement_class: int
+    coupon: str
+
+
+class Money(NamedTuple):
+    """What one date and store sold, or took back: gross, and what was paid or refunded."""
+
+    gross_minor: int = 0
+    due_minor: int = 0
+
+    def plus(self, gross_minor: int, due_minor: int) -> "Money":
+        """Return the sums with more added."""
+        return Money(self.gross_minor + gross_minor, self.due_minor + due_minor)
 
 
 class _Sold(NamedTuple):
@@ -99,15 +135,35 @@ def _rounded_part(amount: int, part: int, whole: int) -> int:
 
 
 class Settlement:
-    """Discounts by date, store, offer, funder and class."""
+    """Discounts by date, store, offer, funder and class, and what they were taken off.
 
-    def __init__(self, from_date: int, to_date: int, undone: set[int]) -> None:
+    Parameters
+    ----------
+    from_date, to_date : int
+        Business dates, both inclusive.
+    undone : set of int
+        The sales of which something came back, as `receipt_of` names them.
+    by_coupon : bool
+        Split by the coupons that opened the offers, and leave other offers out.
+
+    Attributes
+    ----------
+    money : dict of (int, str, int) to Money
+        By business date, store and what it is of: SOLD, VOIDED or RETURNED.
+    """
+
+    def __init__(
+        self, from_date: int, to_date: int, undone: set[int], *, by_coupon: bool = False
+    ) -> None:
         self._from_date, self._to_date = from_date, to_date
         self._undone = undone
         self._sales: dict[int, dict[int, _Sold]] = {}
         self._sums: dict[_Key, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._told: Counter[str] = Counter()
         self._kept = 0
+        self._by_coupon = by_coupon
+        self._coupons = 0
+        self.money: dict[tuple[int, str, int], Money] = defaultdict(Money)
 
     def add(self, sections: Sections) -> None:
         """Add one entry of `KINDS`; the entries come in the order of their positions."""
@@ -123,17 +179,22 @@ class Settlement:
                 if is_void:
                     self._sales.pop(original_of(sections), None)
                 if is_asked:
+                    column = VOIDED if is_void else RETURNED
                     store_id = where_of(request).store_id
-                    self._add_reversal(date, store_id, sold, response, column=1 if is_void else 2)
+                    self._add_reversal(date, store_id, sold, response, column=column)
 
     def _add_sale(self, sections: Sections, request: Any, response: Any, *, is_asked: bool) -> None:
         name = receipt_of(sections)
         if not is_asked and name not in self._undone:
             return
         kept = {int(line["line_id"]): line for line in sold_lines(sections)}
+        coupons = _coupons_of(request, response.decision) if self._by_coupon else {}
         sold = {}
         for line in response.decision.lines:
-            shares = line_shares(line)
+            shares = [
+                share._replace(coupon=coupons.get(share.offer_id, ""))
+                for share in line_shares(line)
+            ]
             if not shares or line.line_id not in kept:
                 continue
             own = kept[line.line_id]
@@ -141,11 +202,15 @@ class Settlement:
             sold[line.line_id] = _Sold(int(own["count"]), discount, shares)
             if is_asked:
                 date = int(sections.header["business_date"])
-                self._sum(date, request.receipt.store_id, shares, column=0)
+                self._sum(date, request.receipt.store_id, shares, column=SOLD)
         if name in self._undone:
             self._sales[name] = sold
         if is_asked:
             totals = response.decision.totals
+            place = (int(sections.header["business_date"]), request.receipt.store_id, SOLD)
+            gross, due = totals.gross_minor, totals.net_minor
+            self.money[place] = self.money[place].plus(gross, due)
+            self._coupons += sum(coupon.discount_minor for coupon in response.decision.coupons)
             self._told.update(
                 PRICE_REDUCTION=totals.price_reduction_minor,
                 THIRD_PARTY=totals.third_party_minor,
@@ -156,6 +221,9 @@ class Settlement:
     def _add_reversal(
         self, date: int, store_id: str, sold: dict[int, _Sold], response: Any, *, column: int
     ) -> None:
+        place = (date, store_id, column)
+        gross = sum(line.gross_minor for line in response.reversal.lines)
+        self.money[place] = self.money[place].plus(gross, response.reversal.refund_minor)
         for line in response.reversal.lines:
             own = sold.get(line.line_id)
             if line.discount_minor == 0:
@@ -173,19 +241,27 @@ class Settlement:
 
     def _sum(self, date: int, store_id: str, shares: list[Share], *, column: int) -> None:
         for share in shares:
-            self._sums[_Key(date, store_id, *share[:3])][column] += share.amount_minor
+            key = _Key(date, store_id, *share[:3], share.coupon)
+            self._sums[key][column] += share.amount_minor
 
     def table(self) -> Table:
         """Return the rows, by date, store, offer, funder and class."""
-        rows = []
+        rows: list[tuple[int | str, ...]] = []
         for key, (sold, voided, returned) in sorted(self._sums.items()):
             name = decision_pb2.SettlementClass.Name(key.settlement_class)
-            net = sold - voided - returned
-            rows.append((*key[:4], name.removeprefix(CLASS_PREFIX), sold, voided, returned, net))
-        return Table(COLUMNS, rows)
+            told = (*key[:4], name.removeprefix(CLASS_PREFIX))
+            money = (sold, voided, returned, sold - voided - returned)
+            if not self._by_coupon:
+                rows.append((*told, *money))
+            elif key.coupon:
+                rows.append((*told, key.coupon, *money))
+        return Table(COUPON_COLUMNS if self._by_coupon else COLUMNS, rows)
 
     def prove(self) -> Proof:
         """Hold the rows against the sales' totals by class, and against lines kept for returns."""
+        if self._by_coupon:
+            sold = sum(int(row[6]) for row in self.table().rows)
+            return Proof([("sold, by what each coupon took off", sold, self._coupons)])
         rows = self.table().rows
         proof = Proof()
         for name in ("PRICE_REDUCTION", "THIRD_PARTY", "TENDER"):
@@ -196,8 +272,25 @@ class Settlement:
         return proof
 
 
+def _coupons_of(request: Any, decision: decision_pb2.Decision) -> dict[str, str]:
+    """Return by offer the coupon that opened it: its code, or what the scanner read."""
+    shown = request.basket.coupons
+    coupons: dict[str, str] = {}
+    for coupon in decision.coupons:
+        if coupon.state == decision_pb2.COUPON_STATE_CONSUMED:
+            found = shown[coupon.coupon_index]
+            scanned = found.scanned_data.decode("ascii", "backslashreplace")
+            coupons.setdefault(coupon.offer_id, found.code or scanned)
+    return coupons
+
+
 def read_settlement(
-    source: Source, from_date: int, to_date: int, advance: Advance | None = None
+    source: Source,
+    from_date: int,
+    to_date: int,
+    advance: Advance | None = None,
+    *,
+    by_coupon: bool = False,
 ) -> Settlement:
     """Settle the entries of a span of business dates; what a return undoes may be older.
 
@@ -208,7 +301,7 @@ def read_settlement(
         is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
         for at in np.flatnonzero(is_undo).tolist():
             undone.add(original_of(split_entry(page.entries[at])))
-    settlement = Settlement(from_date, to_date, undone)
+    settlement = Settlement(from_date, to_date, undone, by_coupon=by_coupon)
     for page in walk(source, source.first_lsn, advance):
         for at in np.flatnonzero(np.isin(page.heads["kind"], KINDS)).tolist():
             settlement.add(split_entry(page.entries[at]))

@@ -22,6 +22,7 @@ from checklane.books.dates import is_date
 from checklane.books.files import FORMATS, write_table
 from checklane.books.lots import read_liability
 from checklane.books.periods import Periods, Query, gap_table, period_table, read_periods
+from checklane.books.postings import load_map, postings_table, prove_postings, read_points
 from checklane.books.proof import Proof, Table
 from checklane.books.purses import purse_names
 from checklane.books.settlement import read_settlement
@@ -79,6 +80,8 @@ def report() -> None:
       periods      sales, discounts, refunds and points by store, date and till
       gaps         receipt numbers that are missing, by till and date
       settlement   discounts by offer, funder and settlement class, store and date
+      coupons      the same by coupon: what to send to a clearing house
+      postings     debits and credits under the accounts of your own ledger
       liability    points owed by purse and month of expiry: opening to closing
       statement    what came and went in the purses of one account group
 
@@ -243,6 +246,56 @@ def settlement(**options: Any) -> None:
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         found = read_settlement(journal, asked.from_date, asked.to_date, advance)
         return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+def coupons(**options: Any) -> None:
+    """Discounts by coupon: its code, or what the scanner read of it, with offer and funder.
+
+    What sales gave, what voids and returns took back, each on its own date, and what is left to be
+    claimed.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        span = (asked.from_date, asked.to_date)
+        found = read_settlement(journal, *span, advance, by_coupon=True)
+        return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+@click.option(
+    "--map",
+    "map_path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The account map, a YAML file.",
+)
+def postings(map_path: Path, **options: Any) -> None:
+    """Debits and credits by business date and store, under the accounts of your own ledger.
+
+    \b
+    The map:
+      sales: 4000                    what was charged before discounts
+      received: 1000                 what was paid, less refunds
+      discounts: {price_reduction: 4100, third_party: 1300, tender: 1310}
+      funders: {Alba: 1301}          instead of the class's account
+      points:                        purses that are posted, at what worth
+        base: {expense: 6100, liability: 2100, worth: {points: 100, minor: 50}}
+    """  # noqa: D301 - click needs the character
+    accounts = load_map(map_path)
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        span = (asked.from_date, asked.to_date)
+        settled = read_settlement(journal, *span, advance)
+        points = read_points(journal, *span, asked.purses(), advance)
+        table = postings_table(settled, points, accounts)
+        return table, prove_postings(table, settled, points)
 
     _run(read, options)
 
