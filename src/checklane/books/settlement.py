@@ -20,12 +20,12 @@ from checklane.books.walk import Advance, Source, walk
 from checklane.v1 import checkout_pb2, decision_pb2
 
 __all__ = [
+    "Money",
     "RETURNED",
     "SOLD",
-    "VOIDED",
-    "Money",
     "Settlement",
     "Share",
+    "VOIDED",
     "read_settlement",
     "shares_back",
 ]
