@@ -22,6 +22,17 @@
  * the memtable first, and LMDB cannot run ahead further: the next checkpoint begins only when
  * every reader has left that view.
  *
+ * Keys and receipts lie in months, and there in runs: a run has what checkpoints found new, in
+ * order of the keys, and the next one begins behind it. So what a checkpoint adds lies side by side
+ * at a tree's end, where records sorted by their hash alone would each change a page of its own. A
+ * record is never in two runs of a month, since the checkpointer looks for it and rewrites it where
+ * it is. The run index, in memory, says for a key's hash in which months and runs it may be. The
+ * checkpointer notes a record there before it commits it; who does not find it there yet, or looks
+ * through an older transaction in which its run has not got it, holds a view from before the
+ * retirement and finds the record in that view's memtables. Without an index a look-up goes through
+ * all runs of its own transaction, which knows how many there are: nothing about runs is told to
+ * readers in any other way.
+ *
  * Pinning. A reader stores the epoch in its slot, then loads `tables`. The checkpointer exchanges
  * `tables`, raises the epoch, then looks at every slot, and frees the old memtable when each is
  * empty or at the new epoch. All four are sequentially consistent: either the checkpointer sees
@@ -53,7 +64,7 @@
 #include "pages.h"
 #include "siphash.h"
 
-#define FAMILIES 9
+#define FAMILIES 9 /* 8 is none */
 #define COVERED_KEY "covered"
 #define OWED_KEY "owed"
 /* Receipts and keys lie in a ring of sub-databases, one a month of post time. Two more than are
@@ -63,12 +74,23 @@
 #define MONTHS_KEY "months"
 _Static_assert(FAMILY_KEY == FAMILY_RECEIPT + 1, "the monthly families stand side by side");
 _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and two more");
-/* Words of the smallest filter, and records a word at which it is built anew, with one word a
- * record or more. 16 million keys and receipts * 4 B = 64 MiB; two records a word over 16 months
- * leave a bit set with 1 - e^(-4/16) = 22 %, in both words with 5 %: less than one month is asked
- * in vain. */
-#define FILTER_WORDS_MIN (64 * 1024)
-#define FILTER_RECORDS_A_WORD 2
+/* Words of the smallest run index, and parts of 24 that may be used: when it is built, and before
+ * it is built anew. 16 million keys and receipts / (18 / 24) fit into 2^25 words of 4 B = 128 MiB;
+ * 13 million more may come. A look-up in vain reads 4 words side by side, at the end 32; each has
+ * 16 bits of the hash, so 32 words lead to a run in vain once in 2,000 times. */
+#define INDEX_WORDS_MIN (64 * 1024)
+#define INDEX_FULL_BUILT 18
+#define INDEX_FULL_MOST 21
+#define INDEX_FULL_PARTS 24
+/* A word: bits of the hash that do not say where it stands, the month's slot, the run and one. */
+#define INDEX_TAG_SHIFT 16
+#define INDEX_SLOT_SHIFT 11
+#define INDEX_RUN_MASK 2047u
+_Static_assert(MONTH_SLOTS <= 1 << (INDEX_TAG_SHIFT - INDEX_SLOT_SHIFT), "a slot has five bits");
+_Static_assert(RUNS_MAX < INDEX_RUN_MASK, "a run and one have eleven bits");
+/* Records that a replay looks for in the environment before it has the index built: through 244
+ * runs (limits.h) they take 0.25 s at most, the index of 16 million records one or two. */
+#define REPLAY_LOOKS_MAX 2048
 /* A replay in place, for entries of so many movements; longer ones take the way of a group. */
 #define REPLAY_MOVEMENTS_MAX 64
 /* A long replay gets a memtable of this many times the arena and the slots, so that a million
@@ -82,6 +104,9 @@ _Static_assert(RETENTION_DAYS_MAX / 28 + 2 <= MONTH_SLOTS, "visible months and t
 #define COLLECT_AHEAD_SLOTS 16
 /* Records in one transaction, against those of a paced one, when nobody waits for the disk. */
 #define HURRY_TIMES 64
+/* New keys and receipts that count as one other record when a transaction is measured: they lie
+ * side by side, 25 to 48 a page, where each of the others may change a page of its own. */
+#define DENSE_TIMES 4
 /* And when a checkpoint lags: one sync for so many more keeps up where small ones would not. */
 #define LAG_TIMES 4
 #define LAG_MAX 64
@@ -111,13 +136,31 @@ typedef struct stored {
 } stored_t;
 _Static_assert(sizeof(stored_t) == 48, "cells stay 16-byte aligned");
 
-/* In which month's sub-databases a record of a monthly family may be: bit n of a word stands for
- * slot n of the ring. A key has two words, and is in none but the slots that both name. */
-typedef struct filter {
+/* Name of a record of a monthly family in LMDB: its run, then the key, whose first bytes take the
+ * place of four that are always zero. So names order by run, then as keys do. */
+typedef struct run_name {
+    uint8_t run[4]; /* the most significant first */
+    uint8_t head[4];
+    uint64_t hi;
+    uint64_t lo;
+} run_name_t;
+_Static_assert(sizeof(run_name_t) == sizeof(record_key_t), "and the value stays aligned");
+
+/* What a slot of the ring of months holds, as it is kept in LMDB. */
+typedef struct month {
+    uint32_t number;  /* 0: none */
+    uint32_t run;     /* that new records go to; older ones are closed */
+    uint32_t records; /* in it, or somewhat fewer where a checkpoint did not end */
+    uint32_t reserved;
+} month_t;
+
+/* The run index: open addressing by a key's hash, a word a record. A word is written once and
+ * stays until the index is built anew; one whose record is gone leads to nothing. */
+typedef struct run_index {
     uint64_t mask;
-    uint64_t count; /* records noted; the checkpointer's */
+    uint64_t count; /* words in use; the checkpointer's */
     _Atomic uint32_t words[];
-} filter_t;
+} run_index_t;
 
 typedef struct memtable_slot {
     uint64_t hash; /* written once, before the first pointer */
@@ -189,24 +232,27 @@ struct accounts {
     const machine_t *machine;
     MDB_env *environment;
     MDB_dbi families[FAMILIES + 1]; /* the monthly ones have none */
-    MDB_dbi months[MONTHLY_FAMILIES][MONTH_SLOTS];
+    MDB_dbi tables_of_months[MONTHLY_FAMILIES][MONTH_SLOTS];
     MDB_dbi meta;
-    /* Which month's records a slot of the ring holds; 0 none. The checkpointer stores it before it
-     * commits the month's first record; a reader looks for that only when the memtable is gone. */
-    _Atomic uint32_t slot_months[MONTHLY_FAMILIES][MONTH_SLOTS];
+    month_t months[MONTHLY_FAMILIES][MONTH_SLOTS]; /* the checkpointer's */
     bool is_months_dirty;
+    /* The numbers of the months again, for readers. The checkpointer stores one before it commits
+     * the month's first record; a reader looks for that only when the memtable is gone. */
+    _Atomic uint32_t slot_months[MONTHLY_FAMILIES][MONTH_SLOTS];
     /* Post time as the writer knows it: months since 1970, and the oldest that is visible. */
     int64_t post_day;
     _Atomic uint32_t newest_month;
     _Atomic uint32_t oldest_month;
-    _Atomic(filter_t *) filter; /* NULL: not built yet, or no memory for it */
-    filter_t *retired_filter;   /* readers may hold it until the next retirement */
+    _Atomic(run_index_t *) index; /* NULL: not built yet, or no memory for it */
+    run_index_t *retired_index;   /* readers may hold it until the next retirement */
+    uint32_t replay_looks;        /* in the environment, without an index */
     _Atomic(tables_t *) tables;
     _Atomic uint64_t epoch;
     atomic_bool has_frozen;
     _Atomic(memtable_t *) replaying; /* whose pages are taken ahead; NULL: none */
     _Atomic uint64_t replay_pages;   /* bytes of it, slots first, that were taken */
     covered_t frozen_covered;
+    uint32_t frozen_oldest_month; /* that was visible at the freeze */
     /* The writer's sums of points, and what all purses owed when the memtable was frozen. They are
      * sums over whole entries: what is kept beside the covered LSN is right at exactly that LSN,
      * and the replay adds every entry behind it. */
@@ -354,23 +400,71 @@ void accounts_advance(accounts_t *accounts, int64_t post_unix_ms)
     atomic_store_explicit(&accounts->oldest_month, oldest, memory_order_relaxed);
 }
 
-/* The slots in which a key may be; without a filter, all. */
-static uint32_t filter_slots(const filter_t *filter, uint64_t hash)
+/* ---------------------------------------------------------------- runs -------------------- */
+
+static run_name_t run_name(uint32_t run, const record_key_t *key)
 {
-    if (filter == NULL) return UINT32_MAX;
-    uint32_t first =
-        atomic_load_explicit(&filter->words[hash & filter->mask], memory_order_relaxed);
-    if (first == 0) return 0;
-    return first & atomic_load_explicit(&filter->words[hash >> 32 & filter->mask],
-                                        memory_order_relaxed);
+    INVARIANT(key->reserved == 0);
+    run_name_t name = {.hi = key->hi, .lo = key->lo};
+    for (int i = 0; i < 4; i++) name.run[i] = (uint8_t)(run >> (24 - 8 * i));
+    memcpy(name.head, key, sizeof name.head);
+    return name;
 }
 
-static void filter_note(filter_t *filter, uint64_t hash, uint32_t month)
+static uint32_t run_of_name(const run_name_t *name)
 {
-    uint32_t bit = 1u << month % MONTH_SLOTS;
-    atomic_fetch_or_explicit(&filter->words[hash & filter->mask], bit, memory_order_relaxed);
-    atomic_fetch_or_explicit(&filter->words[hash >> 32 & filter->mask], bit, memory_order_relaxed);
-    filter->count++;
+    uint32_t run = 0;
+    for (int i = 0; i < 4; i++) run = run << 8 | name->run[i];
+    return run;
+}
+
+static record_key_t key_of_name(const run_name_t *name)
+{
+    record_key_t key = {.hi = name->hi, .lo = name->lo};
+    memcpy(&key, name->head, sizeof name->head);
+    return key;
+}
+
+static uint32_t index_word(uint64_t hash, uint32_t slot, uint32_t run)
+{
+    INVARIANT(run < RUNS_MAX);
+    return (uint32_t)(hash >> 48) << INDEX_TAG_SHIFT | slot << INDEX_SLOT_SHIFT | (run + 1);
+}
+
+static bool index_has_room(const run_index_t *index, uint64_t more, uint64_t parts)
+{
+    return index->count + more <= (index->mask + 1) / INDEX_FULL_PARTS * parts;
+}
+
+/* Notes in which run a record is. Once is enough. */
+static void index_note(run_index_t *index, uint64_t hash, uint32_t slot, uint32_t run)
+{
+    uint32_t word = index_word(hash, slot, run);
+    for (uint64_t at = hash & index->mask;; at = (at + 1) & index->mask) {
+        uint32_t there = atomic_load_explicit(&index->words[at], memory_order_relaxed);
+        if (there == word) return;
+        if (there != 0) continue;
+        INVARIANT(index->count <= index->mask / INDEX_FULL_PARTS * (INDEX_FULL_PARTS - 1));
+        atomic_store_explicit(&index->words[at], word, memory_order_relaxed);
+        index->count++;
+        return;
+    }
+}
+
+/* The next run of month slot `slot`, or of any when it is MONTH_SLOTS, that may have a key; its
+ * word, or 0 behind the last. `at` begins with the hash. */
+static uint32_t index_next(const run_index_t *index, uint64_t hash, uint32_t slot, uint64_t *at)
+{
+    uint32_t tag = (uint32_t)(hash >> 48);
+    for (;;) {
+        uint64_t place = (*at)++ & index->mask;
+        uint32_t word = atomic_load_explicit(&index->words[place], memory_order_relaxed);
+        if (word == 0) return 0;
+        if (word >> INDEX_TAG_SHIFT != tag) continue;
+        if (slot == MONTH_SLOTS || (word >> INDEX_SLOT_SHIFT & (MONTH_SLOTS - 1)) == slot) {
+            return word;
+        }
+    }
 }
 
 /* ---------------------------------------------------------------- reading ----------------- */
@@ -487,6 +581,7 @@ static record_t visible(const accounts_t *accounts, uint8_t family, record_t rec
 /* The record of a key in one sub-database of the view; the absent one when it is not there. */
 static record_t read_table(const accounts_view_t *view, MDB_dbi table, record_key_t *key)
 {
+    INVARIANT(table != 0);
     MDB_val name = {sizeof *key, key};
     MDB_val value;
     int error = mdb_get(view_transaction(view), table, &name, &value);
@@ -498,30 +593,104 @@ static record_t read_table(const accounts_view_t *view, MDB_dbi table, record_ke
     return absent;
 }
 
-/* Looks through the months in which the key may be, the newest first. */
-static record_t read_months(const accounts_view_t *view, record_key_t *key, uint64_t hash)
+/* The record of a key in one run, if that has it and it is the month's. */
+static record_t read_run(const accounts_t *accounts, MDB_txn *transaction,
+                         const record_key_t *key, uint32_t slot, uint32_t month, uint32_t run)
 {
-    accounts_t *accounts = view->reader->accounts;
-    uint32_t month = atomic_load_explicit(&accounts->newest_month, memory_order_relaxed);
+    record_t record = {&absent_head, NULL};
+    run_name_t named = run_name(run, key);
+    MDB_val name = {sizeof named, &named};
+    MDB_val value;
+    MDB_dbi table = accounts->tables_of_months[key->family - FAMILY_RECEIPT][slot];
+    int error = mdb_get(transaction, table, &name, &value);
+    if (error != 0 && error != MDB_NOTFOUND) {
+        accounts_fatal(accounts, "reading the accounts failed", error);
+    }
+    if (error != 0 || record_of_value(&value).head->month != month) return record;
+    return record_of_value(&value);
+}
+
+/* Runs that a month has in a transaction. */
+static uint32_t count_runs(const accounts_t *accounts, MDB_txn *transaction, MDB_dbi table)
+{
+    MDB_cursor *cursor;
+    MDB_val name;
+    int error = mdb_cursor_open(transaction, table, &cursor);
+    if (error == 0) {
+        error = mdb_cursor_get(cursor, &name, NULL, MDB_LAST);
+        mdb_cursor_close(cursor);
+    }
+    if (error == MDB_NOTFOUND) return 0;
+    if (error != 0) accounts_fatal(accounts, "reading the accounts failed", error);
+    INVARIANT(name.mv_size == sizeof(run_name_t));
+    return run_of_name(name.mv_data) + 1;
+}
+
+/* The month that slot `in` of the ring holds, if it is the one that is asked for, or any is and
+ * readers may see it; else 0. */
+static uint32_t month_in(const accounts_t *accounts, uint8_t family, uint32_t in, uint32_t slot)
+{
+    uint32_t month = atomic_load(&accounts->slot_months[family - FAMILY_RECEIPT][in]);
+    if (slot != MONTH_SLOTS) return in == slot ? month : 0;
+    uint32_t newest = atomic_load_explicit(&accounts->newest_month, memory_order_relaxed);
     uint32_t oldest = atomic_load_explicit(&accounts->oldest_month, memory_order_relaxed);
-    uint32_t family = key->family - FAMILY_RECEIPT;
-    uint32_t slots = filter_slots(atomic_load(&accounts->filter), hash);
-    for (; month >= oldest && month > 0 && slots != 0; month--) {
-        uint32_t slot = month % MONTH_SLOTS;
-        if ((slots >> slot & 1) == 0) continue;
-        slots &= ~(1u << slot);
-        if (atomic_load(&accounts->slot_months[family][slot]) != month) continue;
-        record_t record = read_table(view, accounts->months[family][slot], key);
-        if (record.head->month == month) return record;
+    return month >= oldest && month <= newest ? month : 0;
+}
+
+/* Finds a record of a monthly family where the index says: in one slot of the ring, or in any when
+ * that is MONTH_SLOTS. Of the months that are visible at most one has it. */
+static record_t find_indexed(const accounts_t *accounts, MDB_txn *transaction,
+                             const record_key_t *key, uint32_t slot, const run_index_t *index,
+                             uint32_t *run)
+{
+    uint64_t hash = key_hash(key);
+    uint64_t at = hash;
+    for (uint32_t word; (word = index_next(index, hash, slot, &at)) != 0;) {
+        uint32_t in = word >> INDEX_SLOT_SHIFT & (MONTH_SLOTS - 1);
+        uint32_t month = month_in(accounts, key->family, in, slot);
+        if (month == 0) continue;
+        *run = (word & INDEX_RUN_MASK) - 1;
+        record_t record = read_run(accounts, transaction, key, in, month, *run);
+        if (record.head->month != 0) return record;
     }
     record_t absent = {&absent_head, NULL};
     return absent;
 }
 
-static record_t read_environment(const accounts_view_t *view, record_key_t *key, uint64_t hash)
+/* The same through every run, the newest first: about a microsecond for each. */
+static record_t find_everywhere(const accounts_t *accounts, MDB_txn *transaction,
+                                const record_key_t *key, uint32_t slot, uint32_t *run)
 {
-    if (is_monthly(key->family)) return read_months(view, key, hash);
-    return read_table(view, view->reader->accounts->families[key->family], key);
+    uint32_t newest = atomic_load_explicit(&accounts->newest_month, memory_order_relaxed);
+    for (uint32_t back = 0; back < MONTH_SLOTS; back++) {
+        uint32_t in = (newest - back) % MONTH_SLOTS;
+        uint32_t month = month_in(accounts, key->family, in, slot);
+        if (month == 0) continue;
+        MDB_dbi table = accounts->tables_of_months[key->family - FAMILY_RECEIPT][in];
+        for (*run = count_runs(accounts, transaction, table); (*run)-- > 0;) {
+            record_t record = read_run(accounts, transaction, key, in, month, *run);
+            if (record.head->month != 0) return record;
+        }
+    }
+    record_t absent = {&absent_head, NULL};
+    return absent;
+}
+
+/* A record of a monthly family in one slot of the ring, or in any, and its run. */
+static record_t find_monthly(const accounts_t *accounts, MDB_txn *transaction,
+                             const record_key_t *key, uint32_t slot, uint32_t *run)
+{
+    const run_index_t *index = atomic_load(&accounts->index);
+    if (index == NULL) return find_everywhere(accounts, transaction, key, slot, run);
+    return find_indexed(accounts, transaction, key, slot, index, run);
+}
+
+static record_t read_environment(const accounts_view_t *view, record_key_t *key)
+{
+    const accounts_t *accounts = view->reader->accounts;
+    if (!is_monthly(key->family)) return read_table(view, accounts->families[key->family], key);
+    uint32_t run;
+    return find_monthly(accounts, view_transaction(view), key, MONTH_SLOTS, &run);
 }
 
 record_t accounts_read(const accounts_view_t *view, record_key_t key)
@@ -541,7 +710,7 @@ record_t accounts_read(const accounts_view_t *view, record_key_t key)
         stored = memtable_find(view->tables->frozen, hash, &key);
     }
     if (stored != NULL) return visible(accounts, key.family, record_of_stored(stored));
-    return read_environment(view, &key, hash);
+    return read_environment(view, &key);
 }
 
 /* ---------------------------------------------------------------- walking over all -------- */
@@ -650,50 +819,133 @@ static bool walk_memtables(walk_t *walk, uint8_t family, const record_key_t *unt
     return is_met;
 }
 
-/* One sub-database on its way through the merge. */
+#define RUN_NONE UINT32_MAX
+
+/* One table, or one run of a month, on its way through the merge. */
 typedef struct lane {
     MDB_cursor *cursor;
-    MDB_val name;
-    MDB_val value;
+    uint32_t run; /* of a month; RUN_NONE: a table that has none */
+    record_key_t key;
+    record_t record;
 } lane_t;
 
-/* Moves a lane to its next record; false at its end. */
-static bool lane_next(lane_t *lane, int *error)
+/* All lanes of a family, as a heap: the least key first. */
+typedef struct lanes {
+    lane_t *lanes;
+    size_t count;
+    size_t room;
+} lanes_t;
+
+/* Takes what the cursor stands at; false where that is the lane's end. */
+static bool lane_take(lane_t *lane, int moved, const MDB_val *name, const MDB_val *value,
+                      int *error)
 {
-    int moved = mdb_cursor_get(lane->cursor, &lane->name, &lane->value, MDB_NEXT);
-    if (moved != 0 && moved != MDB_NOTFOUND) *error = moved;
-    return moved == 0;
+    if (moved != 0) {
+        if (moved != MDB_NOTFOUND) *error = moved;
+        return false;
+    }
+    INVARIANT(name->mv_size == sizeof lane->key);
+    memcpy(&lane->key, name->mv_data, sizeof lane->key);
+    if (lane->run != RUN_NONE) {
+        run_name_t named;
+        memcpy(&named, name->mv_data, sizeof named);
+        if (run_of_name(&named) != lane->run) return false;
+        lane->key = key_of_name(&named);
+    }
+    lane->record = record_of_value(value);
+    return true;
 }
 
-/* Merges lanes in order of their keys with the memtables. Two lanes may hold one key, of which at
- * most one is visible. */
-static int walk_lanes(walk_t *walk, lane_t *lanes, uint32_t lane_count, uint8_t family)
+static bool lane_next(lane_t *lane, int *error)
+{
+    MDB_val name;
+    MDB_val value;
+    int moved = mdb_cursor_get(lane->cursor, &name, &value, MDB_NEXT);
+    return lane_take(lane, moved, &name, &value, error);
+}
+
+static bool lane_before(const lane_t *left, const lane_t *right)
+{
+    return memcmp(&left->key, &right->key, sizeof left->key) < 0;
+}
+
+/* Moves the lane at `at` down to where it belongs. */
+static void lanes_sink(lanes_t *lanes, size_t at)
+{
+    for (;;) {
+        size_t least = at;
+        for (size_t below = 2 * at + 1; below <= 2 * at + 2 && below < lanes->count; below++) {
+            if (lane_before(&lanes->lanes[below], &lanes->lanes[least])) least = below;
+        }
+        if (least == at) return;
+        lane_t moved = lanes->lanes[at];
+        lanes->lanes[at] = lanes->lanes[least];
+        lanes->lanes[least] = moved;
+        at = least;
+    }
+}
+
+/* Opens a lane at the first record of a run, or of the next that has one, whose number it takes;
+ * *is_there is false behind the last. */
+static int lanes_open(lanes_t *lanes, MDB_txn *transaction, MDB_dbi table, uint32_t run,
+                      bool *is_there)
+{
+    if (lanes->count == lanes->room) {
+        size_t room = 2 * lanes->room + MONTH_SLOTS;
+        lane_t *larger = realloc(lanes->lanes, room * sizeof *larger);
+        if (larger == NULL) return ENOMEM;
+        lanes->lanes = larger;
+        lanes->room = room;
+    }
+    lane_t lane = {.run = run};
+    record_key_t nothing = {0};
+    run_name_t begin = run_name(run, &nothing);
+    MDB_val name = {sizeof begin, &begin};
+    MDB_val value;
+    int error = mdb_cursor_open(transaction, table, &lane.cursor);
+    if (error != 0) return error;
+    MDB_cursor_op op = run == RUN_NONE ? MDB_FIRST : MDB_SET_RANGE;
+    int moved = mdb_cursor_get(lane.cursor, &name, &value, op);
+    if (moved == 0 && run != RUN_NONE) {
+        INVARIANT(name.mv_size == sizeof begin);
+        lane.run = run_of_name(name.mv_data);
+    }
+    *is_there = lane_take(&lane, moved, &name, &value, &error);
+    if (*is_there) lanes->lanes[lanes->count++] = lane;
+    else mdb_cursor_close(lane.cursor);
+    return error;
+}
+
+/* Opens a lane for each run that the transaction has of a month. */
+static int lanes_open_month(lanes_t *lanes, MDB_txn *transaction, MDB_dbi table)
+{
+    bool is_there = true;
+    int error = 0;
+    for (uint32_t run = 0; is_there && error == 0;) {
+        error = lanes_open(lanes, transaction, table, run, &is_there);
+        if (is_there) run = lanes->lanes[lanes->count - 1].run + 1;
+    }
+    return error;
+}
+
+/* Merges lanes in order of their keys with the memtables. Lanes of two months may hold one key, of
+ * which at most one is visible; what a memtable has of it hides both. */
+static int walk_lanes(walk_t *walk, lanes_t *lanes, uint8_t family)
 {
     int error = 0;
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < lane_count; i++) {
-        lanes[left] = lanes[i];
-        if (lane_next(&lanes[left], &error)) left++;
-        else mdb_cursor_close(lanes[i].cursor);
-    }
-    while (left > 0 && error == 0) {
-        uint32_t least = 0;
-        for (uint32_t i = 1; i < left; i++) {
-            INVARIANT(lanes[i].name.mv_size == sizeof(record_key_t));
-            const void *name = lanes[i].name.mv_data;
-            if (memcmp(name, lanes[least].name.mv_data, sizeof(record_key_t)) < 0) least = i;
+    record_key_t hidden = {0};
+    for (size_t at = lanes->count / 2; at-- > 0;) lanes_sink(lanes, at);
+    while (lanes->count > 0 && error == 0) {
+        lane_t *least = &lanes->lanes[0];
+        if (walk_memtables(walk, family, &least->key)) hidden = least->key;
+        if (!key_equal(&hidden, &least->key)) walk_emit(walk, &least->key, least->record);
+        if (!lane_next(least, &error)) {
+            mdb_cursor_close(least->cursor);
+            lanes->count--;
+            *least = lanes->lanes[lanes->count];
         }
-        record_key_t key;
-        INVARIANT(lanes[least].name.mv_size == sizeof key);
-        memcpy(&key, lanes[least].name.mv_data, sizeof key);
-        if (!walk_memtables(walk, family, &key)) {
-            walk_emit(walk, &key, record_of_value(&lanes[least].value));
-        }
-        if (lane_next(&lanes[least], &error)) continue;
-        mdb_cursor_close(lanes[least].cursor);
-        lanes[least] = lanes[--left];
+        lanes_sink(lanes, 0);
     }
-    while (left > 0) mdb_cursor_close(lanes[--left].cursor);
     if (error == 0) walk_memtables(walk, family, NULL);
     return error;
 }
@@ -701,23 +953,22 @@ static int walk_lanes(walk_t *walk, lane_t *lanes, uint32_t lane_count, uint8_t 
 static int walk_family(walk_t *walk, MDB_txn *transaction, uint8_t family)
 {
     const accounts_t *accounts = walk->accounts;
-    lane_t lanes[MONTH_SLOTS];
-    uint32_t lane_count = 0;
+    lanes_t lanes = {0};
     int error = 0;
-    for (uint32_t slot = 0; slot < MONTH_SLOTS && error == 0; slot++) {
-        MDB_dbi table = accounts->families[family];
-        if (is_monthly(family)) {
-            uint32_t ring = family - FAMILY_RECEIPT;
+    if (is_monthly(family)) {
+        uint32_t ring = family - FAMILY_RECEIPT;
+        for (uint32_t slot = 0; slot < MONTH_SLOTS && error == 0; slot++) {
             if (atomic_load(&accounts->slot_months[ring][slot]) == 0) continue;
-            table = accounts->months[ring][slot];
-        } else if (slot > 0) {
-            break;
+            MDB_dbi table = accounts->tables_of_months[ring][slot];
+            error = lanes_open_month(&lanes, transaction, table);
         }
-        error = mdb_cursor_open(transaction, table, &lanes[lane_count].cursor);
-        if (error == 0) lane_count++;
+    } else if (accounts->families[family] != 0) {
+        bool is_there;
+        error = lanes_open(&lanes, transaction, accounts->families[family], RUN_NONE, &is_there);
     }
-    if (error == 0) return walk_lanes(walk, lanes, lane_count, family);
-    while (lane_count > 0) mdb_cursor_close(lanes[--lane_count].cursor);
+    if (error == 0) error = walk_lanes(walk, &lanes, family);
+    while (lanes.count > 0) mdb_cursor_close(lanes.lanes[--lanes.count].cursor);
+    free(lanes.lanes);
     return error;
 }
 
@@ -751,6 +1002,7 @@ status_t accounts_each_of(const accounts_view_t *view, uint8_t family,
         error = walk_family(&walk, transaction, at);
     }
     free(found);
+    if (error == ENOMEM) return STATUS_OUT_OF_MEMORY;
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
 }
 
@@ -1087,21 +1339,39 @@ static stored_t *slot_record(const memtable_slot_t *slot)
     return (stored_t *)(uintptr_t)atomic_load_explicit(&slot->record, memory_order_relaxed);
 }
 
-/* Puts what is known of a record into the empty slot; false without room. `is_bound`: this entry
- * binds it and says that there was no record before, so there is nothing to look for. */
+/* True where the slot has no record, or one that is out of retention. */
+static bool is_unknown(const accounts_t *accounts, const memtable_slot_t *slot)
+{
+    const stored_t *record = slot_record(slot);
+    if (record == NULL) return true;
+    record_t known = visible(accounts, record->key.family, record_of_stored(record));
+    return known.head != &record->head;
+}
+
+/* Puts what is known of a record into a slot that does not know it; false without room. `is_bound`:
+ * this entry binds it and says that there was no record before, so there is nothing to look for. */
 static bool replay_fetch(accounts_t *accounts, memtable_t *table, memtable_slot_t *slot,
                          uint64_t hash, record_key_t key, bool is_bound)
 {
     record_t base = {&absent_head, NULL};
-    if (!is_bound) base = read_environment(&accounts->writer->view, &key, hash);
+    if (!is_bound) {
+        bool is_looked_for = is_monthly(key.family) && atomic_load(&accounts->index) == NULL;
+        /* Many that nobody binds: holds, and what baskets hold. Without memory they take longer. */
+        if (is_looked_for && ++accounts->replay_looks == REPLAY_LOOKS_MAX) {
+            accounts_prepare_index(accounts, 0);
+        }
+        base = read_environment(&accounts->writer->view, &key);
+    }
     stored_t *record = arena_copy(table, &key, base, room_for(base.head->cell_count + 1));
     if (record == NULL) return false;
     if (is_monthly(key.family) && record->head.month == 0) {
         record->head.month = accounts->newest_month;
     }
+    if (slot_record(slot) == NULL) {
+        atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+    }
     slot->hash = hash;
     atomic_store_explicit(&slot->record, record, memory_order_relaxed);
-    atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
     return true;
 }
 
@@ -1134,7 +1404,7 @@ static bool replay_prepare(accounts_t *accounts, memtable_t *table, const moveme
     for (uint32_t i = 0; i < count; i++) {
         const record_key_t *key = &movements[i].record;
         slots[i] = replay_slot(table, hashes[i], key);
-        if (slot_record(slots[i]) == NULL) {
+        if (is_unknown(accounts, slots[i])) {
             bool is_bound = is_monthly(key->family) && is_bound_by(movements, count, key);
             if (!replay_fetch(accounts, table, slots[i], hashes[i], *key, is_bound)) return false;
         }
@@ -1296,6 +1566,7 @@ bool accounts_freeze(accounts_t *accounts, covered_t covered)
     tables->frozen = accounts->before_freeze->active;
     tables->retired = accounts->before_freeze->retired;
     accounts->frozen_covered = covered;
+    accounts->frozen_oldest_month = atomic_load(&accounts->oldest_month);
     memcpy(accounts->frozen_owed_points, accounts->owed_points,
            sizeof accounts->frozen_owed_points);
     note_active(accounts, fresh);
@@ -1314,34 +1585,90 @@ static bool is_full(int error)
     return error == MDB_MAP_FULL || error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
-/* Notes which month each slot of the ring holds, within a transaction. */
-static int write_slot_months(accounts_t *accounts, MDB_txn *transaction)
+/* Notes what each slot of the ring holds, within a transaction. */
+static int write_months(accounts_t *accounts, MDB_txn *transaction)
 {
-    uint32_t months[MONTHLY_FAMILIES][MONTH_SLOTS];
-    for (int family = 0; family < MONTHLY_FAMILIES; family++) {
-        for (int slot = 0; slot < MONTH_SLOTS; slot++) {
-            months[family][slot] = atomic_load(&accounts->slot_months[family][slot]);
-        }
-    }
     MDB_val name = {sizeof MONTHS_KEY - 1, (void *)(uintptr_t)MONTHS_KEY};
-    MDB_val value = {sizeof months, months};
+    MDB_val value = {sizeof accounts->months, accounts->months};
     return mdb_put(transaction, accounts->meta, &name, &value, 0);
 }
 
-/* The sub-database of a record; *error when a slot of the ring could not be cleared for it. */
-static MDB_dbi table_of(accounts_t *accounts, MDB_txn *transaction, const stored_t *record,
-                        int *error)
+/* Tells readers which months there are. */
+static void show_months(accounts_t *accounts)
 {
-    if (!is_monthly(record->key.family)) return accounts->families[record->key.family];
-    uint32_t family = record->key.family - FAMILY_RECEIPT;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
+        atomic_store(&accounts->slot_months[at / MONTH_SLOTS][at % MONTH_SLOTS],
+                     accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS].number);
+    }
+}
+
+/* Makes sure that the record's slot of the ring holds its month. */
+static int open_month(accounts_t *accounts, MDB_txn *transaction, const stored_t *record)
+{
+    uint32_t ring = record->key.family - FAMILY_RECEIPT;
     uint32_t slot = record->head.month % MONTH_SLOTS;
-    MDB_dbi table = accounts->months[family][slot];
-    uint32_t held = atomic_load(&accounts->slot_months[family][slot]);
-    if (held == record->head.month) return table;
-    if (held != 0) *error = mdb_drop(transaction, table, 0);
-    atomic_store(&accounts->slot_months[family][slot], record->head.month);
+    month_t *month = &accounts->months[ring][slot];
+    if (month->number == record->head.month) return 0;
+    int error = 0;
+    if (month->number != 0) {
+        error = mdb_drop(transaction, accounts->tables_of_months[ring][slot], 0);
+    }
+    month_t fresh = {.number = record->head.month};
+    *month = fresh;
+    atomic_store(&accounts->slot_months[ring][slot], fresh.number);
     accounts->is_months_dirty = true;
-    return table;
+    return error;
+}
+
+/* Closes the runs that have grown long enough: the next checkpoint's new records begin others. The
+ * last one that a month can have goes on growing. */
+static void close_runs(accounts_t *accounts)
+{
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
+        month_t *month = &accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS];
+        if (month->records < accounts->options.run_records || month->run + 1 == RUNS_MAX) continue;
+        month->run++;
+        month->records = 0;
+    }
+}
+
+/* Puts a record under a name, or deletes it from there. */
+static int put_record(MDB_txn *transaction, MDB_dbi table, MDB_val *name, const stored_t *record,
+                      bool is_sweep)
+{
+    if (is_sweep) {
+        int error = mdb_del(transaction, table, name, NULL);
+        return error == MDB_NOTFOUND ? 0 : error;
+    }
+    MDB_val value = {sizeof record->head + record->head.cell_count * sizeof(cell_t), NULL};
+    int error = mdb_put(transaction, table, name, &value, MDB_RESERVE);
+    if (error == 0) memcpy(value.mv_data, &record->head, value.mv_size);
+    return error;
+}
+
+/* Writes a record of a monthly family: where it is, or into the month's newest run. */
+static int write_monthly(accounts_t *accounts, MDB_txn *transaction, const stored_t *record,
+                         bool is_sweep)
+{
+    uint32_t ring = record->key.family - FAMILY_RECEIPT;
+    uint32_t slot = record->head.month % MONTH_SLOTS;
+    int error = open_month(accounts, transaction, record);
+    if (error != 0) return error;
+    uint32_t run;
+    record_t there = find_monthly(accounts, transaction, &record->key, slot, &run);
+    bool is_new = there.head->month == 0;
+    if (is_new && is_sweep) return 0;
+    month_t *month = &accounts->months[ring][slot];
+    if (is_new) {
+        run = month->run;
+        month->records++;
+        run_index_t *index = atomic_load(&accounts->index);
+        if (index != NULL) index_note(index, key_hash(&record->key), slot, run);
+    }
+    run_name_t named = run_name(run, &record->key);
+    MDB_val name = {sizeof named, &named};
+    MDB_dbi table = accounts->tables_of_months[ring][slot];
+    return put_record(transaction, table, &name, record, is_sweep);
 }
 
 /* Writes a record, or, when `is_sweep`, deletes it if it is empty. */
@@ -1349,23 +1676,27 @@ static int write_record(accounts_t *accounts, MDB_txn *transaction, const stored
                         bool is_sweep)
 {
     if (is_sweep && record->head.cell_count > 0) return 0;
-    record_t stays = visible(accounts, record->key.family, record_of_stored(record));
-    if (stays.head != &record->head) return 0;
-    int error = 0;
-    record_key_t key = record->key;
-    MDB_dbi table = table_of(accounts, transaction, record, &error);
-    MDB_val name = {sizeof key, &key};
-    if (error != 0) return error;
-    if (is_sweep) {
-        error = mdb_del(transaction, table, &name, NULL);
-        return error == MDB_NOTFOUND ? 0 : error;
+    if (is_monthly(record->key.family)) {
+        /* One that a replay from the covered LSN could still ask for is written. */
+        if (record->head.month < accounts->frozen_oldest_month) return 0;
+        return write_monthly(accounts, transaction, record, is_sweep);
     }
-    MDB_val value = {sizeof record->head + record->head.cell_count * sizeof(cell_t), NULL};
-    error = mdb_put(transaction, table, &name, &value, MDB_RESERVE);
-    if (error == 0) memcpy(value.mv_data, &record->head, value.mv_size);
-    filter_t *filter = atomic_load(&accounts->filter);
-    if (is_monthly(key.family) && filter != NULL) {
-        filter_note(filter, key_hash(&key), record->head.month);
+    record_key_t key = record->key;
+    MDB_val name = {sizeof key, &key};
+    return put_record(transaction, accounts->families[key.family], &name, record, is_sweep);
+}
+
+/* Ends a transaction; what it did to the months is undone with it. */
+static int end_batch(accounts_t *accounts, MDB_txn *transaction, const month_t *before, int error)
+{
+    if (error == 0 && accounts->is_months_dirty) error = write_months(accounts, transaction);
+    if (error == 0) error = mdb_txn_commit(transaction);
+    else mdb_txn_abort(transaction);
+    if (error == 0) {
+        accounts->is_months_dirty = false;
+    } else {
+        memcpy(accounts->months, before, sizeof accounts->months);
+        show_months(accounts);
     }
     return error;
 }
@@ -1375,107 +1706,120 @@ static int write_record(accounts_t *accounts, MDB_txn *transaction, const stored
 static int write_batch(accounts_t *accounts, const found_t *found, size_t count, bool is_sweep)
 {
     MDB_txn *transaction;
+    month_t before[MONTHLY_FAMILIES * MONTH_SLOTS];
+    memcpy(before, accounts->months, sizeof before);
     int error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
     if (error != 0) return error;
     for (size_t i = 0; i < count && error == 0; i++) {
         error = write_record(accounts, transaction, found[i].record, is_sweep);
     }
-    if (error == 0 && accounts->is_months_dirty) error = write_slot_months(accounts, transaction);
-    if (error != 0) {
-        mdb_txn_abort(transaction);
-        return error;
-    }
-    error = mdb_txn_commit(transaction);
-    if (error == 0) accounts->is_months_dirty = false;
-    return error;
+    return end_batch(accounts, transaction, before, error);
 }
 
-/* Drops the months that are out of retention, each whole and in a transaction of its own. What a
- * failure leaves is invisible and goes the next time. */
+/* Drops the months that are out of retention by the covered LSN, each whole and in a transaction of
+ * its own: a replay from there asks for none of them. What a failure leaves is invisible and goes
+ * the next time. */
 static int drop_old_months(accounts_t *accounts)
 {
-    uint32_t oldest = atomic_load(&accounts->oldest_month);
+    uint32_t oldest = accounts->frozen_oldest_month;
     int error = 0;
     for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
-        int family = at / MONTH_SLOTS;
+        int ring = at / MONTH_SLOTS;
         int slot = at % MONTH_SLOTS;
-        uint32_t held = atomic_load(&accounts->slot_months[family][slot]);
-        if (held == 0 || held >= oldest) continue;
+        month_t held = accounts->months[ring][slot];
+        if (held.number == 0 || held.number >= oldest) continue;
+        month_t before[MONTHLY_FAMILIES * MONTH_SLOTS];
+        memcpy(before, accounts->months, sizeof before);
         MDB_txn *transaction;
         error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
         if (error != 0) break;
-        atomic_store(&accounts->slot_months[family][slot], 0);
-        error = mdb_drop(transaction, accounts->months[family][slot], 0);
-        if (error == 0) error = write_slot_months(accounts, transaction);
-        if (error == 0) error = mdb_txn_commit(transaction);
-        else mdb_txn_abort(transaction);
-        if (error != 0) atomic_store(&accounts->slot_months[family][slot], held);
+        month_t none = {0};
+        accounts->months[ring][slot] = none;
+        atomic_store(&accounts->slot_months[ring][slot], 0);
+        accounts->is_months_dirty = true;
+        error = mdb_drop(transaction, accounts->tables_of_months[ring][slot], 0);
+        error = end_batch(accounts, transaction, before, error);
     }
     return error;
 }
 
 /* Notes every record of one slot of the ring. */
-static int filter_fill(filter_t *filter, MDB_txn *transaction, MDB_dbi table, uint32_t month)
+static int index_fill(run_index_t *index, MDB_txn *transaction, MDB_dbi table, uint32_t slot)
 {
     MDB_cursor *cursor;
     int error = mdb_cursor_open(transaction, table, &cursor);
     if (error != 0) return error;
     MDB_val name;
     while ((error = mdb_cursor_get(cursor, &name, NULL, MDB_NEXT)) == 0) {
-        record_key_t key;
-        INVARIANT(name.mv_size == sizeof key);
-        memcpy(&key, name.mv_data, sizeof key);
-        filter_note(filter, key_hash(&key), month);
+        run_name_t named;
+        INVARIANT(name.mv_size == sizeof named);
+        memcpy(&named, name.mv_data, sizeof named);
+        record_key_t key = key_of_name(&named);
+        index_note(index, key_hash(&key), slot, run_of_name(&named));
     }
     mdb_cursor_close(cursor);
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
-/* Builds the filter from what the environment holds, with room for `more` records. */
-static int filter_build(accounts_t *accounts, MDB_txn *transaction, uint64_t more)
+/* Puts another index in the place of the one that readers may still hold. */
+static void index_replace(accounts_t *accounts, run_index_t *index)
 {
-    uint64_t count = more;
-    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
-        MDB_stat stat;
-        MDB_dbi table = accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS];
-        int error = mdb_stat(transaction, table, &stat);
-        if (error != 0) return error;
-        count += stat.ms_entries;
-    }
-    uint64_t words = FILTER_WORDS_MIN;
-    while (words < count && words < 1ull << 31) words *= 2;
-    filter_t *filter = calloc(1, sizeof *filter + words * sizeof filter->words[0]);
-    if (filter == NULL) return 0;
-    filter->mask = words - 1;
-    int error = 0;
-    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
-        uint32_t month = atomic_load(&accounts->slot_months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
-        MDB_dbi table = accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS];
-        if (month != 0) error = filter_fill(filter, transaction, table, month);
-    }
-    if (error != 0) {
-        free(filter);
-        return error;
-    }
-    accounts->retired_filter = atomic_load(&accounts->filter);
-    atomic_store(&accounts->filter, filter);
-    return 0;
+    INVARIANT(accounts->retired_index == NULL);
+    accounts->retired_index = atomic_load(&accounts->index);
+    atomic_store(&accounts->index, index);
 }
 
-status_t accounts_prepare_filter(accounts_t *accounts, uint64_t more)
+/* Builds the index from what a transaction has, with room for `more` records. Without memory for
+ * it there is none, rather than one that becomes full. */
+static int index_build(accounts_t *accounts, MDB_txn *transaction, uint64_t more)
 {
-    const filter_t *filter = atomic_load(&accounts->filter);
-    if (filter != NULL && filter->count + more <= FILTER_RECORDS_A_WORD * (filter->mask + 1)) {
-        return STATUS_OK;
+    uint64_t count = more;
+    int error = 0;
+    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
+        MDB_stat stat = {0};
+        MDB_dbi table = accounts->tables_of_months[at / MONTH_SLOTS][at % MONTH_SLOTS];
+        error = mdb_stat(transaction, table, &stat);
+        count += stat.ms_entries;
     }
-    /* One that readers may still hold goes with the next retirement; until then this one does. */
-    if (accounts->retired_filter != NULL) return STATUS_OK;
+    if (error != 0) return error;
+    uint64_t words = INDEX_WORDS_MIN;
+    while (words / INDEX_FULL_PARTS * INDEX_FULL_BUILT < count && words < 1ull << 40) words *= 2;
+    run_index_t *index = calloc(1, sizeof *index + words * sizeof index->words[0]);
+    if (index != NULL) index->mask = words - 1;
+    uint32_t slots = index != NULL ? MONTHLY_FAMILIES * MONTH_SLOTS : 0;
+    for (uint32_t at = 0; at < slots && error == 0; at++) {
+        uint32_t slot = at % MONTH_SLOTS;
+        if (atomic_load(&accounts->slot_months[at / MONTH_SLOTS][slot]) == 0) continue;
+        MDB_dbi table = accounts->tables_of_months[at / MONTH_SLOTS][slot];
+        error = index_fill(index, transaction, table, slot);
+    }
+    if (error == 0) index_replace(accounts, index);
+    else free(index);
+    return error;
+}
+
+status_t accounts_prepare_index(accounts_t *accounts, uint64_t more)
+{
+    const run_index_t *index = atomic_load(&accounts->index);
+    if (index != NULL && index_has_room(index, more, INDEX_FULL_MOST)) return STATUS_OK;
+    /* Then one was replaced by an attempt of this checkpoint, with room for all of its records: it
+     * finds its own notes there again. */
+    if (accounts->retired_index != NULL) return STATUS_OK;
     MDB_txn *transaction;
     int error = mdb_txn_begin(accounts->environment, NULL, MDB_RDONLY, &transaction);
     if (error == 0) {
-        error = filter_build(accounts, transaction, more);
+        error = index_build(accounts, transaction, more);
         mdb_txn_abort(transaction);
     }
+    return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
+}
+
+status_t accounts_index_view(const accounts_view_t *view)
+{
+    accounts_t *accounts = view->reader->accounts;
+    INVARIANT(accounts->options.is_read_only);
+    if (atomic_load(&accounts->index) != NULL) return STATUS_OK;
+    int error = index_build(accounts, view_transaction(view), 0);
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
 }
 
@@ -1506,32 +1850,50 @@ static void rest(const accounts_t *accounts, uint64_t lag)
     nanosleep(&duration, NULL);
 }
 
+/* How many of found[0 .. count) go into one transaction of about `records` records. */
+static size_t batch_size(const found_t *found, size_t count, size_t records)
+{
+    size_t left = records * DENSE_TIMES;
+    size_t size = 0;
+    while (size < count && left > 0) {
+        size_t share = is_monthly((uint8_t)(found[size].prefix >> 56)) ? 1 : DENSE_TIMES;
+        left -= left < share ? left : share;
+        size++;
+    }
+    return size;
+}
+
 static int write_all(accounts_t *accounts, const found_t *found, size_t count, bool is_sweep,
                      pace_t (*between)(void *context), void *context, bool *is_stopped)
 {
-    size_t batch = accounts->options.checkpoint_records;
-    if (between == NULL) batch *= HURRY_TIMES;
+    size_t records = accounts->options.checkpoint_records;
+    if (between == NULL) records *= HURRY_TIMES;
+    uint64_t lag = 0;
     for (size_t at = 0; at < count;) {
-        bool is_late = between != NULL && lag_of(accounts, at, count) >= LAG_MAX;
-        size_t most = is_late ? batch * LAG_TIMES : batch;
-        size_t size = count - at < most ? count - at : most;
+        size_t most = lag >= LAG_MAX ? records * LAG_TIMES : records;
+        size_t size = batch_size(&found[at], count - at, most);
         int error = write_batch(accounts, &found[at], size, is_sweep);
         if (error != 0) return error;
-        pace_t pace = between != NULL ? between(context) : PACE_HURRY;
+        at += size;
+        if (between == NULL) continue;
+        pace_t pace = between(context);
         if (pace == PACE_STOP) {
             *is_stopped = true;
             return 0;
         }
-        at += size;
-        if (pace == PACE_PAUSE) rest(accounts, lag_of(accounts, at, count));
+        lag = lag_of(accounts, at, count);
+        if (pace == PACE_PAUSE) rest(accounts, lag);
     }
     return 0;
 }
 
-/* Advances the covered LSN and what is owed at it. Returns when the root is on the disk. */
+/* Advances the covered LSN and what is owed at it, and closes runs. Returns when the root is on the
+ * disk. */
 static int write_covered(accounts_t *accounts)
 {
     MDB_txn *transaction;
+    month_t before[MONTHLY_FAMILIES * MONTH_SLOTS];
+    memcpy(before, accounts->months, sizeof before);
     int error = mdb_txn_begin(accounts->environment, NULL, 0, &transaction);
     if (error != 0) return error;
     MDB_val name = {sizeof COVERED_KEY - 1, (void *)(uintptr_t)COVERED_KEY};
@@ -1540,11 +1902,9 @@ static int write_covered(accounts_t *accounts)
     MDB_val owed_name = {sizeof OWED_KEY - 1, (void *)(uintptr_t)OWED_KEY};
     MDB_val owed = {sizeof accounts->frozen_owed_points, accounts->frozen_owed_points};
     if (error == 0) error = mdb_put(transaction, accounts->meta, &owed_name, &owed, 0);
-    if (error != 0) {
-        mdb_txn_abort(transaction);
-        return error;
-    }
-    error = mdb_txn_commit(transaction);
+    close_runs(accounts);
+    accounts->is_months_dirty = true;
+    error = end_batch(accounts, transaction, before, error);
     if (error == 0) error = mdb_env_sync(accounts->environment, 1);
     return error;
 }
@@ -1570,8 +1930,8 @@ static void retire(accounts_t *accounts, tables_t *fresh, pace_t (*between)(void
         }
     }
     memtable_free(old->frozen);
-    free(accounts->retired_filter);
-    accounts->retired_filter = NULL;
+    free(accounts->retired_index);
+    accounts->retired_index = NULL;
     free(old);
     free(accounts->before_freeze);
     accounts->before_freeze = NULL;
@@ -1598,14 +1958,14 @@ status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *conte
     /* Neighbours in key order share pages: fewer pages a transaction. */
     found_sort(found, count, found + room + 1);
     bool is_stopped = false;
-    accounts_prepare_filter(accounts, count);
-    int error = drop_old_months(accounts);
-    if (error == 0) error = write_all(accounts, found, count, false, between, context, &is_stopped);
+    accounts_prepare_index(accounts, count);
+    int error = write_all(accounts, found, count, false, between, context, &is_stopped);
     if (error == 0 && !is_stopped) error = write_covered(accounts);
     if (error == 0 && !is_stopped) {
         pthread_mutex_lock(&accounts->lock);
         accounts->covered = accounts->frozen_covered;
         pthread_mutex_unlock(&accounts->lock);
+        drop_old_months(accounts);
         /* Behind the covered LSN an empty record says no more than none. What a failure leaves
          * here is a few bytes, so its answer does not matter. */
         size_t empty = 0;
@@ -1670,13 +2030,12 @@ static int open_months(accounts_t *accounts, MDB_txn *transaction)
         char name[24];
         snprintf(name, sizeof name, "%s-%02d", names[at / MONTH_SLOTS], at % MONTH_SLOTS);
         error = open_table(accounts, transaction, name,
-                           &accounts->months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
+                           &accounts->tables_of_months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
     }
     return error;
 }
 
-/* Reads what the environment covers, and which month each slot of the ring holds. */
-static int read_meta(accounts_t *accounts, MDB_txn *transaction, covered_t *covered)
+static int read_covered(const accounts_t *accounts, MDB_txn *transaction, covered_t *covered)
 {
     memset(covered, 0, sizeof *covered);
     MDB_val name = {sizeof COVERED_KEY - 1, (void *)(uintptr_t)COVERED_KEY};
@@ -1685,17 +2044,19 @@ static int read_meta(accounts_t *accounts, MDB_txn *transaction, covered_t *cove
     if (error == 0 && value.mv_size == sizeof *covered) {
         memcpy(covered, value.mv_data, sizeof *covered);
     }
-    if (error != 0 && error != MDB_NOTFOUND) return error;
-    MDB_val months_name = {sizeof MONTHS_KEY - 1, (void *)(uintptr_t)MONTHS_KEY};
-    error = mdb_get(transaction, accounts->meta, &months_name, &value);
-    uint32_t months[MONTHLY_FAMILIES][MONTH_SLOTS] = {{0}};
-    if (error == 0 && value.mv_size == sizeof months) {
-        memcpy(months, value.mv_data, sizeof months);
+    return error == MDB_NOTFOUND ? 0 : error;
+}
+
+/* Reads what each slot of the ring of months holds. */
+static int read_months(accounts_t *accounts, MDB_txn *transaction)
+{
+    MDB_val name = {sizeof MONTHS_KEY - 1, (void *)(uintptr_t)MONTHS_KEY};
+    MDB_val value;
+    int error = mdb_get(transaction, accounts->meta, &name, &value);
+    if (error == 0 && value.mv_size == sizeof accounts->months) {
+        memcpy(accounts->months, value.mv_data, sizeof accounts->months);
     }
-    for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS; at++) {
-        atomic_store(&accounts->slot_months[at / MONTH_SLOTS][at % MONTH_SLOTS],
-                     months[at / MONTH_SLOTS][at % MONTH_SLOTS]);
-    }
+    show_months(accounts);
     return error == MDB_NOTFOUND ? 0 : error;
 }
 
@@ -1721,15 +2082,15 @@ static int open_tables(accounts_t *accounts, const char *path)
     if (error != 0) return error;
     error = pages_check(accounts->machine, path);
     static const char *const names[FAMILIES + 1] = {
-        "meta", "group", "member", "identity", "place", "offer", NULL, NULL, "basket",
-        "coupon"};
+        "meta", "group", "member", "identity", "place", "offer", NULL, NULL, NULL, "coupon"};
     for (int family = 0; family <= FAMILIES && error == 0; family++) {
         if (names[family] == NULL) continue;
         error = open_table(accounts, transaction, names[family], &accounts->families[family]);
     }
     accounts->meta = accounts->families[0];
     if (error == 0) error = open_months(accounts, transaction);
-    if (error == 0) error = read_meta(accounts, transaction, &accounts->covered);
+    if (error == 0) error = read_covered(accounts, transaction, &accounts->covered);
+    if (error == 0) error = read_months(accounts, transaction);
     if (error == 0) error = read_owed(accounts, transaction);
     if (error != 0) {
         mdb_txn_abort(transaction);
@@ -1742,7 +2103,11 @@ covered_t accounts_view_covered(const accounts_view_t *view)
 {
     covered_t covered;
     accounts_t *accounts = view->reader->accounts;
-    int error = read_meta(accounts, view_transaction(view), &covered);
+    int error = read_covered(accounts, view_transaction(view), &covered);
+    /* Who only reads knows the months as of its opening; those of the view may be others. */
+    if (error == 0 && accounts->options.is_read_only) {
+        error = read_months(accounts, view_transaction(view));
+    }
     if (error != 0) accounts_fatal(accounts, "reading the accounts failed", error);
     return covered;
 }
@@ -1852,6 +2217,7 @@ status_t accounts_open(const accounts_options_t *options, accounts_t **opened, f
     if (used->memtable_bytes == 0) used->memtable_bytes = MEMTABLE_BYTES;
     if (used->memtable_slots == 0) used->memtable_slots = MEMTABLE_SLOTS;
     if (used->retention_days == 0) used->retention_days = RETENTION_DAYS;
+    if (used->run_records == 0) used->run_records = RUN_RECORDS_MIN;
     INVARIANT(used->retention_days <= RETENTION_DAYS_MAX);
     accounts->post_day = -1;
     if (used->checkpoint_records == 0) used->checkpoint_records = CHECKPOINT_RECORDS_DEFAULT;
@@ -1896,8 +2262,8 @@ void accounts_close(accounts_t *accounts)
     }
     free(tables);
     free(accounts->before_freeze);
-    free(atomic_load(&accounts->filter));
-    free(accounts->retired_filter);
+    free(atomic_load(&accounts->index));
+    free(accounts->retired_index);
     if (accounts->environment != NULL) mdb_env_close(accounts->environment);
     group_t *group = &accounts->group;
     if (group->arena != NULL) munmap(group->arena, DRAFT_BYTES);

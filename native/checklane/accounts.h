@@ -85,6 +85,7 @@ typedef struct accounts_options {
     uint32_t checkpoint_records; /* in one transaction; 250 by default */
     uint32_t checkpoint_pause_ms; /* between two; 5 by default */
     uint32_t retention_days;     /* of keys and receipts, at most RETENTION_DAYS_MAX */
+    uint32_t run_records;        /* after which a run of keys or receipts is closed */
     bool is_read_only;           /* for tools: nothing is made or written, and the environment may
                                   * be another process's */
 } accounts_options_t;
@@ -143,6 +144,10 @@ status_t accounts_each_of(const accounts_view_t *view, uint8_t family,
 
 /* What the environment of this view covers: the same transaction that reads its records. */
 covered_t accounts_view_covered(const accounts_view_t *view);
+
+/* Builds the run index from the view's transaction, for who reads many records of a read-only
+ * opening. The one thread that reads there. As accounts_prepare_index. */
+status_t accounts_index_view(const accounts_view_t *view);
 
 /* ---- the writer ---- */
 
@@ -205,10 +210,10 @@ bool accounts_replay_spare(accounts_t *accounts);
 
 /* ---- the checkpointer ---- */
 
-/* Builds what tells in which months a key may be, unless it is there and has room for `more`
- * records. Until then a look-up of an unknown key asks every month. Reads all keys of the
- * environment: about a second for ten million. */
-status_t accounts_prepare_filter(accounts_t *accounts, uint64_t more);
+/* Builds the index that tells in which runs a key or receipt may be, unless it is there and has
+ * room for `more` records. Until then a look-up of an unknown one goes through all runs. Reads all
+ * keys of the environment: about a second for ten million. STATUS_IO_FAILED: the environment. */
+status_t accounts_prepare_index(accounts_t *accounts, uint64_t more);
 
 bool accounts_has_frozen(const accounts_t *accounts);
 

@@ -33,7 +33,7 @@ struct audit {
 static const char *family_name(uint8_t family)
 {
     static const char *const names[] = {"", "group", "member", "identity", "place",
-                                        "offer", "receipt", "key", "basket"};
+                                        "offer", "receipt", "key", "?", "coupon"};
     return family < sizeof names / sizeof *names ? names[family] : "?";
 }
 
@@ -110,7 +110,9 @@ static status_t compare(audit_t *audit, fault_t *fault)
         accounts_advance(audit->live, entry.header->post_unix_ms);
         accounts_advance(audit->scratch, entry.header->post_unix_ms);
     }
-    status_t status = accounts_each(audit->live_view, compare_live, audit);
+    status_t status = accounts_index_view(audit->live_view);
+    if (status == STATUS_OK) status = accounts_prepare_index(audit->scratch, 0);
+    if (status == STATUS_OK) status = accounts_each(audit->live_view, compare_live, audit);
     if (status == STATUS_OK) {
         const accounts_view_t *view = accounts_pin(audit->scratch_reader);
         status = accounts_each(view, compare_rebuilt, audit);

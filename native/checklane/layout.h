@@ -10,7 +10,7 @@
 /* The on-disk formats and the rules of docs/semantics.md that this build speaks. */
 #define SNAPSHOT_FORMAT 1
 #define JOURNAL_FORMAT 1
-#define ACCOUNTS_FORMAT 2
+#define ACCOUNTS_FORMAT 3
 #define SEMANTICS_VERSION 1
 
 #define TABLE_MAGIC 0x314c42544e4c4b43 /* "CKLNTBL1" */
@@ -628,7 +628,8 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 
 /* ------------------------------------------------------------------- accounts ------------ */
 
-/* Families of account records. The partition owns account groups; a key names no secret. */
+/* Families of account records; 8 is none. The partition owns account groups; a key names no
+ * secret. */
 #define FAMILY_GROUP 1    /* hi: group, lo: 0. Lots and debts. */
 #define FAMILY_MEMBER 2   /* hi: group, lo: member. Counters, progress, wallet, tier, overlay. */
 #define FAMILY_IDENTITY 3 /* 128-bit identity hash (hi 0: a member). Overlay, counters of cards. */
@@ -638,7 +639,6 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
  * held for. Goes with the retention. */
 #define FAMILY_RECEIPT 6
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
-#define FAMILY_BASKET 8   /* 128-bit basket hash. Frozen totals and holds. */
 #define FAMILY_COUPON 9   /* 128-bit hash of a coupon's code and serial. Issue and use, for good. */
 
 /* Partition and node stand in the key's head so that a hub can merge stores. */

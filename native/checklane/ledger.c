@@ -546,7 +546,7 @@ static void *helper_main(void *argument)
 {
     ledger_t *ledger = argument;
     give_way();
-    accounts_prepare_filter(ledger->accounts, 0);
+    accounts_prepare_index(ledger->accounts, 0);
     while (!atomic_load(&ledger->is_helper_stopped)) {
         unsigned seen = atomic_load(&ledger->helper_bell.rings);
         status_t status = run_helper(ledger);

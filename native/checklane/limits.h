@@ -80,6 +80,13 @@
 #define RETENTION_DAYS 400
 /* The longest: they lie in a ring of 32 sub-databases, one a month. 28 days * 30 months. */
 #define RETENTION_DAYS_MAX 840
+/* Keys, or receipts, after which a run of a month is closed at a checkpoint's end; a checkpoint
+ * that the load brings about has 100,000 and more of both. 16 million in all / 65,536 = 244 runs,
+ * 122 of each: what a look-up goes through until there is an index, 1 us each. */
+#define RUN_RECORDS_MIN 65536
+/* Runs that one month of a family has at most; the last one grows. 1,024 * 65,536 = 67 million
+ * receipts a month, of 128 B each more than the accounts' map holds in eight months. */
+#define RUNS_MAX 1024
 /* Offers stopped by hand at one time. */
 #define STOPPED_MAX 1024
 /* Counters of cards, stores and everybody that one decision may read: two for each candidate. */

@@ -61,6 +61,7 @@ static ledger_options_t small_options(const char *directory)
         .accounts = {.map_bytes = 1ull << 30,
                      .memtable_bytes = 512 * 1024,
                      .memtable_slots = 4096,
+                     .run_records = 200,
                      .checkpoint_records = 50,
                      .checkpoint_pause_ms = 1},
     };
@@ -184,7 +185,10 @@ typedef struct model {
 
 static record_key_t model_key(uint64_t record)
 {
-    return record_key((uint8_t)(1 + record / MODEL_IDS), 2, 1 + record % MODEL_IDS, 900);
+    static const uint8_t families[] = {FAMILY_GROUP, FAMILY_MEMBER, FAMILY_IDENTITY,
+                                       FAMILY_PLACE, FAMILY_OFFER, FAMILY_RECEIPT,
+                                       FAMILY_KEY, FAMILY_COUPON};
+    return record_key(families[record / MODEL_IDS], 2, 1 + record % MODEL_IDS, 900);
 }
 
 static cell_t model_cell(uint64_t cell)
@@ -332,6 +336,7 @@ static void mode_checkpoint_crash(const char *directory, uint64_t seed)
                                   .map_bytes = 1ull << 28,
                                   .memtable_bytes = 1 << 20,
                                   .memtable_slots = 4096,
+                                  .run_records = 4,
                                   .checkpoint_records = 3};
     enum { ENTRIES = 600 };
     logged_t *log = calloc(ENTRIES + 1, sizeof *log);
@@ -688,7 +693,7 @@ static void mode_retention(const char *directory, uint64_t seed)
         if (random_below(&seed, 2) == 0) CHECK(ledger_checkpoint(ledger) == STATUS_OK);
         if (random_below(&seed, 2) == 0) CHECK(ledger_run_helper(ledger) == STATUS_OK);
         if (month + 1 == MONTHS_RUN) CHECK(ledger_checkpoint(ledger) == STATUS_OK);
-        uint64_t counts[9] = {0};
+        uint64_t counts[FAMILY_COUPON + 1] = {0};
         ledger_reader_t *reader;
         CHECK(ledger_reader_open(ledger, &reader) == STATUS_OK);
         CHECK(accounts_each(ledger_pin(reader), count_once, counts) == STATUS_OK);
@@ -701,6 +706,252 @@ static void mode_retention(const char *directory, uint64_t seed)
         ledger_close(ledger, random_below(&seed, 3) == 0);
     }
     free(operation);
+}
+
+/* ---------------------------------------------------------------- runs -------------------- */
+
+#define RUN_IDS 500
+#define RUN_LSNS 4000
+#define RUN_KEPT_MONTHS 2
+
+/* What a receipt or key must be: the plain twin of months and runs. */
+typedef struct bound {
+    int64_t value;
+    uint64_t lsn;
+    uint32_t month; /* 0: never made */
+} bound_t;
+
+typedef struct posted {
+    int64_t post_unix_ms;
+    uint64_t records[3];
+    int64_t values[3];
+} posted_t;
+
+typedef struct runs {
+    bound_t bound[2 * RUN_IDS];
+    posted_t log[RUN_LSNS + 1];
+    uint64_t lsn;
+    int64_t post_unix_ms;
+    uint32_t month; /* counted from the first */
+    uint32_t seen;
+    record_key_t last;
+} runs_t;
+
+/* Days of 2026 and behind it by month, which the twin must not learn from accounts.c. */
+static int64_t month_middle_ms(uint32_t month)
+{
+    return 1768500000000 + (int64_t)(month - 1) * MONTH_MS;
+}
+
+static record_key_t bound_key(uint64_t at)
+{
+    hash128_t hash = hash_of(7, at % RUN_IDS);
+    return record_key(at < RUN_IDS ? FAMILY_RECEIPT : FAMILY_KEY, 2, hash.hi, hash.lo);
+}
+
+static bool is_bound(const runs_t *runs, uint64_t at)
+{
+    return runs->bound[at].month != 0 && runs->bound[at].month + RUN_KEPT_MONTHS >= runs->month;
+}
+
+static status_t runs_apply(runs_t *runs, accounts_t *accounts, uint64_t lsn, bool is_replay)
+{
+    const posted_t *posted = &runs->log[lsn];
+    movement_t moves[3];
+    for (int i = 0; i < 3; i++) {
+        cell_t cell = {.kind = CELL_VOIDED, .value = posted->values[i]};
+        movement_t move = {.record = bound_key(posted->records[i]),
+                           .cell = cell,
+                           .op = MOVEMENT_ADD,
+                           .reason = REASON_EARN};
+        moves[i] = move;
+    }
+    if (is_replay) return accounts_replay(accounts, lsn, posted->post_unix_ms, moves, 3);
+    accounts_advance(accounts, posted->post_unix_ms);
+    return accounts_apply(accounts, lsn, moves, 3);
+}
+
+/* Makes the next entry: three records, often old ones. Values stay above zero. */
+static void runs_post(runs_t *runs, uint64_t *seed)
+{
+    posted_t *posted = &runs->log[++runs->lsn];
+    posted->post_unix_ms = runs->post_unix_ms;
+    for (int i = 0; i < 3; i++) {
+        uint64_t at = random_below(seed, 2 * RUN_IDS);
+        bound_t *bound = &runs->bound[at];
+        posted->records[i] = at;
+        posted->values[i] = 1 + (int64_t)random_below(seed, 9);
+        if (!is_bound(runs, at)) {
+            bound->month = runs->month;
+            bound->value = 0;
+        }
+        bound->value += posted->values[i];
+        bound->lsn = runs->lsn;
+    }
+}
+
+static void runs_seen(void *context, const record_key_t *key, record_t record)
+{
+    runs_t *runs = context;
+    CHECK(record.head->cell_count == 1);
+    if (runs->seen > 0) CHECK(memcmp(&runs->last, key, sizeof *key) < 0);
+    runs->last = *key;
+    runs->seen++;
+}
+
+/* Every record, found one by one and met on a walk: in order, each once, none else. */
+static void runs_check(runs_t *runs, const accounts_view_t *view)
+{
+    uint32_t expected[2] = {0};
+    for (uint64_t at = 0; at < 2 * RUN_IDS; at++) {
+        record_t record = accounts_read(view, bound_key(at));
+        CHECK(record.head->cell_count == is_bound(runs, at));
+        if (!is_bound(runs, at)) continue;
+        CHECK(record.cells[0].value == runs->bound[at].value);
+        CHECK(record.head->applied_lsn == runs->bound[at].lsn);
+        expected[at / RUN_IDS]++;
+    }
+    for (uint8_t family = FAMILY_RECEIPT; family <= FAMILY_KEY; family++) {
+        runs->seen = 0;
+        CHECK(accounts_each_of(view, family, runs_seen, runs) == STATUS_OK);
+        CHECK(runs->seen == expected[family - FAMILY_RECEIPT]);
+    }
+    runs->seen = 0;
+    CHECK(accounts_each(view, runs_seen, runs) == STATUS_OK);
+    CHECK(runs->seen == expected[0] + expected[1]);
+}
+
+/* What a tool sees that only reads, with an index and without. */
+static void runs_look(runs_t *runs, const accounts_options_t *options)
+{
+    accounts_options_t reading = *options;
+    reading.is_read_only = true;
+    accounts_t *accounts;
+    accounts_reader_t *reader;
+    fault_t fault;
+    CHECK(accounts_open(&reading, &accounts, &fault) == STATUS_OK);
+    accounts_advance(accounts, runs->post_unix_ms);
+    CHECK(accounts_reader_open(accounts, &reader) == STATUS_OK);
+    const accounts_view_t *view = accounts_pin(reader);
+    CHECK(accounts_view_covered(view).lsn == runs->lsn);
+    runs_check(runs, view);
+    CHECK(accounts_index_view(view) == STATUS_OK);
+    runs_check(runs, view);
+    accounts_unpin(reader);
+    accounts_reader_close(reader);
+    accounts_close(accounts);
+}
+
+/* One life: replays what the environment has not covered, posts more, and checkpoints, whole or
+ * not. True when all is covered at its end. */
+static bool runs_live(runs_t *runs, const accounts_options_t *options, uint64_t *seed)
+{
+    accounts_t *accounts;
+    accounts_reader_t *reader;
+    fault_t fault;
+    CHECK(accounts_open(options, &accounts, &fault) == STATUS_OK);
+    covered_t covered = accounts_covered(accounts);
+    accounts_replay_begin(accounts, 0);
+    for (uint64_t lsn = covered.lsn + 1; lsn <= runs->lsn; lsn++) {
+        CHECK(runs_apply(runs, accounts, lsn, true) == STATUS_OK);
+    }
+    accounts_replay_end(accounts);
+    CHECK(accounts_reader_open(accounts, &reader) == STATUS_OK);
+    bool is_covered = false;
+    for (uint64_t round = random_below(seed, 5); round < 5; round++) {
+        if (random_below(seed, 6) == 0) runs->post_unix_ms = month_middle_ms(++runs->month);
+        accounts_advance(accounts, runs->post_unix_ms);
+        runs_check(runs, accounts_pin(reader));
+        accounts_leave(reader); /* the transaction is older than what is retired below */
+        accounts_group_begin(accounts);
+        for (uint64_t count = random_below(seed, 30); count > 0 && runs->lsn < RUN_LSNS; count--) {
+            runs_post(runs, seed);
+            CHECK(runs_apply(runs, accounts, runs->lsn, false) == STATUS_OK);
+        }
+        accounts_group_publish(accounts);
+        covered.lsn = runs->lsn;
+        covered.format = ACCOUNTS_FORMAT;
+        bool is_fresh = accounts_freeze(accounts, covered);
+        batches_left = random_below(seed, 2) == 0 ? INT32_MAX : (int)random_below(seed, 9);
+        is_covered = accounts_checkpoint(accounts, stop_after, NULL) == STATUS_OK && is_fresh;
+        runs_check(runs, accounts_pin(reader));
+        accounts_unpin(reader);
+    }
+    accounts_reader_close(reader);
+    accounts_close(accounts);
+    return is_covered;
+}
+
+/* Receipts and keys over months, runs, checkpoints that end half way, and restarts. */
+static void mode_runs(const char *directory, uint64_t seed)
+{
+    accounts_options_t options = {.directory = directory,
+                                  .map_bytes = 1ull << 28,
+                                  .memtable_bytes = 1 << 20,
+                                  .memtable_slots = 4096,
+                                  .run_records = 1 + (uint32_t)random_below(&seed, 60),
+                                  .retention_days = 28 * RUN_KEPT_MONTHS,
+                                  .checkpoint_records = 3};
+    runs_t *runs = calloc(1, sizeof *runs);
+    CHECK(runs != NULL);
+    runs->month = 1;
+    runs->post_unix_ms = month_middle_ms(1);
+    uint32_t lives = 0;
+    uint32_t looks = 0;
+    for (; runs->lsn < RUN_LSNS; lives++) {
+        if (!runs_live(runs, &options, &seed)) continue;
+        runs_look(runs, &options);
+        looks++;
+    }
+    CHECK(looks > 3);
+    CHECK(runs->month > 2 * RUN_KEPT_MONTHS);
+    printf("lives %u looks %u months %u\n", lives, looks, runs->month);
+    free(runs);
+}
+
+#define MANY_ROUND 50000
+
+static void many_check(const accounts_view_t *view, uint64_t count)
+{
+    for (uint64_t at = 0; at < count + 1000; at++) {
+        hash128_t hash = hash_of(8, at);
+        record_t record = accounts_read(view, record_key(FAMILY_KEY, 2, hash.hi, hash.lo));
+        CHECK(record.head->cell_count == (at < count));
+        if (at < count) CHECK(record.cells[0].value == (int64_t)at + 1);
+    }
+}
+
+/* So many keys that the index is built anew, and runs of their usual length are closed. */
+static void mode_many(const char *directory, uint64_t seed)
+{
+    accounts_options_t options = {.directory = directory,
+                                  .map_bytes = 1ull << 30,
+                                  .memtable_slots = 1 << 17};
+    accounts_t *accounts;
+    accounts_reader_t *reader;
+    fault_t fault;
+    CHECK(accounts_open(&options, &accounts, &fault) == STATUS_OK);
+    CHECK(accounts_reader_open(accounts, &reader) == STATUS_OK);
+    accounts_advance(accounts, month_middle_ms(1));
+    uint64_t lsn = 0;
+    for (uint64_t round = 0; round < 4 + seed; round++) {
+        for (uint64_t i = 0; i < MANY_ROUND; i++, lsn++) {
+            if (i % 1000 == 0) accounts_group_begin(accounts);
+            hash128_t hash = hash_of(8, lsn);
+            movement_t move = {.record = record_key(FAMILY_KEY, 2, hash.hi, hash.lo),
+                               .cell = {.kind = CELL_VOIDED, .value = (int64_t)lsn + 1},
+                               .op = MOVEMENT_SET};
+            CHECK(accounts_apply(accounts, lsn + 1, &move, 1) == STATUS_OK);
+            if (i % 1000 == 999) accounts_group_publish(accounts);
+        }
+        covered_t covered = {.lsn = lsn, .format = ACCOUNTS_FORMAT};
+        CHECK(accounts_freeze(accounts, covered));
+        CHECK(accounts_checkpoint(accounts, NULL, NULL) == STATUS_OK);
+        many_check(accounts_pin(reader), lsn);
+        accounts_unpin(reader);
+    }
+    accounts_reader_close(reader);
+    accounts_close(accounts);
 }
 
 /* ---------------------------------------------------------------- threads ----------------- */
@@ -1075,6 +1326,8 @@ int main(int argc, char **argv)
         {"disk-full", mode_disk_full},
         {"sync-fails", mode_sync_fails},
         {"retention", mode_retention},
+        {"runs", mode_runs},
+        {"many", mode_many},
         {"load", mode_load},
         {"until-killed", mode_until_killed},
         {"fill", mode_fill},

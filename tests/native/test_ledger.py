@@ -100,11 +100,15 @@ def rebuilt(program: Path, directory: Path, scratch: Path) -> Dump:
 
 @pytest.mark.parametrize("kind", ["plain", "address"])
 @pytest.mark.parametrize(
-    "mode", ["model", "once", "ceilings", "checkpoint-crash", "disk-full", "checksum"]
+    "mode", ["model", "once", "ceilings", "checkpoint-crash", "disk-full", "checksum", "runs"]
 )
 def test_one_thread(harness, tmp_path, kind, mode):
     for seed in range(10 if mode == "checkpoint-crash" else 3):
         run(harness(kind), mode, tmp_path / str(seed), seed)
+
+
+def test_so_many_keys_that_the_index_grows(harness, tmp_path):
+    run(harness("plain"), "many", tmp_path, 0)
 
 
 @pytest.mark.parametrize("kind", ["plain", "address", "thread"])

@@ -80,9 +80,13 @@ ACCEPT_THEN_LOOK = """\
     return STATUS_OK;
 """
 WRITE_ALL = """\
-    if (error == 0) error = write_all(accounts, found, count, false, between, context, &is_stopped);
+    int error = write_all(accounts, found, count, false, between, context, &is_stopped);
 """
 COVERED = "    if (error == 0 && !is_stopped) error = write_covered(accounts);\n"
+COVERED_FIRST = """\
+    int error = write_covered(accounts);
+    if (error == 0) error = write_all(accounts, found, count, false, between, context, &is_stopped);
+"""
 CHAINED = """        if (entry.header != NULL && entry.header->lsn == scan->next_lsn
             && entry.header->previous_crc == scan->previous_crc) {
 """
@@ -148,7 +152,7 @@ CANARIES = (
     ),
     Canary(
         "covered LSN advanced first",
-        (Patch("accounts.c", WRITE_ALL + COVERED, COVERED + WRITE_ALL),),
+        (Patch("accounts.c", WRITE_ALL + COVERED, COVERED_FIRST),),
     ),
     Canary(
         "the tail is not rewritten after a failed sync",
@@ -196,6 +200,16 @@ CANARIES = (
                 "accounts.c",
                 "        if (slot_record(slots[i])->head.applied_lsn >= lsn) seen |= 1ull << i;\n",
                 "        if (lsn == 0) seen |= 1ull << i;\n",
+            ),
+        ),
+    ),
+    Canary(
+        "a record that is in an older run is written to the newest",
+        (
+            Patch(
+                "accounts.c",
+                "    bool is_new = there.head->month == 0;\n",
+                "    bool is_new = there.head != NULL;\n",
             ),
         ),
     ),

@@ -581,6 +581,7 @@ static void open_ledger(void)
         .accounts = {.map_bytes = 16 << 20,
                      .memtable_bytes = 20480 + sizes / 8 % 3 * 16384,
                      .memtable_slots = 256,
+                     .run_records = 1 + (uint32_t)(sizes / 256 % 30),
                      .checkpoint_records = 2 + (uint32_t)(sizes / 32 % 8),
                      .checkpoint_pause_ms = 1},
     };
