@@ -295,6 +295,7 @@ cdef extern from "checklane/lane.h" nogil:
     const int LANE_ENDS
     const int LANE_KIND_UNARY
     const int LANE_KIND_STREAM
+    const int LANE_KIND_UPLOAD
     const int LANE_KIND_REFUSED
     const int LANE_KIND_CHECK
     const int LANE_KIND_WATCH
@@ -307,6 +308,8 @@ cdef extern from "checklane/lane.h" nogil:
         uint32_t number
         uint32_t field
         const char *field_name
+        uint32_t upload_field
+        uint32_t upload_answer_field
     ctypedef struct lane_words_t:
         const char *what
         bint is_at_field
@@ -680,6 +683,7 @@ cdef class Engine:
 LANE_KINDS = {
     "unary": LANE_KIND_UNARY,
     "stream": LANE_KIND_STREAM,
+    "upload": LANE_KIND_UPLOAD,
     "refused": LANE_KIND_REFUSED,
     "check": LANE_KIND_CHECK,
     "watch": LANE_KIND_WATCH,
@@ -736,13 +740,14 @@ cdef class LanePort:
         for i, (descriptor, is_tls) in enumerate(sockets):
             listeners[i].socket = descriptor
             listeners[i].is_tls = is_tls
-        for i, (path, kind, number, field, field_name, refusal) in enumerate(methods):
+        for i, (path, kind, number, field, field_name, refusal, upload) in enumerate(methods):
             rows[i].path = kept_text(kept, path)
             rows[i].field_name = kept_text(kept, field_name)
             rows[i].words = kept_text(kept, refusal)
             rows[i].kind = LANE_KINDS[kind]
             rows[i].number = number
             rows[i].field = field
+            rows[i].upload_field, rows[i].upload_answer_field = upload
         for number, what, is_at_field in words:
             if not 0 <= number < LANE_STATUSES:
                 raise ValueError(f"status {number} is out of range")

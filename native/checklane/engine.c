@@ -132,7 +132,8 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_IDENTIFY_MEMBER: return call_identify(session);
     case METHOD_QUOTE_BASKET: return call_quote(session);
     case METHOD_TOTAL_BASKET: return call_total(session);
-    case METHOD_COMMIT_TRANSACTION: return call_commit(session);
+    case METHOD_COMMIT_TRANSACTION:
+    case METHOD_UPLOAD_TRANSACTIONS: return call_commit(session);
     case METHOD_VOID_TRANSACTION: return call_void(session);
     case METHOD_RETURN_ITEMS: return call_return(session);
     case METHOD_ENROL_MEMBER: return call_enrol(session);
@@ -160,6 +161,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_QUOTE_BASKET] = REQUEST_QUOTE_BASKET,
         [METHOD_TOTAL_BASKET] = REQUEST_TOTAL_BASKET,
         [METHOD_COMMIT_TRANSACTION] = REQUEST_COMMIT_TRANSACTION,
+        [METHOD_UPLOAD_TRANSACTIONS] = REQUEST_COMMIT_TRANSACTION,
         [METHOD_VOID_TRANSACTION] = REQUEST_VOID_TRANSACTION,
         [METHOD_RETURN_ITEMS] = REQUEST_RETURN_ITEMS,
         [METHOD_ENROL_MEMBER] = REQUEST_ENROL_MEMBER,
@@ -240,6 +242,8 @@ status_t session_call(session_t *session, const call_order_t *order, reply_t *re
     session->done = order->done;
     session->done_context = order->context;
     session->is_seen_late = false;
+    session->is_late = order->method == METHOD_UPLOAD_TRANSACTIONS;
+    session->is_taken_paid = session->is_late;
     session->post_unix_ms = 0;
     session->own_hold_count = 0;
     pin_live(session);
@@ -564,13 +568,17 @@ static status_t load_stops(engine_t *engine)
     return status != STATUS_OK ? status : collected.status;
 }
 
+typedef struct going_live {
+    const engine_t *engine;
+    const live_t *live;
+} going_live_t;
+
 static status_t prepare_live(void *context, const accounts_view_t *view, entry_builder_t *entry)
 {
-    (void)view;
-    (void)context;
+    const going_live_t *going = context;
     entry->kind = ENTRY_LIVE;
     entry->event_unix_ms = entry->post_unix_ms;
-    return STATUS_OK;
+    return note_live(going->engine, view, entry, going->live);
 }
 
 /* Records which snapshots answer from here on: three hashes of 16 bytes, zeros for none. */
@@ -580,7 +588,11 @@ static status_t record_live(engine_t *engine, const live_t *live)
     memcpy(hashes, live->program->hash, 16);
     memcpy(hashes + 16, live->catalogue->hash, 16);
     if (live->members != NULL) memcpy(hashes + 32, live->members->hash, 16);
-    change_t change = {.request = hashes, .request_bytes = sizeof hashes, .prepare = prepare_live};
+    going_live_t going = {.engine = engine, .live = live};
+    change_t change = {.request = hashes,
+                       .request_bytes = sizeof hashes,
+                       .prepare = prepare_live,
+                       .context = &going};
     return ledger_submit(engine->ledger, &change);
 }
 
@@ -667,6 +679,8 @@ static status_t activate_locked(engine_t *engine, live_t *live, bool is_recorded
     if (status == STATUS_OK && old == NULL) {
         status = open_ledger(engine, live->program->header->program_key, fault);
         if (status == STATUS_OK) status = load_stops(engine);
+        /* What was chosen while no process ran is live from now on. */
+        if (status == STATUS_OK) is_recorded |= !is_noted_live(engine->sessions[0], live);
     }
     if (status == STATUS_OK && is_recorded) status = record_live(engine, live);
     if (status != STATUS_OK) {
@@ -885,6 +899,7 @@ status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_byte
     session->fault = fault;
     session->live = &then;
     session->stopped = NULL;
+    session->is_taken_paid = (header.flags & ENTRY_FLAG_PAID) != 0;
     fault->status = replay(session, &header, entry, entry_bytes, is_explained);
     session->live = NULL;
     give_back(session);

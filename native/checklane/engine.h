@@ -20,7 +20,9 @@
 #include "status.h"
 #include "wire.h"
 
-/* Methods by number. The door exports the table: name, number. */
+/* Methods by number. The door exports the table: name, number. UPLOAD_TRANSACTIONS is one sale of
+ * such a stream: its request and answer are those of COMMIT_TRANSACTION, but the sale is taken as
+ * paid, and judged by the program that was live when it was made. */
 #define METHOD_LIST(METHOD)                              \
     METHOD(IDENTIFY_MEMBER, 1, "CheckoutService.IdentifyMember")       \
     METHOD(QUOTE_BASKET, 2, "CheckoutService.QuoteBasket")             \
@@ -40,7 +42,8 @@
     METHOD(CAPTURE_HOLD, 16, "CheckoutService.CaptureHold")            \
     METHOD(RELEASE_HOLD, 17, "CheckoutService.ReleaseHold")            \
     METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")              \
-    METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")
+    METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")            \
+    METHOD(UPLOAD_TRANSACTIONS, 20, "CheckoutService.UploadTransactions")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -48,7 +51,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 20
+#define METHOD_NUMBERS 21
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

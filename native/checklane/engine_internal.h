@@ -112,7 +112,7 @@ typedef struct total {
     _Alignas(8) uint8_t facts_bytes[FACTS_BYTES_MAX];
 } total_t;
 
-/* A program that is not live any more, and how many sessions use it. See kept.c. */
+/* A program that was live once, and how many sessions use it. See kept.c. */
 typedef struct kept {
     live_t live;
     uint32_t holders;
@@ -129,6 +129,7 @@ struct session {
     _Atomic(const live_t *) pinned;
     const live_t *live;
     kept_t *kept;            /* that `live` is of; NULL: none */
+    live_t then;             /* with the members of now: `live` while `kept` is set */
     const stopped_t *stopped;
     reply_t *reply;
     fault_t *fault;
@@ -143,6 +144,8 @@ struct session {
     bool is_left;            /* the reader was left, not unpinned: session_rest */
     bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
+    bool is_late;                /* commit: judged by the program that was live at its time */
+    bool is_taken_paid;          /* commit: paid, whatever it says; see is_paid */
     int64_t deadline_monotonic_ns; /* of changes; 0: none */
     uint32_t degraded_level;       /* of a quote */
     /* Set: changes are posted instead of waited for (call_order_t.done). */
@@ -420,6 +423,12 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
 
 /* ---- sale.c ---- */
 
+/* Whether the money of the sale at hand has changed hands: it says so, or comes late. */
+static inline bool is_paid(const session_t *session)
+{
+    return session->wire.commit.paid != 0 || session->is_taken_paid;
+}
+
 /* Store, products, runs and times from the live catalogue. A paid sale is not refused for an
  * offer that is unknown. */
 status_t resolve_basket(session_t *session, bool is_paid);
@@ -495,8 +504,21 @@ status_t close_total(session_t *session, const accounts_view_t *view, entry_buil
  * STATUS_IO_FAILED and others of opening: they are not kept. */
 status_t use_program(session_t *session, const uint8_t program_hash[16],
                      const uint8_t catalogue_hash[16]);
+
+/* The same with what was live at an instant. STATUS_SNAPSHOT_UNKNOWN: that is not known any more,
+ * or nothing was. */
+status_t use_program_then(session_t *session, int64_t unix_ms);
+
+/* session->live is what is live now again. */
 void let_program_go(session_t *session);
 void close_programs(engine_t *engine);
+
+/* Notes in an entry since when a program is live; one that stays is not noted again. */
+status_t note_live(const engine_t *engine, const accounts_view_t *view, entry_builder_t *entry,
+                   const live_t *live);
+
+/* Whether the program is the one that was noted last. */
+bool is_noted_live(session_t *session, const live_t *live);
 
 /* ---- undo.c ---- */
 

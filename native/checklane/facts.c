@@ -221,7 +221,7 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
 {
     uint32_t exception_count;
     session->total.position = from->total.position;
-    status_t status = resolve_basket(session, session->wire.commit.paid);
+    status_t status = resolve_basket(session, is_paid(session));
     if (status != STATUS_OK) return status;
     restore_facts(session, from);
     restore_total(session, from);

@@ -17,6 +17,7 @@ typedef struct lane lane_t;
 typedef enum lane_kind {
     LANE_KIND_UNARY,   /* the engine, one request and one answer */
     LANE_KIND_STREAM,  /* StreamLane */
+    LANE_KIND_UPLOAD,  /* UploadTransactions */
     LANE_KIND_REFUSED, /* of the contract, not served yet: METHOD_NOT_BUILT with `words` */
     LANE_KIND_CHECK,   /* grpc.health.v1.Health/Check */
     LANE_KIND_WATCH,   /* grpc.health.v1.Health/Watch */
@@ -30,6 +31,10 @@ typedef struct lane_method {
     uint32_t number;   /* the engine's; 0 where it does not serve it */
     uint32_t field;    /* of StreamLaneRequest: the body that is this method's request; 0: none */
     const char *field_name;
+    /* Of UploadTransactionsRequest, and of the answer: items that are this method's; 0: none. Sales
+     * are LANE_KIND_UPLOAD's own. */
+    uint32_t upload_field;
+    uint32_t upload_answer_field;
 } lane_method_t;
 
 /* How a refusal is told: what status.h does not say. */
@@ -62,7 +67,7 @@ typedef struct lane_options {
     uint32_t connections_max;     /* of all threads */
     uint32_t calls_max;           /* open on one connection */
     uint32_t stream_window;       /* requests open on one lane stream */
-    uint32_t refusal_field;       /* of StreamLaneResponse */
+    uint32_t refusal_field;       /* of StreamLaneResponse and UploadTransactionsResponse */
     uint32_t idle_ms;             /* a connection without calls is asked to go after it */
     uint32_t receive_ms;          /* a request that began must be whole after it */
     uint32_t stall_ms;            /* who does not take answers for so long is cut off */
@@ -130,9 +135,9 @@ typedef struct lane_metrics {
     uint64_t connections;      /* open now */
     uint64_t accepted;
     uint64_t calls;            /* open now */
-    uint64_t streams;          /* lane streams open now */
+    uint64_t streams;          /* lane streams and uploads open now */
     uint64_t changes;          /* with the writer now */
-    uint64_t parked;           /* changes that wait for a place */
+    uint64_t parked;           /* changes that wait for a place, those of uploads left out */
     uint64_t cancelled;        /* calls that ended before their answer */
     uint64_t read_bytes;
     uint64_t written_bytes;

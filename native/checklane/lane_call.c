@@ -67,32 +67,41 @@ lane_call_t *lane_call_begin(lane_connection_t *connection, int32_t stream_id)
     return call;
 }
 
+static lane_line_t *line_of(const lane_call_t *call)
+{
+    bool is_upload = lane_call_is_upload(call);
+    return &call->connection->thread->lines[is_upload ? LANE_LINE_UPLOAD : LANE_LINE_LIVE];
+}
+
 static void unlink_parked(lane_call_t *call)
 {
     lane_thread_t *thread = call->connection->thread;
     if (!call->is_parked) return;
+    lane_line_t *line = line_of(call);
     call->is_parked = false;
     if (call->before_parked != NULL) call->before_parked->next_parked = call->next_parked;
-    else thread->parked_first = call->next_parked;
+    else line->first = call->next_parked;
     if (call->next_parked != NULL) call->next_parked->before_parked = call->before_parked;
-    else thread->parked_last = call->before_parked;
+    else line->last = call->before_parked;
     call->next_parked = NULL;
     call->before_parked = NULL;
-    thread->parked_count--;
-    lane_count(&thread->metrics->parked, (uint64_t)-1);
+    line->count--;
+    if (!lane_call_is_upload(call)) lane_count(&thread->metrics->parked, (uint64_t)-1);
 }
 
 bool lane_call_park(lane_call_t *call)
 {
     lane_thread_t *thread = call->connection->thread;
-    if (thread->parked_count == LANE_PARKED_MAX) return false;
+    lane_line_t *line = line_of(call);
+    /* An upload waits once, and the streams are bounded. */
+    if (line->count == LANE_PARKED_MAX && !lane_call_is_upload(call)) return false;
     call->is_parked = true;
-    call->before_parked = thread->parked_last;
-    if (thread->parked_last != NULL) thread->parked_last->next_parked = call;
-    else thread->parked_first = call;
-    thread->parked_last = call;
-    thread->parked_count++;
-    lane_count(&thread->metrics->parked, 1);
+    call->before_parked = line->last;
+    if (line->last != NULL) line->last->next_parked = call;
+    else line->first = call;
+    line->last = call;
+    line->count++;
+    if (!lane_call_is_upload(call)) lane_count(&thread->metrics->parked, 1);
     return true;
 }
 
@@ -230,7 +239,7 @@ void lane_call_headers_end(lane_call_t *call)
         lane_refuse(call, STATUS_METHOD_NOT_BUILT, "", call->method->words);
     } else if (call->is_timeout_wrong) {
         lane_fail(call, GRPC_INTERNAL, "grpc-timeout is no time");
-    } else if (call->method->kind == LANE_KIND_STREAM) {
+    } else if (call->method->kind == LANE_KIND_STREAM || lane_call_is_upload(call)) {
         lane_stream_begin(call);
     }
 }
@@ -256,6 +265,9 @@ static void free_change(lane_change_t *change)
     change->next = thread->free_changes;
     thread->free_changes = change;
     thread->free_change_count++;
+    if (!change->is_upload) return;
+    INVARIANT(thread->upload_count > 0);
+    thread->upload_count--;
 }
 
 /* The call that a change was for; NULL: it is gone. */
@@ -298,11 +310,15 @@ lane_change_t *lane_change_take(lane_call_t *call)
 {
     lane_thread_t *thread = call->connection->thread;
     lane_change_t *change = thread->free_changes;
+    bool is_upload = lane_call_is_upload(call);
     /* Whoever waits for a place goes first. */
-    bool is_first = thread->parked_first == NULL || call->is_unparked;
+    bool is_first = line_of(call)->first == NULL || call->is_unparked;
     if (change == NULL || !is_first) return NULL;
+    if (is_upload && thread->upload_count == LANE_UPLOADS_MAX) return NULL;
     thread->free_changes = change->next;
     thread->free_change_count--;
+    thread->upload_count += is_upload;
+    change->is_upload = is_upload;
     change->connection = call->connection->index;
     change->generation = call->connection->generation;
     change->stream_id = call->stream_id;
@@ -377,10 +393,19 @@ static void run_unary(lane_call_t *call)
     }
 }
 
+/* The call whose turn it is; NULL: nobody waits, or not for what is free. */
+static lane_call_t *next_in_line(const lane_thread_t *thread)
+{
+    lane_call_t *live = thread->lines[LANE_LINE_LIVE].first;
+    if (thread->free_changes == NULL) return NULL;
+    if (live != NULL || thread->upload_count == LANE_UPLOADS_MAX) return live;
+    return thread->lines[LANE_LINE_UPLOAD].first;
+}
+
 void lane_call_unpark(lane_thread_t *thread)
 {
-    while (thread->parked_first != NULL && thread->free_changes != NULL) {
-        lane_call_t *call = thread->parked_first;
+    lane_call_t *call;
+    while ((call = next_in_line(thread)) != NULL) {
         lane_connection_t *connection = call->connection;
         unlink_parked(call);
         call->is_unparked = true;

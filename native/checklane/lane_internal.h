@@ -119,6 +119,7 @@ typedef struct lane_change {
     int32_t stream_id;
     uint64_t request_id;           /* of a lane stream's request */
     int64_t arrived_ns;
+    bool is_upload;                /* of those LANE_UPLOADS_MAX bounds */
     lane_buffer_t in;
     reply_t reply;
     fault_t fault;
@@ -163,6 +164,18 @@ struct lane_connection {
 
 /* ---- one thread ---- */
 
+/* Calls that wait for a place for their change, in order of arrival. Uploads wait in a line of
+ * their own, which is served behind the other: no live call waits for a backlog. */
+typedef struct lane_line {
+    lane_call_t *first;
+    lane_call_t *last;
+    uint32_t count;
+} lane_line_t;
+
+#define LANE_LINE_LIVE 0
+#define LANE_LINE_UPLOAD 1
+#define LANE_LINES 2
+
 struct lane_thread {
     lane_t *lane;
     pthread_t thread;
@@ -192,9 +205,8 @@ struct lane_thread {
     lane_change_t *changes;
     lane_change_t *free_changes;
     uint32_t free_change_count;
-    lane_call_t *parked_first;
-    lane_call_t *parked_last;
-    uint32_t parked_count;
+    lane_line_t lines[LANE_LINES];
+    uint32_t upload_count;         /* items of uploads that the writer has */
     uint32_t stream_count;
     session_t *session;
     reply_t reply;
@@ -312,6 +324,12 @@ status_t lane_ladder_call(lane_connection_t *connection, const lane_method_t *me
                           bytes_t request, fault_t *fault);
 
 /* ---- lane_call.c ---- */
+
+/* Whether a call is late and offline work. */
+static inline bool lane_call_is_upload(const lane_call_t *call)
+{
+    return call->method != NULL && call->method->kind == LANE_KIND_UPLOAD;
+}
 
 /* Frees the memory of all calls; none is open. */
 void lane_call_free_all(lane_thread_t *thread);

@@ -1,11 +1,14 @@
 /* StreamLane: one stream that a lane keeps open all day, answered in any order. The rules are those
- * of src/checklane/server/lane_stream.py.
+ * of src/checklane/server/lane_stream.py. And UploadTransactions, by the rules of uploads.py there:
+ * it has one item open at a time, so its answers are in the order sent.
  *
  * A request is open from when it is taken until its answer is handed to the library for good. At
  * most `stream_window` are open: what comes beyond stays in the backlog and is not consumed, so the
  * lane's window closes; it opens again as answers leave. A lane that does not read its answers is
  * not read either. While a change finds no free place the stream is parked with it, in the line of
- * all changes, and takes nothing more: its requests keep their order on the way to the writer. */
+ * all changes, and takes nothing more: its requests keep their order on the way to the writer. Of
+ * all uploads of a thread LANE_UPLOADS_MAX items are with the writer, and the others wait in their
+ * own line, whose turn comes when no live change waits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +57,7 @@ typedef struct envelope {
 
 static uint32_t window_of(const lane_call_t *call)
 {
+    if (lane_call_is_upload(call)) return 1;
     return call->connection->thread->lane->options.stream_window;
 }
 
@@ -140,8 +144,8 @@ static void put_result(lane_call_t *call, uint64_t request_id, const lane_method
                        status_t status, const reply_t *reply, const char *place)
 {
     if (status == STATUS_OK) {
-        put_answer(call, request_id, request_id, method->field,
-                   (bytes_t){reply->at, reply->size});
+        uint32_t field = lane_call_is_upload(call) ? method->upload_answer_field : method->field;
+        put_answer(call, request_id, request_id, field, (bytes_t){reply->at, reply->size});
     } else {
         put_refusal(call, request_id, request_id, status, method->field_name, place, NULL);
     }
@@ -157,10 +161,13 @@ void lane_stream_answer(lane_call_t *call, const lane_change_t *change, status_t
 
 /* ------------------------------------------------------------------ requests ---- */
 
-static const lane_method_t *method_of_field(const lane_t *lane, uint64_t field)
+static const lane_method_t *method_of_field(const lane_call_t *call, uint64_t field)
 {
-    for (uint32_t i = 0; i < lane->options.method_count; i++) {
-        if (lane->methods[i].field == field && field != 0) return &lane->methods[i];
+    const lane_t *lane = call->connection->thread->lane;
+    bool is_upload = lane_call_is_upload(call);
+    for (uint32_t i = 0; i < lane->options.method_count && field != 0; i++) {
+        const lane_method_t *method = &lane->methods[i];
+        if ((is_upload ? method->upload_field : method->field) == field) return method;
     }
     return NULL;
 }
@@ -170,17 +177,18 @@ static const lane_method_t *method_of_field(const lane_t *lane, uint64_t field)
 static status_t read_envelope(lane_call_t *call, bytes_t message, envelope_t *envelope)
 {
     lane_stream_t *stream = call->stream;
+    bool has_timeout = !lane_call_is_upload(call);
     lane_field_t field;
     *envelope = (envelope_t){.request_id = 0};
     while (message.size > 0) {
         if (!lane_field_read(&message, &field)) return STATUS_REQUEST_MALFORMED;
-        if (field.number == REQUEST_ID || field.number == TIMEOUT_MS) {
+        if (field.number == REQUEST_ID || (has_timeout && field.number == TIMEOUT_MS)) {
             if (field.bytes.at != NULL) return STATUS_REQUEST_MALFORMED;
             if (field.number == REQUEST_ID) envelope->request_id = field.value;
             else envelope->timeout_ms = field.value;
             continue;
         }
-        const lane_method_t *method = method_of_field(call->connection->thread->lane, field.number);
+        const lane_method_t *method = method_of_field(call, field.number);
         if (method == NULL) continue;
         if (field.bytes.at == NULL) return STATUS_REQUEST_MALFORMED;
         if (method != envelope->method) {
@@ -203,11 +211,13 @@ static status_t read_envelope(lane_call_t *call, bytes_t message, envelope_t *en
 }
 
 /* What is wrong with the envelope by itself. */
-static status_t check_envelope(const envelope_t *envelope, const char **place)
+static status_t check_envelope(const lane_call_t *call, const envelope_t *envelope,
+                               const char **place)
 {
-    *place = "request";
+    bool is_upload = lane_call_is_upload(call);
+    *place = is_upload ? "item" : "request";
     if (envelope->method == NULL) return STATUS_FIELD_REQUIRED;
-    *place = "request_id";
+    *place = is_upload ? "item_id" : "request_id";
     if (envelope->request_id == 0 || envelope->request_id > INT64_MAX) {
         return STATUS_FIELD_OUT_OF_RANGE;
     }
@@ -271,7 +281,7 @@ static bool run_message(lane_call_t *call)
     }
     if (status == STATUS_OK) {
         if (envelope.request_id <= INT64_MAX) shown_id = envelope.request_id;
-        status = check_envelope(&envelope, &place);
+        status = check_envelope(call, &envelope, &place);
     }
     if (status != STATUS_OK || is_open(call, envelope.request_id)) {
         const char *words = status == STATUS_OK ? "this request_id is still open" : NULL;
@@ -287,7 +297,7 @@ static bool run_message(lane_call_t *call)
     }
     if (deadline_ns != 0 && lane_now_ns() >= deadline_ns) {
         refuse_request(call, &envelope, STATUS_DEADLINE_PASSED, NULL);
-    } else if (envelope.method->kind != LANE_KIND_UNARY) {
+    } else if (envelope.method->number == 0) {
         refuse_request(call, &envelope, STATUS_METHOD_NOT_BUILT, envelope.method->words);
     } else if (!method_is_change(envelope.method->number)) {
         run_read(call, &envelope);

@@ -634,7 +634,8 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 #define FAMILY_MEMBER 2   /* hi: group, lo: member. Counters, progress, wallet, tier, overlay. */
 #define FAMILY_IDENTITY 3 /* 128-bit identity hash (hi 0: a member). Overlay, counters of cards. */
 #define FAMILY_PLACE 4    /* hi: member. The group that a member is in, when not the snapshot's. */
-#define FAMILY_OFFER 5    /* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. */
+/* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. Both 0: what was live when. */
+#define FAMILY_OFFER 5
 /* 128-bit hash: of a receipt (where it is, what came back), of a hold, of a basket that things are
  * held for. Goes with the retention. */
 #define FAMILY_RECEIPT 6
@@ -685,6 +686,9 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_ISSUED 23    /* FAMILY_COUPON: value: last day of one that a sale issued */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
+/* FAMILY_OFFER: sub: 0 program, 1 its catalogue; key: post time since which it is live, ms. value,
+ * other: the content hash, its first and its last eight bytes */
+#define CELL_LIVE 38
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
 
 /* What is held, in the records from which it is held. The two kinds sort behind all others there,

@@ -108,8 +108,11 @@
  * also the group's cells, what was missing and the total's request: 24 + 32,000 + 7,704 +
  * 262,144. */
 #define FACTS_BYTES_MAX (396 * 1024)
-/* Programs that are not live any more and that commits of totals use, a few open files each. */
+/* Programs that are not live any more and that totals and late sales use, a few open files each. */
 #define KEPT_MAX 8
+/* Changes of the live program that are known by their time, for sales that come late: a change a
+ * day for longer than receipts are kept. Two cells each: 900 of RECORD_CELLS_MAX. */
+#define LIVE_NOTED_MAX 450
 /* Lots and old counters that one entry may sweep out of a record. */
 #define SWEPT_MAX 16
 /* Days that a lot stays beyond its expiry, and a counter beyond its window: for what comes late.
@@ -145,6 +148,9 @@
 /* Changes that wait for such a place before the next is refused with QUEUE_FULL: at 20,000 changes
  * a second a line of 1,024 is 50 ms. */
 #define LANE_PARKED_MAX 1024
+/* Items of uploads that one lane thread has with the writer at once: a group holds up to 512
+ * entries, so a backlog takes a five-hundredth of a full one for each thread. */
+#define LANE_UPLOADS_MAX 1
 /* Connections of one lane thread. 16 KiB each while they rest: 64 MiB. */
 #define LANE_CONNECTIONS_MAX 4096
 /* Calls that one connection may have open, and what their requests may hold in memory together:

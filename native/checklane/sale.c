@@ -336,13 +336,13 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
     const commit_request_t *request = &session->wire.commit;
     *exception_count = 0;
     if (session->is_voided_before) return STATUS_OK;
-    if (request->paid) {
+    if (is_paid(session)) {
         *exception_count = list_used_coupons(session, list_short_points(session, 0));
         *exception_count = list_missing(session, *exception_count);
     }
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
-    if (request->refuse_on_change) return refuse_change(session);
-    if (request->paid) *exception_count += list_exceptions(session, *exception_count);
+    if (request->refuse_on_change && !is_paid(session)) return refuse_change(session);
+    if (is_paid(session)) *exception_count += list_exceptions(session, *exception_count);
     return STATUS_OK;
 }
 
@@ -351,7 +351,7 @@ int64_t sold_discount_minor(const session_t *session, uint32_t line)
     const commit_request_t *request = &session->wire.commit;
     bool is_commit = session->wire.kind == REQUEST_COMMIT_TRANSACTION;
     span_t lines = request->figures.lines;
-    if (!is_commit || !request->paid || lines.count == 0) {
+    if (!is_commit || !is_paid(session) || lines.count == 0) {
         return session->decision.line_discount_minor[line];
     }
     for (uint32_t i = 0; i < lines.count; i++) {
@@ -703,6 +703,13 @@ static status_t move_all(session_t *session, const accounts_view_t *view, entry_
     return status;
 }
 
+/* When a late sale was made, as it says. */
+static int64_t made_unix_ms(const session_t *session)
+{
+    int64_t completed_unix_ms = session->wire.commit.completed_time_unix_ms;
+    return completed_unix_ms != 0 ? completed_unix_ms : session->basket.opened_unix_ms;
+}
+
 static status_t prepare_commit(void *context, const accounts_view_t *view,
                                entry_builder_t *entry)
 {
@@ -719,11 +726,12 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }
     if (status != STATUS_OK) return status;
-    entry->flags = request->paid ? ENTRY_FLAG_PAID : 0;
+    entry->flags = is_paid(session) ? ENTRY_FLAG_PAID : 0;
     seal_t seal = {.kind = ENTRY_COMMIT,
                    .account = account,
                    .business_date = (int32_t)request->receipt.business_date,
-                   .event_unix_ms = request->completed_time_unix_ms,
+                   .event_unix_ms = session->is_late ? made_unix_ms(session)
+                                                     : request->completed_time_unix_ms,
                    .facts = session->facts_bytes,
                    .facts_bytes = write_facts(session)};
     return seal_entry(session, entry, &seal, status);
@@ -764,6 +772,22 @@ static status_t decide_and_submit(session_t *session)
     return submit_change(session);
 }
 
+/* A late sale is judged by the program of its time. Where that is not known or not kept any more,
+ * or did not have the store, it is judged by today's, and says so. */
+static void go_back(session_t *session)
+{
+    if (!session->is_late || session->total.position != 0) return;
+    if (use_program_then(session, made_unix_ms(session)) == STATUS_OK
+        && find_store(session->live->catalogue, session->basket.store_key) != NULL) {
+        return;
+    }
+    let_program_go(session);
+    missing_t not_kept = {.kind = EXCEPTION_PROGRAM_NOT_KEPT};
+    /* A total of that time may have said so already. */
+    if (session->missing_count > 0 && session->missing[0].kind == not_kept.kind) return;
+    session->missing[session->missing_count++] = not_kept;
+}
+
 status_t call_commit(session_t *session)
 {
     static const uint64_t no_secret[2] = {0, 0};
@@ -781,7 +805,8 @@ status_t call_commit(session_t *session)
     status = wire_check_figures(&session->wire, session->fault);
     if (status == STATUS_OK && request->total_token.size > 0) status = load_total(session);
     bool is_totalled = session->total.position != 0;
-    if (status == STATUS_OK) status = resolve_basket(session, request->paid || is_totalled);
+    if (status == STATUS_OK) go_back(session);
+    if (status == STATUS_OK) status = resolve_basket(session, is_paid(session) || is_totalled);
     if (status != STATUS_OK) return status;
     return decide_and_submit(session);
 }

@@ -199,7 +199,7 @@ static void note_missing(session_t *session, missing_t missing)
 static status_t pass_over(session_t *session, uint32_t kind)
 {
     session->total.position = 0;
-    if (!session->wire.commit.paid) {
+    if (!is_paid(session)) {
         return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
     }
     note_missing(session, (missing_t){.kind = kind});
@@ -401,7 +401,7 @@ status_t judge_total(session_t *session, const accounts_view_t *view, account_t 
     judge_counts(session, view);
     facts->member = decided.member;
     facts->account_group = decided.account_group;
-    if (session->missing_count == 0 || session->wire.commit.paid) return STATUS_OK;
+    if (session->missing_count == 0 || is_paid(session)) return STATUS_OK;
     return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
 }
 

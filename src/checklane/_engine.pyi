@@ -180,8 +180,8 @@ class LanePort:
         Descriptors that are bound and listen, and whether they speak TLS. They stay the caller's,
         who closes them after `drain`.
     methods : list of tuple
-        ``(path, kind, number, field, field name, words)`` of each method, those called most first;
-        a kind is "unary", "stream", "refused", "check" or "watch".
+        ``(path, kind, number, field, field name, words, upload fields)`` of each method, those
+        called most first; a kind is "unary", "stream", "upload", "refused", "check" or "watch".
     words : list of tuple
         ``(status number, what is wrong, whether a field is at fault)``.
     services : list of str
@@ -203,7 +203,7 @@ class LanePort:
         self,
         engine: Engine,
         sockets: list[tuple[int, bool]],
-        methods: list[tuple[str, str, int, int, str, str]],
+        methods: list[tuple[str, str, int, int, str, str, tuple[int, int]]],
         words: list[tuple[int, str, bool]],
         services: list[str],
         numbers: dict[str, int],

@@ -10,7 +10,15 @@ from checklane.errors import REFUSALS
 METHODS = {
     f"CheckoutService.{name}": number
     for number, name in enumerate(
-        ("IdentifyMember", "QuoteBasket", "CommitTransaction", "VoidTransaction", "ReturnItems"), 1
+        (
+            "IdentifyMember",
+            "QuoteBasket",
+            "CommitTransaction",
+            "VoidTransaction",
+            "ReturnItems",
+            "UploadTransactions",
+        ),
+        1,
     )
 }
 NAME_OF = {number: name for name, number in METHODS.items()}

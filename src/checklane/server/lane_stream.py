@@ -28,7 +28,7 @@ from checklane.server.wire import (
 )
 from checklane.v1 import checkout_pb2, common_pb2
 
-__all__ = ["LaneStreams", "StreamSlots"]
+__all__ = ["LaneStreams", "StreamSlots", "refusal_answer"]
 
 BODY_FIELDS = frozenset(LANE_METHODS)
 REFUSAL_FIELD = checkout_pb2.StreamLaneResponse.REFUSAL_FIELD_NUMBER
@@ -210,7 +210,7 @@ class _LaneStream:
     def _refuse(self, request_id: int, error: ChecklaneError) -> None:
         """Answer a request that never was one; it still takes its place in the window."""
         self._open(0)
-        self._answered(0, _refusal(request_id, error, ""))
+        self._answered(0, refusal_answer(request_id, REFUSAL_FIELD, error, ""))
 
     def _open(self, request_id: int) -> bool:
         """Count a request as open; False when its id is open already. Id 0 is nobody's."""
@@ -233,7 +233,7 @@ class _LaneStream:
             body = self._calls.answer(f"CheckoutService.{method}", request.body)
             answer = lane_response(request.request_id, request.field, body)
         except ChecklaneError as error:
-            answer = _refusal(request.request_id, error, field_name)
+            answer = refusal_answer(request.request_id, REFUSAL_FIELD, error, field_name)
         self._answered(request.request_id, answer)
 
     def _answered(self, open_id: int, answer: bytes) -> None:
@@ -243,9 +243,22 @@ class _LaneStream:
             self._changed.notify_all()
 
 
-def _refusal(request_id: int, error: ChecklaneError, field_name: str) -> bytes:
+def refusal_answer(
+    request_id: int, answer_field: int, error: ChecklaneError, field_name: str
+) -> bytes:
+    """Return the answer that refuses one request of a stream.
+
+    Parameters
+    ----------
+    request_id : int
+    answer_field : int
+        The number of the answer's field for refusals.
+    error : ChecklaneError
+    field_name : str
+        Of the request's body, before the place of what is wrong; may be empty.
+    """
     field = f"{field_name}.{error.place}" if field_name and error.place else error.place
     refusal = common_pb2.Refusal(
         code=error.grpc_code, reason=error.reason, message=str(error), field=field
     )
-    return lane_response(request_id, REFUSAL_FIELD, refusal.SerializeToString())
+    return lane_response(request_id, answer_field, refusal.SerializeToString())

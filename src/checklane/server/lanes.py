@@ -24,7 +24,7 @@ from checklane._layout import STATUSES
 from checklane.config import Settings, lane_addresses
 from checklane.errors import REFUSALS, ConfigError, NotFoundError, RequestError, from_status
 from checklane.server.calls import not_built_words
-from checklane.server.contract import LANE_METHODS, PACKAGE, SERVICES
+from checklane.server.contract import LANE_METHODS, PACKAGE, SERVICES, UPLOAD_METHODS
 from checklane.v1 import checkout_pb2
 
 __all__ = ["LaneCollector", "Lanes", "lane_methods", "lane_words"]
@@ -39,7 +39,10 @@ HEALTH = "grpc.health.v1.Health"
 
 _NAME_OF_STATUS = {number: name for name, (number, _, _) in STATUSES.items()}
 
-MethodRow = tuple[str, str, int, int, str, str]
+MethodRow = tuple[str, str, int, int, str, str, tuple[int, int]]
+
+#: Methods of CheckoutService that are streams, and how the lane port calls them.
+STREAMS = {"StreamLane": "stream", "UploadTransactions": "upload"}
 
 
 def lane_methods(numbers: Mapping[str, int]) -> list[MethodRow]:
@@ -51,6 +54,10 @@ def lane_methods(numbers: Mapping[str, int]) -> list[MethodRow]:
         The engine's methods by "Service.Method".
     """
     fields = {method: (number, name) for number, (name, method) in LANE_METHODS.items()}
+    items = {
+        row.method: (row.field_name, (number, row.answer_field))
+        for number, row in UPLOAD_METHODS.items()
+    }
     rows: list[MethodRow] = []
     for service_name in LANE_SERVICES:
         service = SERVICES[service_name]
@@ -61,11 +68,13 @@ def lane_methods(numbers: Mapping[str, int]) -> list[MethodRow]:
             path = f"/{service.full_name}/{name}"
             in_checkout = service_name == "CheckoutService"
             field, field_name = fields.get(name, (0, "")) if in_checkout else (0, "")
+            item_name, upload = items.get(name, ("", (0, 0))) if in_checkout else ("", (0, 0))
             number = numbers.get(f"{service_name}.{name}", 0)
-            kind = "unary" if number else "stream" if name == "StreamLane" else "refused"
-            rows.append((path, kind, number, field, field_name, not_built_words(name)))
-    rows.append((f"/{HEALTH}/Check", "check", 0, 0, "", ""))
-    rows.append((f"/{HEALTH}/Watch", "watch", 0, 0, "", ""))
+            kind = STREAMS.get(name, "unary" if number else "refused")
+            words = not_built_words(name)
+            rows.append((path, kind, number, field, field_name or item_name, words, upload))
+    rows.append((f"/{HEALTH}/Check", "check", 0, 0, "", "", (0, 0)))
+    rows.append((f"/{HEALTH}/Watch", "watch", 0, 0, "", "", (0, 0)))
     return rows
 
 

@@ -32,6 +32,7 @@ from checklane.server.logs import configure_logs
 from checklane.server.metrics import Metrics, SnapshotCollector, TallyCollector
 from checklane.server.port import Port
 from checklane.server.program_service import ProgramMethods
+from checklane.server.uploads import UploadStreams
 from checklane.snapshot.keys import Keys, create_keys
 
 __all__ = ["Service", "open_engine", "run"]
@@ -193,8 +194,10 @@ class Service:
         slots = StreamSlots(settings.streams, self._metrics)
         self._lane_pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="lane")
         lanes = LaneStreams(calls, self._lane_pool, slots, settings.stream_window, clock)
+        uploads = UploadStreams(calls, slots, clock)
+        ledger = LedgerStreams(engine, slots)
         self._books = BooksMethods(engine, calls, slots, self._live_file)
-        self._port = Port(settings, calls, lanes, LedgerStreams(engine, slots), self._books)
+        self._port = Port(settings, calls, lanes, uploads, ledger, self._books)
         if settings.has_lanes:
             self._open_lanes()
         self._live = LivePrograms(settings.data, self._keys, engine, self._program_is_live, clock)

@@ -25,6 +25,7 @@ from checklane.server.calls import CORRELATION_KEY, Calls, abort, not_built
 from checklane.server.contract import PACKAGE, SERVICE_NAMES, SERVICES
 from checklane.server.lane_stream import LaneStreams
 from checklane.server.ledger_service import LedgerStreams
+from checklane.server.uploads import UploadStreams
 from checklane.server.wire import correlation_id
 
 __all__ = ["Port"]
@@ -46,7 +47,12 @@ class _Methods(grpc.GenericRpcHandler):
     """Finds the handler of every call that health and reflection do not answer."""
 
     def __init__(
-        self, calls: Calls, lanes: LaneStreams, ledger: LedgerStreams, books: BooksMethods
+        self,
+        calls: Calls,
+        lanes: LaneStreams,
+        uploads: UploadStreams,
+        ledger: LedgerStreams,
+        books: BooksMethods,
     ) -> None:
         self._handlers: dict[str, MethodHandler] = {}
         for service_name, service in SERVICES.items():
@@ -59,6 +65,8 @@ class _Methods(grpc.GenericRpcHandler):
                     self._handlers[path] = _streaming(_refusing(not_built(name)))
         lane_path = f"/{PACKAGE}.CheckoutService/StreamLane"
         self._handlers[lane_path] = _streaming(lanes.handle)
+        upload_path = f"/{PACKAGE}.CheckoutService/UploadTransactions"
+        self._handlers[upload_path] = _streaming(uploads.handle)
         entries_path = f"/{PACKAGE}.LedgerService/StreamEntries"
         self._handlers[entries_path] = grpc.unary_stream_rpc_method_handler(
             ledger.handle, request_deserializer=_identity, response_serializer=_identity
@@ -124,6 +132,7 @@ class Port:
     settings : Settings
     calls : Calls
     lanes : LaneStreams
+    uploads : UploadStreams
     ledger : LedgerStreams
     books : BooksMethods
 
@@ -143,10 +152,12 @@ class Port:
         settings: Settings,
         calls: Calls,
         lanes: LaneStreams,
+        uploads: UploadStreams,
         ledger: LedgerStreams,
         books: BooksMethods,
     ) -> None:
         self._lanes = lanes
+        self._uploads = uploads
         self._ledger = ledger
         self._pool = ThreadPoolExecutor(
             settings.workers + settings.streams, thread_name_prefix="port"
@@ -166,7 +177,8 @@ class Port:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self._server.add_generic_rpc_handlers((_Methods(calls, lanes, ledger, books),))
+        handlers = _Methods(calls, lanes, uploads, ledger, books)
+        self._server.add_generic_rpc_handlers((handlers,))
         self.set_serving(False)
         host, port = address_of(settings.listen)
         shown = f"[{host}]" if ":" in host else host
@@ -196,6 +208,7 @@ class Port:
         self._health.enter_graceful_shutdown()
         stopped = self._server.stop(grace_s)
         self._lanes.drain()
+        self._uploads.drain()
         self._ledger.drain()
         stopped.wait()
         self._pool.shutdown()

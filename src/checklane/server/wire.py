@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from checklane.errors import refuse
 
-__all__ = ["LaneRequest", "correlation_id", "lane_response", "read_fields", "read_lane_request"]
+__all__ = [
+    "LaneRequest",
+    "check_lane_request",
+    "check_upload_item",
+    "correlation_id",
+    "lane_response",
+    "read_fields",
+    "read_lane_request",
+    "read_upload_item",
+]
 
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = range(6)
 
@@ -150,6 +159,29 @@ def read_lane_request(data: bytes, body_fields: frozenset[int]) -> LaneRequest:
     return LaneRequest(request_id, timeout_ms, field, body)
 
 
+def read_upload_item(data: bytes, body_fields: frozenset[int]) -> LaneRequest:
+    """Read the envelope of one item of an upload; it has no time limit.
+
+    Raises
+    ------
+    RequestError
+        REQUEST_MALFORMED.
+    """
+    item_id = field = 0
+    body = b""
+    for number, value in read_fields(data):
+        if number != REQUEST_ID and number not in body_fields:
+            continue
+        if isinstance(value, int) != (number == REQUEST_ID):
+            raise refuse("REQUEST_MALFORMED")
+        if isinstance(value, int):
+            item_id = value
+        else:
+            body = body + value if number == field else value
+            field = number
+    return LaneRequest(item_id, 0, field, body)
+
+
 def check_lane_request(request: LaneRequest) -> None:
     """Refuse an envelope whose own values are out of range.
 
@@ -158,12 +190,27 @@ def check_lane_request(request: LaneRequest) -> None:
     RequestError
         FIELD_REQUIRED, FIELD_OUT_OF_RANGE.
     """
-    if request.field == 0:
-        raise refuse("FIELD_REQUIRED", "request")
-    if not 1 <= request.request_id <= INT64_MAX:
-        raise refuse("FIELD_OUT_OF_RANGE", "request_id")
+    _check_envelope(request, "request", "request_id")
     if not 0 <= request.timeout_ms <= TIMEOUT_MS_MAX:
         raise refuse("FIELD_OUT_OF_RANGE", "timeout_ms")
+
+
+def check_upload_item(item: LaneRequest) -> None:
+    """Refuse an item whose envelope has no number or no work.
+
+    Raises
+    ------
+    RequestError
+        FIELD_REQUIRED, FIELD_OUT_OF_RANGE.
+    """
+    _check_envelope(item, "item", "item_id")
+
+
+def _check_envelope(request: LaneRequest, body_name: str, id_name: str) -> None:
+    if request.field == 0:
+        raise refuse("FIELD_REQUIRED", body_name)
+    if not 1 <= request.request_id <= INT64_MAX:
+        raise refuse("FIELD_OUT_OF_RANGE", id_name)
 
 
 def _varint(value: int) -> bytes:
