@@ -82,7 +82,7 @@
 #define RETENTION_DAYS_MAX 840
 /* Keys, or receipts, after which a run of a month is closed at a checkpoint's end; a checkpoint
  * that the load brings about has 100,000 and more of both. 16 million in all / 65,536 = 244 runs,
- * 122 of each: what a look-up goes through until there is an index, 1 us each. */
+ * 122 of each: what a look-up goes through until there is an index, 1.4 us each. */
 #define RUN_RECORDS_MIN 65536
 /* Runs that one month of a family has at most; the last one grows. 1,024 * 65,536 = 67 million
  * receipts a month, of 128 B each more than the accounts' map holds in eight months. */

@@ -119,7 +119,13 @@ CANARIES = (
     ),
     Canary(
         "memtable record lost at a checkpoint",
-        (Patch("accounts.c", WRITE_ALL, WRITE_ALL.replace("count,", "count - (count > 9),")),),
+        (
+            Patch(
+                "accounts_checkpoint.c",
+                WRITE_ALL,
+                WRITE_ALL.replace("count,", "count - (count > 9),"),
+            ),
+        ),
     ),
     # Three nets keep stale entries out, each on its own: zeros behind the cut, the first entry of a
     # generation, which moves all that follow, and the chain of checksums. None is left here.
@@ -152,7 +158,7 @@ CANARIES = (
     ),
     Canary(
         "covered LSN advanced first",
-        (Patch("accounts.c", WRITE_ALL + COVERED, COVERED_FIRST),),
+        (Patch("accounts_checkpoint.c", WRITE_ALL + COVERED, COVERED_FIRST),),
     ),
     Canary(
         "the tail is not rewritten after a failed sync",
@@ -169,7 +175,7 @@ CANARIES = (
         "the accounts go on from a page that a failed sync lost",
         (
             Patch(
-                "accounts.c",
+                "accounts_environment.c",
                 "    if (error == 0) error = machine->write_at(machine->context, file, bytes, size,"
                 " 0);\n",
                 "",
@@ -191,13 +197,17 @@ CANARIES = (
     ),
     Canary(
         "the accounts are torn by a power cut",
-        (Patch("accounts.c", "MDB_NOTLS | MDB_NOMETASYNC |", "MDB_NOTLS | MDB_NOSYNC |"),),
+        (
+            Patch(
+                "accounts_environment.c", "MDB_NOTLS | MDB_NOMETASYNC |", "MDB_NOTLS | MDB_NOSYNC |"
+            ),
+        ),
     ),
     Canary(
         "an entry's effect is applied twice by a replay",
         (
             Patch(
-                "accounts.c",
+                "accounts_group.c",
                 "        if (slot_record(slots[i])->head.applied_lsn >= lsn) seen |= 1ull << i;\n",
                 "        if (lsn == 0) seen |= 1ull << i;\n",
             ),
@@ -207,7 +217,7 @@ CANARIES = (
         "a record that is in an older run is written to the newest",
         (
             Patch(
-                "accounts.c",
+                "accounts_checkpoint.c",
                 "    bool is_new = there.head->month == 0;\n",
                 "    bool is_new = there.head != NULL;\n",
             ),
