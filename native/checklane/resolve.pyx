@@ -2588,6 +2588,8 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
 
 cdef uint32_t size_of_part(const scratch_t *scratch, uint32_t component,
                            uint32_t part) noexcept nogil:
+    """How many contenders of a part can still apply. A component that was not reduced yet is one
+    part, which has its number."""
     cdef const contender_t *contender
     cdef uint32_t size = 0
     cdef uint32_t c
@@ -2667,16 +2669,6 @@ cdef int64_t most_worth(const scratch_t *scratch) noexcept nogil:
     return most
 
 
-cdef uint32_t size_of_component(const scratch_t *scratch, uint32_t component) noexcept nogil:
-    cdef const contender_t *contender
-    cdef uint32_t size = 0
-    cdef uint32_t c
-    for c in range(component, scratch.contest.contender_count):
-        contender = &scratch.contest.contenders[c]
-        size += contender.component == component and contender.cap > 0
-    return size
-
-
 cdef void resolve_contest(scratch_t *scratch) noexcept nogil:
     """What has a closed form comes first: a search may take all steps."""
     cdef contest_t *contest = &scratch.contest
@@ -2690,7 +2682,7 @@ cdef void resolve_contest(scratch_t *scratch) noexcept nogil:
             contender = &contest.contenders[c]
             if contender.cap == 0 or contender.component != c:
                 continue
-            size = size_of_component(scratch, c)
+            size = size_of_part(scratch, c, c)
             is_closed = size == 1 and not contender.is_tangled
             if is_closed == searches:
                 continue
