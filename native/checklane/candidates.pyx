@@ -843,22 +843,27 @@ cdef bint is_wanted(const program_t *program, const basket_t *basket, const fact
     return basket.explain or holds_store(program, facts, store_set)
 
 
-cdef status_t touch_open(const program_t *program, const basket_t *basket, const facts_t *facts,
-                         scratch_t *scratch, uint64_t *gated_units) noexcept nogil:
-    """Touch the offers that nothing has to open, and count what the others would come to: a unit is
-    a slot of theirs for a run."""
+cdef status_t touch_lists(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, bint is_gated, uint32_t explained_most,
+                          uint64_t *gated_units) noexcept nogil:
+    """Touch the offers that nothing has to open, or else those that something has to, until so
+    many refusals are explained. Adds up what the latter come to: a unit is a slot of theirs for a
+    run."""
     cdef const posting_list_t *postings
     cdef const universal_list_t *everywhere
-    cdef uint32_t run, list_number, i
+    cdef uint32_t run, list_number, first, count, i
     cdef status_t status
     for run in range(basket.run_count):
         postings = class_of_run(program, basket, run)
         if postings == NULL:
             continue
         gated_units[0] += postings.gated_count
-        for i in range(postings.count):
-            status = touch_slot(program, basket, facts, scratch,
-                                program.postings[postings.first + i], run)
+        first = postings.first + (postings.count if is_gated else 0)
+        count = postings.gated_count if is_gated else postings.count
+        for i in range(first, first + count):
+            if scratch.explained_count >= explained_most:
+                return STATUS_OK
+            status = touch_slot(program, basket, facts, scratch, program.postings[i], run)
             if status != STATUS_OK:
                 return status
     for list_number in range(program.universal_list_count):
@@ -866,43 +871,13 @@ cdef status_t touch_open(const program_t *program, const basket_t *basket, const
         if not is_wanted(program, basket, facts, everywhere.store_set):
             continue
         gated_units[0] += <uint64_t>everywhere.gated_count * basket.run_count
-        for i in range(everywhere.count):
-            for run in range(basket.run_count):
-                status = touch_slot(program, basket, facts, scratch,
-                                    program.universal[everywhere.first + i], run)
-                if status != STATUS_OK:
-                    return status
-    return STATUS_OK
-
-
-cdef status_t scan_gated(const program_t *program, const basket_t *basket, const facts_t *facts,
-                         scratch_t *scratch, uint32_t explained_most) noexcept nogil:
-    """Touch all offers that something has to open, until so many refusals are explained."""
-    cdef const posting_list_t *postings
-    cdef const universal_list_t *everywhere
-    cdef uint32_t run, list_number, i
-    cdef status_t status
-    for run in range(basket.run_count):
-        postings = class_of_run(program, basket, run)
-        if postings == NULL:
-            continue
-        for i in range(postings.count, postings.count + postings.gated_count):
-            if scratch.explained_count >= explained_most:
-                return STATUS_OK
-            status = touch_slot(program, basket, facts, scratch,
-                                program.postings[postings.first + i], run)
-            if status != STATUS_OK:
-                return status
-    for list_number in range(program.universal_list_count):
-        everywhere = &program.universal_lists[list_number]
-        if not is_wanted(program, basket, facts, everywhere.store_set):
-            continue
-        for i in range(everywhere.count, everywhere.count + everywhere.gated_count):
+        first = everywhere.first + (everywhere.count if is_gated else 0)
+        count = everywhere.gated_count if is_gated else everywhere.count
+        for i in range(first, first + count):
             if scratch.explained_count >= explained_most:
                 return STATUS_OK
             for run in range(basket.run_count):
-                status = touch_slot(program, basket, facts, scratch,
-                                    program.universal[everywhere.first + i], run)
+                status = touch_slot(program, basket, facts, scratch, program.universal[i], run)
                 if status != STATUS_OK:
                     return status
     return STATUS_OK
@@ -984,11 +959,12 @@ cdef status_t touch_gated(const program_t *program, const basket_t *basket, cons
     """Touch the offers that something has to open: all of them where they are few or where reasons
     are asked for, or else only those that were opened."""
     cdef uint64_t opened = facts.wallet_count + scratch.coupon_pair_count + basket.selection_count
+    cdef uint64_t again = 0
     cdef status_t status
     if gated_units <= GATED_UNITS_FEW or gated_units <= opened * basket.run_count:
-        return scan_gated(program, basket, facts, scratch, CANDIDATES_MAX + 1)
+        return touch_lists(program, basket, facts, scratch, True, NONE_32, &again)
     if basket.explain:
-        status = scan_gated(program, basket, facts, scratch, CANDIDATES_MAX)
+        status = touch_lists(program, basket, facts, scratch, True, CANDIDATES_MAX, &again)
         if status != STATUS_OK:
             return status
     return touch_all_opened(program, basket, facts, scratch)
@@ -1018,7 +994,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     find_coupons(program, basket, scratch)
     if facts.degraded_level >= 2:
         return STATUS_OK
-    status = touch_open(program, basket, facts, scratch, &gated_units)
+    status = touch_lists(program, basket, facts, scratch, False, NONE_32, &gated_units)
     if status == STATUS_OK and gated_units > 0:
         status = touch_gated(program, basket, facts, scratch, gated_units)
     if status != STATUS_OK:
