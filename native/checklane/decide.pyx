@@ -83,6 +83,8 @@ cdef status_t decide_basket(const program_t *program, const catalogue_t *catalog
         return status
     evaluate_points(program, basket, facts, scratch, decision)
     evaluate_progress(program, facts, scratch, decision)
+    if scratch.is_counters_full:
+        return STATUS_CANDIDATES_CEILING
     explain(basket, scratch, decision)
     decision.gap_minor = scratch.gap_minor + round_quotient(
         scratch.gap_parts, PARTS_PER_MINOR, ROUNDING_CEIL)

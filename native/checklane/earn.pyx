@@ -71,7 +71,7 @@ cdef void tell_applied(const program_t *program, const basket_t *basket, const f
     applied.times = times
     applied.units = units
     applied.discount_minor = 0
-    count_limits(program, facts, decision, candidate, times, units, 0, 0)
+    count_limits(program, facts, scratch, decision, candidate, times, units, 0, 0)
     if offer.flags & OFFER_FLAG_COUPON:
         consume_coupons(basket, scratch, decision, candidate, times)
 

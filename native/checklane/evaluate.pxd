@@ -40,10 +40,11 @@ cdef status_t evaluate_tenders(const program_t *program, const basket_t *basket,
 # What is left of all lines, less what return lines pay out; never below 0.
 cdef int64_t due_minor(const basket_t *basket, const decision_t *decision) noexcept nogil
 
-# Adds to decision.counted how far an offer that applied moved each of its limits.
-cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
-                       const candidate_t *candidate, int64_t uses, int64_t units,
-                       int64_t money_minor, int64_t spent_minor) noexcept nogil
+# Adds to decision.counted how far an offer that applied moved each of its limits. Without room for
+# all of them scratch.is_counters_full is set.
+cdef void count_limits(const program_t *program, const facts_t *facts, scratch_t *scratch,
+                       decision_t *decision, const candidate_t *candidate, int64_t uses,
+                       int64_t units, int64_t money_minor, int64_t spent_minor) noexcept nogil
 
 # Marks up to `count` presented coupons of a candidate as consumed by it, lowest index first.
 cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t *decision,

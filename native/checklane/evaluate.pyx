@@ -1337,7 +1337,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     applied.times += times
     applied.units += units
     applied.discount_minor += discount
-    count_limits(program, facts, decision, candidate, times, units, discount, spent)
+    count_limits(program, facts, scratch, decision, candidate, times, units, discount, spent)
     if candidate.offer.flags & OFFER_FLAG_COUPON:
         if contender.kind == CONTEND_UNITS and candidate.offer.units_max > 0:
             consume_coupons(basket, scratch, decision, candidate,
@@ -1380,26 +1380,36 @@ cdef int64_t claimed_worth(const scratch_t *scratch, uint32_t number) noexcept n
     return worth
 
 
-cdef void count_limits(const program_t *program, const facts_t *facts, decision_t *decision,
-                       const candidate_t *candidate, int64_t uses, int64_t units,
-                       int64_t money_minor, int64_t spent_minor) noexcept nogil:
+cdef counted_t *next_counted(scratch_t *scratch, decision_t *decision) noexcept nogil:
+    """Room for one more counter; NULL where there is none, and the decision is then refused: a use
+    that is not counted would be given again."""
+    if decision.counted_count == COUNTED_MAX:
+        scratch.is_counters_full = True
+        return NULL
+    decision.counted_count += 1
+    return &decision.counted[decision.counted_count - 1]
+
+
+cdef void count_limits(const program_t *program, const facts_t *facts, scratch_t *scratch,
+                       decision_t *decision, const candidate_t *candidate, int64_t uses,
+                       int64_t units, int64_t money_minor, int64_t spent_minor) noexcept nogil:
     cdef const limit_t *rule
     cdef counted_t *counted
     cdef uint32_t i
-    if candidate.flags & CANDIDATE_GRANTED and decision.counted_count < COUNTED_MAX:
-        counted = &decision.counted[decision.counted_count]
-        decision.counted_count += 1
+    if candidate.flags & CANDIDATE_GRANTED:
+        counted = next_counted(scratch, decision)
+        if counted == NULL:
+            return
         counted.offer = candidate.number
         counted.scope = COUNT_SCOPE_GRANT
         counted.number = COUNTED_NO_LIMIT
         counted.window = 0
         counted.given = uses
     for i in range(candidate.offer.limit_count):
-        if decision.counted_count == COUNTED_MAX:
+        counted = next_counted(scratch, decision)
+        if counted == NULL:
             return
         rule = &program.limits[candidate.offer.first_limit + i]
-        counted = &decision.counted[decision.counted_count]
-        decision.counted_count += 1
         counted.offer = candidate.number
         counted.scope = rule.scope
         counted.number = rule.number
@@ -1430,16 +1440,15 @@ cdef void consume_coupons(const basket_t *basket, scratch_t *scratch, decision_t
             decision.coupon_offer[coupon] = candidate.number
             count -= 1
             if candidate.offer.flags & OFFER_FLAG_SERIAL:
-                count_coupon(decision, candidate.number, coupon)
+                count_coupon(scratch, decision, candidate.number, coupon)
 
 
-cdef void count_coupon(decision_t *decision, uint32_t offer, uint32_t coupon) noexcept nogil:
+cdef void count_coupon(scratch_t *scratch, decision_t *decision, uint32_t offer,
+                       uint32_t coupon) noexcept nogil:
     """K1: a serialised coupon is used by the commit."""
-    cdef counted_t *counted
-    if decision.counted_count == COUNTED_MAX:
+    cdef counted_t *counted = next_counted(scratch, decision)
+    if counted == NULL:
         return
-    counted = &decision.counted[decision.counted_count]
-    decision.counted_count += 1
     counted.offer = offer
     counted.scope = COUNT_SCOPE_COUPON
     counted.number = <uint8_t>coupon
@@ -2274,7 +2283,7 @@ cdef status_t run_scans(const program_t *program, const basket_t *basket, const 
         if outcome == OUTCOME_APPLIED:
             decision.coupon_offer[i] = it.number
             if basket.scanned[i].serial_digits > 0:
-                count_coupon(decision, it.number, i)
+                count_coupon(scratch, decision, it.number, i)
         if first == 0 or outcome == OUTCOME_APPLIED:
             first = outcome
     it.outcome = first

@@ -91,7 +91,8 @@
 #define STOPPED_MAX 1024
 /* Counters of cards, stores and everybody that one decision may read: two for each candidate. */
 #define SHARED_COUNTERS_MAX 512
-/* Counters that one decision may move: eight for each candidate. */
+/* Counters that one decision may move: eight for each candidate. One that moves more is refused, as
+ * one with too many candidates is. */
 #define COUNTED_MAX 2048
 /* Holds of one group that are open at a time: each is a cell in up to three records and four lines
  * of an answer. */

@@ -321,7 +321,7 @@ typedef struct scratch {
     uint32_t run_count;
     uint32_t piece_count;
     uint32_t has_held_out;    /* this pass decides as if nobody were held out */
-    uint32_t is_counters_full; /* facts.read_shared has no room for another counter */
+    uint32_t is_counters_full; /* no room to read another counter, or to move one */
     uint32_t has_code_groups; /* code_group is made for this basket */
     uint32_t explained_count;
     uint32_t is_hasty;        /* the budget is spent: units are taken in canonical order */

@@ -510,6 +510,22 @@ def test_too_many_candidates_are_refused(harness):
         assert found == status
 
 
+def test_a_use_that_finds_no_room_to_be_counted_refuses_the_decision(harness):
+    limit = {"scope": layout.LIMIT_SCOPE_STORE, "measure": layout.LIMIT_MEASURE_USES, "most": 9}
+    lines = [Line(0, 1, 100_000_000)]
+    for each, status in ((8, 0), (9, 50)):
+        stacked = layout.OFFER_FLAG_STACKABLE
+        offers = [percent(100, {0}, flags=stacked) for _ in range(256)]
+        for offer in offers:
+            offer.limits = [limit] * each
+        program = make_program(offers, 1)
+        ((found, decision, _),) = harness.decide_all([(program, make_basket(lines), make_facts())])
+        assert found == status
+        if status == 0:
+            assert len(decision["applied"]) == 256
+            assert len(decision["counted"]) == layout.COUNTED_MAX
+
+
 def test_refused_offers_beyond_the_table_are_not_a_ceiling(harness):
     offers = [percent(1000, {0}, flags=layout.OFFER_FLAG_WALLET) for _ in range(9000)]
     offers.append(percent(2000, {0}))
