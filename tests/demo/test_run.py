@@ -38,6 +38,7 @@ def test_a_small_data_set_is_reconciled(tables, tmp_path, every_scan):
     is_reconciled, told = run_demo(tmp_path, tables, every_scan=every_scan)
     assert is_reconciled, told
     assert told.rstrip().endswith("reconciled: yes")
+    assert "sums by store and by business date agree" in told
     figures = json.loads((tmp_path / "report" / "figures.json").read_text())
     assert figures["commits"] == figures["baskets"] == 60
     assert figures["differences"] == []

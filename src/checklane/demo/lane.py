@@ -76,6 +76,8 @@ ACK = np.dtype(
         ("points", "<i8", (len(PURSES),)),
         ("kind", "<i4"),
         ("is_exact", "<i4"),
+        ("store", "<i4"),
+        ("business_date", "<i4"),
     ]
 )
 
@@ -311,6 +313,8 @@ class Lane:
                 sum_points(decision.earned),
                 ACK_SALE,
                 is_exact,
+                int(basket["store"]),
+                int(basket["business_date"]),
             )
         )
         return request.receipt
@@ -360,7 +364,7 @@ class Lane:
 
     def _acknowledge_reversal(self, raw: bytes, answer: Any, kind: int) -> None:
         """Note a void or return; it belongs to the member of the sale just before it."""
-        _, _, member, group, household, *_ = self.acks[-1]
+        _, _, member, group, household, *_, store, business_date = self.acks[-1]
         reversal = answer.reversal
         gross = sum(line.gross_minor for line in reversal.lines)
         discount = sum(line.discount_minor for line in reversal.lines)
@@ -377,6 +381,8 @@ class Lane:
                 sum_points(reversal.points),
                 kind,
                 True,
+                store,
+                business_date,
             )
         )
 

@@ -82,6 +82,13 @@ class Audit:
         """True when nothing differs."""
         return not self.differences
 
+    def tell(self, differences: list[str]) -> None:
+        """Add differences; only so many are told one by one, the rest are counted."""
+        room = max(DIFFERENCES_TOLD_MAX - len(self.differences), 0)
+        self.differences += differences[:room]
+        if len(differences) > room:
+            self.differences.append(f"... and {len(differences) - room} more differences")
+
 
 def audit(address: str, data: Path, acks: Records, advance: Advance | None = None) -> Audit:
     """Reconcile the three books of a replay.

@@ -20,6 +20,7 @@ from rich.progress import (
 from checklane.demo.data import Dataset, Records, find_data, read_dataset
 from checklane.demo.feeds import write_feeds
 from checklane.demo.lane import ACK_SALE, Manner
+from checklane.demo.periods import audit_periods
 from checklane.demo.prepare import prepare
 from checklane.demo.program import write_program
 from checklane.demo.reconcile import audit
@@ -90,8 +91,13 @@ def run(options: Options, console: Console) -> bool:
         acks = read_acks(plan)
         with _bar(console, "reconciling", len(acks)) as advance:
             found = audit(server.address, data, acks, advance)
+        with console.status("reconciling by store and by business date"):
+            part_count, differing = audit_periods(server.address, data, acks)
+        found.tell(differing)
         server.stop()
     missing = missing_sales(plan, outcome, acks)
+    told = "agree" if not differing else f"do not agree: {len(differing):,} differences"
+    console.print(f"{part_count:,} sums by store and by business date {told}", highlight=False)
     summary = Summary(outcome, found, acks, rules, setup_s, plan.lane_count, missing)
     _tell(summary, options.work, console)
     return summary.is_reconciled
