@@ -50,7 +50,7 @@ class Borrowed:
 def service(day: Day) -> Iterator[Service]:
     """Return the management port over the day's engine."""
     built = day.shop.built
-    kinds = dict(map(snapshot_hash, (built.members, built.catalogue, day.program)))
+    kinds = dict(map(snapshot_hash, (built.members, day.catalogue, day.program)))
     write_live(day.shop.data, Live(LiveSet(**kinds)))
     settings = Settings(data=day.shop.data, listen="127.0.0.1:0", lane_listen="", workers=2)
     engine = Borrowed(day.shop.engine)

@@ -22,6 +22,14 @@ PURSES = {
     "late": {"number": 2, "pending_days": 7, "expires": {"days": 90}},
     "cash": {"number": 3, "decimals": 2, "expires": {"on": "2090-01-31"}},
 }
+PRODUCTS = """code_kind,code,category,flags
+plu,100,PLAIN,tobacco;age_restricted
+plu,200,LIMITED,
+plu,300,GIFT,
+plu,400,GOLD,
+plu,500,OTHER,tobacco
+"""
+TOBACCO = {"100", "500"}
 BRAND = {"funder": "Alba", "percent": 70, "settlement": "third_party"}
 OFFERS: list[dict[str, Any]] = [
     {"id": "plain", "discount": {"of": {"category": "PLAIN"}, "percent": 15},
@@ -96,10 +104,16 @@ class Day:
 
     def __init__(self, built: Built, directory: Path, seed: int) -> None:
         self.random = random.Random(seed)
+        self.catalogue = built._catalogue(PRODUCTS)
         self.program = built.compile(
-            f"books-{seed}", OFFERS, purses=PURSES, policies={"claw_back": "negative"}
+            f"books-{seed}",
+            OFFERS,
+            catalogue=self.catalogue,
+            purses=PURSES,
+            policies={"claw_back": "negative"},
         )
-        self.shop = Shop(built, directory, program=self.program)
+        self.shop = Shop(built, directory)
+        self.shop.activate(self.program, self.catalogue)
         self.clerk = Clerk()
         self.sales: list[Sale] = []
         self.numbers = itertools.count(1)

@@ -12,7 +12,16 @@ from checklane.cli import main, report
 from tests.books.day import DATES
 from tests.books.test_reports import MAP
 
-KINDS = ("periods", "gaps", "settlement", "coupons", "postings", "liability", "statement")
+KINDS = (
+    "periods",
+    "gaps",
+    "settlement",
+    "coupons",
+    "postings",
+    "liability",
+    "statement",
+    "scan-data",
+)
 FROM, TO = "2026-03-03", "2026-03-05"
 
 

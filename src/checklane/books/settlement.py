@@ -26,8 +26,12 @@ __all__ = [
     "Settlement",
     "Share",
     "VOIDED",
+    "line_shares",
     "read_settlement",
+    "rounded_part",
+    "settlement_name",
     "shares_back",
+    "undone_sales",
 ]
 
 KINDS = (_layout.ENTRY_COMMIT, _layout.ENTRY_VOID, _layout.ENTRY_RETURN)
@@ -129,9 +133,14 @@ def shares_back(shares: list[Share], before_minor: int, after_minor: int) -> Ite
         told = upto
 
 
-def _rounded_part(amount: int, part: int, whole: int) -> int:
+def rounded_part(amount: int, part: int, whole: int) -> int:
     """Return round(amount * part / whole), half up, as undo.c shares a line's discount."""
     return (2 * amount * part + whole) // (2 * whole)
+
+
+def settlement_name(settlement_class: int) -> str:
+    """Return the name of a class without the enum's own."""
+    return decision_pb2.SettlementClass.Name(settlement_class).removeprefix(CLASS_PREFIX)
 
 
 class Settlement:
@@ -235,7 +244,7 @@ class Settlement:
                 shares = [unknown._replace(amount_minor=line.discount_minor)]
             else:
                 count = own.units - line.remaining_count - line.count
-                before = _rounded_part(own.discount_minor, count, own.units)
+                before = rounded_part(own.discount_minor, count, own.units)
                 shares = list(shares_back(own.shares, before, before + line.discount_minor))
             self._sum(date, store_id, shares, column=column)
 
@@ -248,8 +257,7 @@ class Settlement:
         """Return the rows, by date, store, offer, funder and class."""
         rows: list[tuple[int | str, ...]] = []
         for key, (sold, voided, returned) in sorted(self._sums.items()):
-            name = decision_pb2.SettlementClass.Name(key.settlement_class)
-            told = (*key[:4], name.removeprefix(CLASS_PREFIX))
+            told = (*key[:4], settlement_name(key.settlement_class))
             money = (sold, voided, returned, sold - voided - returned)
             if not self._by_coupon:
                 rows.append((*told, *money))
@@ -284,6 +292,16 @@ def _coupons_of(request: Any, decision: decision_pb2.Decision) -> dict[str, str]
     return coupons
 
 
+def undone_sales(source: Source, advance: Advance | None = None) -> set[int]:
+    """Return the sales of which something came back, as `receipt_of` names them."""
+    undone = set()
+    for page in walk(source, source.first_lsn, advance):
+        is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
+        for at in np.flatnonzero(is_undo).tolist():
+            undone.add(original_of(split_entry(page.entries[at])))
+    return undone
+
+
 def read_settlement(
     source: Source,
     from_date: int,
@@ -296,11 +314,7 @@ def read_settlement(
 
     Cost: the whole journal, twice; memory follows the rows and the sales that came back.
     """
-    undone = set()
-    for page in walk(source, source.first_lsn, advance):
-        is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
-        for at in np.flatnonzero(is_undo).tolist():
-            undone.add(original_of(split_entry(page.entries[at])))
+    undone = undone_sales(source, advance)
     settlement = Settlement(from_date, to_date, undone, by_coupon=by_coupon)
     for page in walk(source, source.first_lsn, advance):
         for at in np.flatnonzero(np.isin(page.heads["kind"], KINDS)).tolist():

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from checklane.books.periods import Periods, Query, gap_table, period_table, rea
 from checklane.books.postings import load_map, postings_table, prove_postings, read_points
 from checklane.books.proof import Proof, Table
 from checklane.books.purses import purse_names
+from checklane.books.scan import GOODS, read_scan_data
 from checklane.books.settlement import read_settlement
 from checklane.books.statement import Asked as AskedStatement
 from checklane.books.statement import read_statement, statement_table
@@ -32,6 +34,7 @@ from checklane.books.walk import Advance, StoredJournal
 from checklane.errors import refuse
 from checklane.ledger.files import audit, base_file, journal_directory, lay_base
 from checklane.snapshot.store import list_snapshots, read_live, snapshot_directory
+from checklane.tables.catalogue_tables import CatalogueTables, open_catalogue
 from checklane.tables.files import snapshot_name
 
 __all__ = ["report"]
@@ -81,6 +84,7 @@ def report() -> None:
       gaps         receipt numbers that are missing, by till and date
       settlement   discounts by offer, funder and settlement class, store and date
       coupons      the same by coupon: what to send to a clearing house
+      scan-data    lines of tobacco and such, with every discount and its funder
       postings     debits and credits under the accounts of your own ledger
       liability    points owed by purse and month of expiry: opening to closing
       statement    what came and went in the purses of one account group
@@ -262,6 +266,35 @@ def coupons(**options: Any) -> None:
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         span = (asked.from_date, asked.to_date)
         found = read_settlement(journal, *span, advance, by_coupon=True)
+        return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command("scan-data")
+@_with_options
+@click.option(
+    "--goods",
+    default="tobacco",
+    show_default=True,
+    type=click.Choice(sorted(GOODS)),
+    help="Which goods, as the products feed flags them.",
+)
+def scan_data(goods: str, **options: Any) -> None:
+    """List each line of certain goods as it was sold, with every discount and its funder.
+
+    A line has a row for each part of its discount; units and amounts stand on the first. Voids and
+    returns have negative rows on their own dates. Goods are told by the catalogue of each sale.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        @cache
+        def catalogue(content_hash: bytes) -> CatalogueTables:
+            name = snapshot_name("catalogue", content_hash)
+            return open_catalogue(snapshot_directory(asked.data) / name)
+
+        span = (asked.from_date, asked.to_date)
+        found = read_scan_data(journal, *span, GOODS[goods], catalogue, advance)
         return found.table(), found.prove()
 
     _run(read, options)
