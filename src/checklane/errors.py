@@ -20,6 +20,7 @@ class. The tree, with gRPC code and exit code::
     ├── NotAllowedError                PERMISSION_DENIED     77
     ├── DamageError                    DATA_LOSS             74
     ├── InternalError                  INTERNAL, UNKNOWN     70
+    ├── SpoolError                     never on the wire     73
     └── ConfigError                    never on the wire     78
 
 A message reads "<what> at <place>: <remedy>". On the wire a refusal is a ``google.rpc.Status`` in
@@ -59,6 +60,7 @@ __all__ = [
     "REFUSALS",
     "Refusal",
     "RequestError",
+    "SpoolError",
     "StateError",
     "UnavailableError",
     "from_rpc_error",
@@ -198,6 +200,24 @@ class InternalError(ChecklaneError):
     """The service failed in a way that is no fault of the caller."""
 
     exit_code = 70
+
+
+class SpoolError(ChecklaneError):
+    """A lane's own disk, or its stand-in rules, do not take a sale: see ``checklane.client``.
+
+    Parameters
+    ----------
+    reason : str
+        SPOOL_FULL, SPOOL_BUSY, SPOOL_DAMAGED, SPOOL_UNWRITABLE or STAND_IN_LIMIT.
+    message : str
+    place : str
+        The file or field.
+    """
+
+    exit_code = 73
+
+    def __init__(self, reason: str, message: str, place: str = "") -> None:
+        super().__init__(reason, message, place, 8)
 
 
 class ConfigError(ChecklaneError):

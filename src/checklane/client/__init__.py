@@ -12,6 +12,7 @@
 
 from checklane.client.basket import Basket, Identifier, ReturnLine, amount_minor
 from checklane.client.lane import AsyncLane, Lane
+from checklane.client.offline import OfflineLane, StandIn, Uploaded, upload
 from checklane.client.results import (
     AppliedOffer,
     CaptureResult,
@@ -42,6 +43,7 @@ from checklane.client.results import (
     WalletOffer,
 )
 from checklane.client.retry import Policy
+from checklane.client.spool import RefusedItem, Spool
 from checklane.client.stream import LaneStream
 
 __all__ = [
@@ -64,20 +66,26 @@ __all__ = [
     "LineOffer",
     "Message",
     "NearMiss",
+    "OfflineLane",
     "Optimality",
     "PointsAward",
     "Policy",
     "PurseBalance",
     "Receipt",
     "RedemptionResult",
+    "RefusedItem",
     "ReleaseResult",
     "ReturnLine",
     "ReturnResult",
     "ReversedLine",
     "SaleException",
+    "Spool",
+    "StandIn",
     "Total",
     "Totals",
+    "Uploaded",
     "VoidResult",
     "WalletOffer",
     "amount_minor",
+    "upload",
 ]

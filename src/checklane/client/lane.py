@@ -64,7 +64,7 @@ class _Sender:
         self.policy = policy or Policy()
         self._clock = clock
         self._chance = chance or random.Random()
-        self._requests = Requests(store, till, operator, training, locale, clock)
+        self.requests = Requests(store, till, operator, training, locale, clock)
 
     def _attempts(self, call: Call[Any]) -> Attempts:
         policy = self.policy
@@ -137,13 +137,13 @@ class Lane(_Sender):
         include_holds: bool = False,
     ) -> Identification:
         """Find out who it is; a plain string is the number of a card. Nobody is an answer."""
-        return self._send(self._requests.identify(identifiers, include_wallet, include_holds))
+        return self.send(self.requests.identify(identifiers, include_wallet, include_holds))
 
     def quote(
         self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
     ) -> Decision:
         """Decide a basket and change nothing."""
-        return self._send(self._requests.quote(basket, explain, near_miss_limit))
+        return self.send(self.requests.quote(basket, explain, near_miss_limit))
 
     def total(
         self,
@@ -165,8 +165,8 @@ class Lane(_Sender):
             How long it is kept. Default: the program's own.
         explain : bool
         """
-        call = self._requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
-        return self._send(call)
+        call = self.requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
+        return self.send(call)
 
     def commit(
         self,
@@ -201,8 +201,8 @@ class Lane(_Sender):
         refuse_on_change : bool
             Refuse with DecisionChangedError when the figures are no longer those of `shown`.
         """
-        return self._send(
-            self._requests.commit(
+        return self.send(
+            self.requests.commit(
                 basket,
                 sequence=sequence,
                 date=business_date,
@@ -227,8 +227,8 @@ class Lane(_Sender):
 
         A sale that never arrived leaves a tombstone: should it still come, it has no effect.
         """
-        return self._send(
-            self._requests.void(
+        return self.send(
+            self.requests.void(
                 sequence=sequence,
                 date=business_date,
                 original_key=original_key,
@@ -262,13 +262,13 @@ class Lane(_Sender):
         key : str, optional
             As for `commit`.
         """
-        original = self._requests.receipt(
+        original = self.requests.receipt(
             original_sequence, original_date, original_store, original_till
         )
-        call = self._requests.return_items(
+        call = self.requests.return_items(
             original, lines, sequence=sequence, date=business_date, key=key
         )
-        return self._send(call)
+        return self.send(call)
 
     def create_hold(
         self,
@@ -301,8 +301,8 @@ class Lane(_Sender):
         key : str, optional
             As for `commit`.
         """
-        return self._send(
-            self._requests.create_hold(
+        return self.send(
+            self.requests.create_hold(
                 identifiers,
                 points=points,
                 purse=purse,
@@ -326,8 +326,8 @@ class Lane(_Sender):
         key: str | None = None,
     ) -> CaptureResult:
         """Spend a hold, by default all of it; what is left is given back unless it is kept."""
-        return self._send(
-            self._requests.capture_hold(
+        return self.send(
+            self.requests.capture_hold(
                 hold_id, points=points, uses=uses, keep_rest=keep_rest, owner=owner, key=key
             )
         )
@@ -336,21 +336,22 @@ class Lane(_Sender):
         self, hold_id: str = "", *, basket_id: str = "", owner: str = "", key: str | None = None
     ) -> ReleaseResult:
         """Give a hold back, or every hold of a basket."""
-        return self._send(
-            self._requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
+        return self.send(
+            self.requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
         )
 
     def extend_hold(
         self, hold_id: str, seconds: int, *, owner: str = "", key: str | None = None
     ) -> HoldResult:
         """Give a hold so many seconds from now; it never ends sooner than before."""
-        return self._send(self._requests.extend_hold(hold_id, seconds, owner=owner, key=key))
+        return self.send(self.requests.extend_hold(hold_id, seconds, owner=owner, key=key))
 
-    def _send(self, call: Call[ResultT]) -> ResultT:
+    def send(self, call: Call[ResultT]) -> ResultT:
+        """Make a call of `requests`, again as often as the policy says."""
         method = self._method(call)
         attempts = self._attempts(call)
         for timeout_s in attempts:
-            self._requests.stamp(call.request, attempts.count)
+            self.requests.stamp(call.request, attempts.count)
             try:
                 return call.read(method(call.request, timeout=timeout_s))
             except grpc.RpcError as failure:
@@ -398,13 +399,13 @@ class AsyncLane(_Sender):
         include_holds: bool = False,
     ) -> Identification:
         """Find out who it is, as :meth:`Lane.identify`."""
-        return await self._send(self._requests.identify(identifiers, include_wallet, include_holds))
+        return await self.send(self.requests.identify(identifiers, include_wallet, include_holds))
 
     async def quote(
         self, basket: Basket, *, explain: bool = False, near_miss_limit: int | None = None
     ) -> Decision:
         """Decide a basket and change nothing, as :meth:`Lane.quote`."""
-        return await self._send(self._requests.quote(basket, explain, near_miss_limit))
+        return await self.send(self.requests.quote(basket, explain, near_miss_limit))
 
     async def total(
         self,
@@ -415,8 +416,8 @@ class AsyncLane(_Sender):
         explain: bool = False,
     ) -> Total:
         """Decide a basket and keep the figures, as :meth:`Lane.total`."""
-        call = self._requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
-        return await self._send(call)
+        call = self.requests.total(basket, key=key, hold_seconds=hold_seconds, explain=explain)
+        return await self.send(call)
 
     async def commit(
         self,
@@ -431,8 +432,8 @@ class AsyncLane(_Sender):
         refuse_on_change: bool = False,
     ) -> Receipt:
         """Enter a sale, as :meth:`Lane.commit`."""
-        return await self._send(
-            self._requests.commit(
+        return await self.send(
+            self.requests.commit(
                 basket,
                 sequence=sequence,
                 date=business_date,
@@ -454,8 +455,8 @@ class AsyncLane(_Sender):
         reason: str = "",
     ) -> VoidResult:
         """Undo a sale of this till whole, as :meth:`Lane.void`."""
-        return await self._send(
-            self._requests.void(
+        return await self.send(
+            self.requests.void(
                 sequence=sequence,
                 date=business_date,
                 original_key=original_key,
@@ -476,13 +477,13 @@ class AsyncLane(_Sender):
         key: str | None = None,
     ) -> ReturnResult:
         """Take items of one sale back, as :meth:`Lane.return_items`."""
-        original = self._requests.receipt(
+        original = self.requests.receipt(
             original_sequence, original_date, original_store, original_till
         )
-        call = self._requests.return_items(
+        call = self.requests.return_items(
             original, lines, sequence=sequence, date=business_date, key=key
         )
-        return await self._send(call)
+        return await self.send(call)
 
     async def create_hold(
         self,
@@ -497,8 +498,8 @@ class AsyncLane(_Sender):
         key: str | None = None,
     ) -> HoldResult:
         """Set something aside, as :meth:`Lane.create_hold`."""
-        return await self._send(
-            self._requests.create_hold(
+        return await self.send(
+            self.requests.create_hold(
                 identifiers,
                 points=points,
                 purse=purse,
@@ -522,8 +523,8 @@ class AsyncLane(_Sender):
         key: str | None = None,
     ) -> CaptureResult:
         """Spend a hold, as :meth:`Lane.capture_hold`."""
-        return await self._send(
-            self._requests.capture_hold(
+        return await self.send(
+            self.requests.capture_hold(
                 hold_id, points=points, uses=uses, keep_rest=keep_rest, owner=owner, key=key
             )
         )
@@ -532,21 +533,22 @@ class AsyncLane(_Sender):
         self, hold_id: str = "", *, basket_id: str = "", owner: str = "", key: str | None = None
     ) -> ReleaseResult:
         """Give back, as :meth:`Lane.release_hold`."""
-        return await self._send(
-            self._requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
+        return await self.send(
+            self.requests.release_hold(hold_id, basket_id=basket_id, owner=owner, key=key)
         )
 
     async def extend_hold(
         self, hold_id: str, seconds: int, *, owner: str = "", key: str | None = None
     ) -> HoldResult:
         """Keep a hold longer, as :meth:`Lane.extend_hold`."""
-        return await self._send(self._requests.extend_hold(hold_id, seconds, owner=owner, key=key))
+        return await self.send(self.requests.extend_hold(hold_id, seconds, owner=owner, key=key))
 
-    async def _send(self, call: Call[ResultT]) -> ResultT:
+    async def send(self, call: Call[ResultT]) -> ResultT:
+        """Make a call of `requests`, as :meth:`Lane.send`."""
         method = self._method(call)
         attempts = self._attempts(call)
         for timeout_s in attempts:
-            self._requests.stamp(call.request, attempts.count)
+            self.requests.stamp(call.request, attempts.count)
             try:
                 return call.read(await method(call.request, timeout=timeout_s))
             except grpc.aio.AioRpcError as failure:

@@ -14,7 +14,7 @@ from checklane.client.lane import CHANNEL_OPTIONS, SERVICE
 from checklane.errors import REFUSALS, ChecklaneError, InternalError, from_rpc_error
 from checklane.v1 import checkout_pb2, common_pb2
 
-__all__ = ["LaneStream"]
+__all__ = ["LaneStream", "error_of"]
 
 
 class LaneStream:
@@ -122,14 +122,15 @@ class LaneStream:
             return
         kind = answer.WhichOneof("response")
         if kind == "refusal":
-            future.set_exception(_error_of(answer.refusal))
+            future.set_exception(error_of(answer.refusal))
         elif kind is not None:
             future.set_result(getattr(answer, kind))
         else:
             future.set_exception(InternalError("", "an answer of a later contract", "", 13))
 
 
-def _error_of(refusal: common_pb2.Refusal) -> ChecklaneError:
+def error_of(refusal: common_pb2.Refusal) -> ChecklaneError:
+    """Return a refusal that came inside of a stream as its exception."""
     known = REFUSALS.get(refusal.reason)
     error_class = known.error_class if known else InternalError
     return error_class(refusal.reason, refusal.message, refusal.field, refusal.code)
