@@ -53,6 +53,8 @@
  * checksum and the replay come to it. */
 #define FETCH_BYTES (256 * 1024)
 #define ZERO_CHUNK_BYTES (128 * 1024)
+/* Zeros that are passed over at once: behind the end of the log there are some 100 MiB. */
+#define ZERO_STEP_BYTES 256
 /* Of the next segment at a time, a quarter of a small one. A disk syncs this in about the time of a
  * group, so that a group that comes meanwhile waits for one more sync of its own size and not for a
  * large one. */
@@ -828,6 +830,7 @@ typedef struct scan {
     fault_t *fault;
     size_t at;                 /* index of the segment in the list */
     uint64_t offset;           /* end of the log so far, in that segment */
+    bool is_end_zero;          /* nothing but zeros behind it there */
     uint64_t next_lsn;
     uint32_t previous_crc;
     uint64_t last_position;
@@ -1175,6 +1178,20 @@ static status_t scan_walk(scan_t *scan)
     }
 }
 
+/* The first place from `offset` on, by whole steps, where the window has something or ends. */
+static uint64_t skip_zeros(const journal_reader_t *reader, uint64_t offset)
+{
+    uint64_t at = offset - reader->window_offset;
+    for (; at + ZERO_STEP_BYTES <= reader->window_bytes; at += ZERO_STEP_BYTES) {
+        uint64_t words[ZERO_STEP_BYTES / sizeof(uint64_t)];
+        memcpy(words, reader->window + at, sizeof words);
+        uint64_t any = 0;
+        for (size_t i = 0; i < ZERO_STEP_BYTES / sizeof(uint64_t); i++) any |= words[i];
+        if (any != 0) break;
+    }
+    return reader->window_offset + at;
+}
+
 /* Looks through the rest of the open segment, from `offset`, for an entry which says that
  * scan->next_lsn had been on the disk. *is_zero: nothing but zeros there. */
 static status_t find_proof(scan_t *scan, uint64_t offset, bool *is_zero)
@@ -1190,7 +1207,11 @@ static status_t find_proof(scan_t *scan, uint64_t offset, bool *is_zero)
         }
         uint64_t words[2];
         memcpy(words, bytes, sizeof words);
-        if (words[0] == 0 && words[1] == 0) continue;
+        if (words[0] == 0 && words[1] == 0) {
+            uint64_t next = skip_zeros(reader, offset);
+            if (next > offset) offset = next - ENTRY_ALIGN;
+            continue;
+        }
         *is_zero = false;
         if (size < sizeof(entry_header_t)) continue;
         entry_header_t header;
@@ -1220,6 +1241,7 @@ static status_t scan_prove_end(scan_t *scan, bool *has_ready)
         if (status != STATUS_OK) return damaged(scan, "the bytes behind it cannot be read");
         status = find_proof(scan, i == scan->at ? scan->offset : 0, &is_zero);
         if (status != STATUS_OK) return status;
+        if (i == scan->at) scan->is_end_zero = is_zero && segment->bytes % ENTRY_ALIGN == 0;
         if (i == scan->at + 1 && is_zero
             && segment->number == journal->segments[scan->at].number + 1) {
             *has_ready = segment->bytes == journal->options.segment_bytes;
@@ -1230,7 +1252,7 @@ static status_t scan_prove_end(scan_t *scan, bool *has_ready)
 
 /* Zeros behind the end of the log. A torn group lies within group_bytes_max of it: that far they
  * are written even where zeros are read, because the page cache is not the disk. Further on only
- * where something else is read. */
+ * where something else is read, which the search for a proof has told. */
 static int zero_tail(scan_t *scan, int64_t file, uint64_t bytes)
 {
     journal_t *journal = scan->journal;
@@ -1238,6 +1260,7 @@ static int zero_tail(scan_t *scan, int64_t file, uint64_t bytes)
     uint64_t reach = journal->options.group_bytes_max + ENTRIES_BEGIN;
     uint64_t near_end = bytes - scan->offset < reach ? bytes : scan->offset + reach;
     int error = write_zeros(machine, file, scan->offset, near_end);
+    if (scan->is_end_zero) return error;
     uint8_t *window = scan->reader->window;
     uint64_t room = scan->reader->window_room;
     scan->reader->window_bytes = 0;
