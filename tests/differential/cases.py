@@ -342,15 +342,16 @@ class Cases:
             found["per_member"] = {**self.random.choice(measures), **window}
         return found
 
-    def offer(self, number: int, files: dict[str, str]) -> dict[str, Any]:
-        """Return one offer."""
-        is_earn = self.random.random() < 0.25
+    def offer(self, number: int, files: dict[str, str], *, of_station: bool) -> dict[str, Any]:
+        """Return one offer, most often one for fuel where the program is of a fuel station."""
+        of_station = of_station and self.random.random() < 0.7
+        is_earn = self.random.random() < 0.25 and not of_station
         mechanic = self.points() if is_earn else self.mechanic(files)
         if self.random.random() < 0.1 and not is_earn:
             mechanic = self.tender()
         elif self.random.random() < 0.1 and not is_earn:
             mechanic = self.redeem()
-        elif self.random.random() < 0.15 and not is_earn:
+        if of_station:
             mechanic = self.fuel()
         name = next(iter(mechanic))
         offer: dict[str, Any] = {"id": f"p{self.programs}o{number}"}
@@ -427,8 +428,9 @@ class Cases:
         self.programs += 1
         files: dict[str, str] = {}
         offers: dict[str, dict[str, Any]] = {}
+        of_station = self.random.random() < 0.15
         for number in range(self.random.randint(1, 6)):
-            offer = self.offer(number, files)
+            offer = self.offer(number, files, of_station=of_station)
             offers.setdefault(offer["id"], offer)
         if self.random.random() < 0.4:
             self.stack(list(offers.values()))
@@ -505,7 +507,8 @@ class Cases:
             if before and self.random.random() < 0.7:
                 offer["stack_after"] = self.random.sample(before, self.pick(1, len(before)))
 
-    def line(self) -> list[Any]:
+    def line(self, fuels: float, charges: float) -> list[Any]:
+        """Return a line; of fuel, or of another kind than goods, with these chances."""
         count = self.pick(1, 1, 1, 2, 3)
         amount = self.pick(*PRICES) * count + self.pick(0, 0, 0, 1)
         code = self.pick(*CODES, *CODES[:4], *CODES[:3], "999")
@@ -520,9 +523,9 @@ class Cases:
         if count == 1 and self.random.random() < 0.2:
             quantity = self.pick("0.25", "0.7", "1.333")
             more["measure"] = {"quantity": quantity, "unit": self.pick("kilogram", "litre")}
-        if self.random.random() < 0.08:
+        if self.random.random() < fuels:
             return self.fill()
-        if self.random.random() < 0.15:
+        if self.random.random() < charges:
             other = {"kind": self.pick("deposit", "fee", "charge", "charge"), **more}
             return [self.pick("", code), count, money(amount), other]
         return [code, count, money(amount), more] if more else [code, count, money(amount)]
@@ -609,8 +612,10 @@ class Cases:
         """Return one basket."""
         lines: list[list[Any]] = []
         units = 0
+        fuels = 0.5 if any("fuel" in offer for offer in program["offers"]) else 0.02
+        charges = 0.4 if "'line'" in str(program["offers"]) else 0.1
         for _ in range(self.random.randint(1, 6)):
-            line = self.line()
+            line = self.line(fuels, charges)
             units += line[1]
             if lines and units > UNITS_MAX:
                 break
