@@ -226,6 +226,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_NOTHING_DUE 31
 #define OUTCOME_NO_SAVING 35
 #define OUTCOME_OTHER_BETTER 36
+#define OUTCOME_COUPON_HELD 37 /* told where OUTCOME_COUPON_USED would be */
 
 typedef struct applied {
     uint32_t offer;           /* number in the program */

@@ -46,7 +46,10 @@ cdef bint holds_key(const uint64_t *keys, uint32_t count, uint64_t key) noexcept
 # True for a scanned coupon (8110) of the store, or else of a manufacturer.
 cdef bint is_scan_of(const gs1_coupon_t *scanned, bint is_store) noexcept nogil
 
-# True when a sale before used a serialised coupon; notes it in scratch.used_coupons.
+# Why a coupon of scratch.used_coupons can not be used.
+cdef uint32_t used_outcome(const scratch_t *scratch, uint32_t coupon) noexcept nogil
+
+# True when a sale before used a serialised coupon, or it is held; notes it in scratch.used_coupons.
 cdef bint is_used(const facts_t *facts, scratch_t *scratch, uint32_t coupon) noexcept nogil
 
 # True when the same code was shown at a lower index of the basket's coupons.

@@ -242,6 +242,12 @@ cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogi
     return False
 
 
+cdef uint32_t used_outcome(const scratch_t *scratch, uint32_t coupon) noexcept nogil:
+    if scratch.held_coupons >> coupon & 1:
+        return OUTCOME_COUPON_HELD
+    return OUTCOME_COUPON_USED
+
+
 cdef int64_t read_coupon(const facts_t *facts, scratch_t *scratch, uint32_t coupon,
                          uint8_t scope) noexcept nogil:
     """What is known of a serialised coupon; below 0 where that has no room."""
@@ -272,17 +278,19 @@ cdef bint is_issued(const facts_t *facts, scratch_t *scratch, uint32_t coupon) n
 
 cdef bint is_used(const facts_t *facts, scratch_t *scratch,
                   uint32_t coupon) noexcept nogil:
-    """K1: whether a sale before used a serialised coupon."""
+    """K1: whether a sale before used a serialised coupon, or it is held for another basket."""
     cdef int64_t given = read_coupon(facts, scratch, coupon, COUNT_SCOPE_COUPON)
     if given > 0:
         scratch.used_coupons |= <uint32_t>1 << coupon
+    if given == COUNT_COUPON_HELD:
+        scratch.held_coupons |= <uint32_t>1 << coupon
     return given > 0
 
 
 cdef uint32_t coupons_of(const basket_t *basket, const facts_t *facts, scratch_t *scratch,
                          const candidate_t *candidate, uint32_t *why) noexcept nogil:
     """Presented coupons that open an offer; why none does. A serialised one shown twice is one
-    coupon, one that was used before none."""
+    coupon, one that was used before or is held none."""
     cdef bint is_serial = (candidate.offer.flags & OFFER_FLAG_SERIAL) != 0
     cdef uint32_t number = candidate.number
     cdef uint32_t count = 0
@@ -301,8 +309,8 @@ cdef uint32_t coupons_of(const basket_t *basket, const facts_t *facts, scratch_t
             why[0] = OUTCOME_COUPON_INVALID
         elif not is_used(facts, scratch, coupon):
             count += 1
-        elif why[0] == OUTCOME_COUPON_MISSING:
-            why[0] = OUTCOME_COUPON_USED
+        elif why[0] != OUTCOME_COUPON_INVALID and why[0] != OUTCOME_COUPON_HELD:
+            why[0] = used_outcome(scratch, coupon)
     return count
 
 
@@ -985,6 +993,7 @@ cdef status_t find_candidates(const program_t *program, const catalogue_t *catal
     scratch.is_counters_full = False
     scratch.used_coupons = 0
     scratch.bad_coupons = 0
+    scratch.held_coupons = 0
     scratch.has_code_groups = False
     scratch.catalogue = catalogue
     scratch.run_words = (basket.run_count + 63) // 64

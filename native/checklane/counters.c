@@ -40,14 +40,17 @@ static int64_t read_counter(session_t *session, const accounts_view_t *view,
 {
     record_t record = accounts_read(view, counter_record(session, counter->scope,
                                                          counter->number, counter->offer));
-    uint8_t sub = counter->scope == COUNT_SCOPE_COUPON ? 0 : counter->number;
     if (counter->scope == COUNT_SCOPE_ISSUED) {
         const cell_t *issued = record_find(record, CELL_ISSUED, 0, 0, 0);
         return issued == NULL ? 0 : issued->value;
     }
+    bool is_coupon = counter->scope == COUNT_SCOPE_COUPON;
+    uint8_t sub = is_coupon ? 0 : counter->number;
     const cell_t *cell = record_find(record, CELL_COUNTER, sub, counter->window,
                                      counter->offer);
-    return (cell == NULL ? 0 : cell->value) + held_of_counter(session, view, record, counter);
+    int64_t given = cell == NULL ? 0 : cell->value;
+    if (!is_coupon) return given + held_of_counter(session, view, record, counter);
+    return given == 0 && is_coupon_held(session, record) ? COUNT_COUPON_HELD : given;
 }
 
 static int64_t value_in(cells_t cells, uint8_t kind, uint8_t sub, int32_t day, uint64_t key)
@@ -296,7 +299,7 @@ status_t move_counters(session_t *session, const accounts_view_t *view, entry_bu
             continue;
         }
         bool is_own = counted->scope == LIMIT_SCOPE_MEMBER || counted->scope == LIMIT_SCOPE_GROUP;
-        if (!is_own && !is_coupon) status = sweep_shared(session, view, entry, key, &cell, &swept);
+        if (!is_own) status = sweep_shared(session, view, entry, key, &cell, &swept);
         if (status != STATUS_OK) break;
         status = entry_builder_move(entry, key, cell, MOVEMENT_ADD, REASON_COUNT);
     }

@@ -66,6 +66,14 @@ typedef struct hold {
     uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
 } hold_t;
 
+/* A coupon that can be used once, as a hold keeps it. */
+typedef struct held_coupon {
+    hash128_t id;             /* of code and serial */
+    uint64_t offer;           /* key of the offer that it opens */
+    uint32_t serial_bytes;
+    uint8_t serial[VALUE_BYTES_MAX];
+} held_coupon_t;
+
 /* Where a member is. */
 typedef struct place {
     bool is_known;
@@ -156,6 +164,7 @@ struct session {
     int64_t post_unix_ms; /* of the reading at hand; 0: not asked for yet (post_time) */
     uint32_t own_hold_count;
     uint64_t own_holds[OWN_HOLDS_MAX]; /* do not count against the decision at hand */
+    const accounts_view_t *own_view; /* where own_total is yet to look; NULL: it has, or need not */
     hold_t holds[HOLDS_MAX]; /* whose texts the answers point to */
     hold_answer_t hold_answers[HOLDS_MAX];
     uint64_t held_mark; /* of the holds that count against what was read for a member */
@@ -182,6 +191,8 @@ struct session {
     uint32_t missing_count;   /* what the sale at hand can not honour of its total */
     missing_t missing[MISSING_MAX];
     shared_counter_t counts[COUNTED_MAX]; /* that the total at hand keeps */
+    held_coupon_t held_coupons[COUPONS_MAX]; /* that the hold at hand keeps */
+    uint8_t serials[HOLDS_MAX][VALUE_BYTES_MAX]; /* that hold_answers point to */
     uint8_t facts_bytes[FACTS_BYTES_MAX];
 };
 
@@ -314,13 +325,16 @@ typedef struct hold_draft {
     int64_t points[PURSES_MAX + 1];              /* by purse */
     const shared_counter_t *counts; /* `given` is kept of each; scopes also MEMBER and */
     uint32_t count_count;     /* GROUP, COUNT_SCOPE_GRANT; at most COUNTED_MAX of them */
+    uint32_t coupon_count;    /* at most COUPONS_MAX */
+    const held_coupon_t *coupons;
 } hold_draft_t;
 
 /* Post time of the reading at hand: the writer's entry, else the ledger's at the first asking. */
 int64_t post_time(session_t *session);
 
-/* Whether a hold is one of session->own_holds. */
-bool is_own_hold(const session_t *session, uint64_t number);
+/* Whether a hold is one of session->own_holds, among which the basket's total comes where a quote
+ * asks for it: most meet no hold, and look for none. */
+bool is_own_hold(session_t *session, uint64_t number);
 
 uint64_t hold_owner_key(bytes_t owner, uint64_t store_key);
 
@@ -330,6 +344,17 @@ uint64_t hold_owner_key(bytes_t owner, uint64_t store_key);
  * one has ended since. Cost without references: one look. */
 cells_t read_free(session_t *session, record_t record, cell_t copy[RECORD_CELLS_MAX],
                   uint64_t *mark);
+
+/* Whether an open hold keeps the coupon of this record, own ones left out. */
+bool is_coupon_held(session_t *session, record_t record);
+
+/* Fills what a hold keeps of coupon `index` of session->basket, which opens the offer. `serial` is
+ * what was sent beside its code; a scanned one brings its own. */
+void name_held_coupon(const session_t *session, uint32_t index, bytes_t serial, uint64_t offer,
+                      held_coupon_t *coupon);
+
+/* The coupons that a hold was made with. Returns how many. */
+uint32_t list_held_coupons(const hold_t *hold, held_coupon_t coupons[COUPONS_MAX]);
 
 /* What open holds keep of a card's, store's or everybody's counter, own ones left out. */
 int64_t held_of_counter(session_t *session, const accounts_view_t *view, record_t record,

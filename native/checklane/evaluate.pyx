@@ -5,6 +5,7 @@ step the units that it touched have new prices, and the next step sees those."""
 
 from checklane.candidates cimport (
     accepts, begin_marks, is_scan_of, is_shown_before, is_used, mark_code, ranks_before, run_fits,
+    used_outcome,
 )
 from checklane.resolve cimport resolve_contest
 from checklane.structs cimport *
@@ -1863,7 +1864,9 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     scratch.discount_room = basket_room(program, basket)
     for i in range(basket.coupon_count):
         decision.coupon_offer[i] = NONE_32
-        decision.coupon_outcome[i] = OUTCOME_COUPON_USED if scratch.used_coupons >> i & 1 else 0
+        decision.coupon_outcome[i] = 0
+        if scratch.used_coupons >> i & 1:
+            decision.coupon_outcome[i] = used_outcome(scratch, i)
         if scratch.bad_coupons >> i & 1:
             decision.coupon_outcome[i] = OUTCOME_COUPON_INVALID
         decision.coupon_minor[i] = 0
@@ -2222,7 +2225,7 @@ cdef status_t run_scan(const program_t *program, const basket_t *basket, const f
     outcome[0] = judge_scan(program, basket, coupon)
     if outcome[0] == OUTCOME_APPLIED and coupon.serial_digits > 0 and (
             is_shown_before(basket, number) or is_used(facts, scratch, number)):
-        outcome[0] = OUTCOME_COUPON_USED
+        outcome[0] = used_outcome(scratch, number)
     if scratch.is_counters_full:
         return STATUS_CANDIDATES_CEILING
     if outcome[0] == OUTCOME_APPLIED and has_twin(basket, scratch, number):

@@ -1,11 +1,12 @@
-/* What is held: points, counts of limits, granted uses, set aside under a time limit.
+/* What is held: points, counts of limits, granted uses, coupons, set aside under a time limit.
  *
  * A hold is a record of its own, and a reference in each record from which it holds. Points stay
  * in their lots: a reference says how many a hold keeps of a purse, and whoever reads the record
  * gets a working copy without them. The copy takes them out of the lots that were active on the day
  * of the hold, the earliest expiry first; what is kept stands in the lot's `other`. So a lot that
  * expires after the hold was made still backs it, and a hold is never short of what it was made
- * with. Counts are added to the counters of the copy. Everything that decides, burns, journals its
+ * with. Counts are added to the counters of the copy; a coupon that is held is not to be had, by the
+ * reference in its own record. Everything that decides, burns, journals its
  * facts or tells a balance works on that copy and knows nothing of holds.
  *
  * A hold ends by itself: its reference carries the post time, which no jump of a clock moves, and a
@@ -14,6 +15,8 @@
  * before.
  *
  * A record without references costs a look at its last cell. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine_internal.h"
@@ -70,8 +73,14 @@ int64_t post_time(session_t *session)
     return session->post_unix_ms;
 }
 
-bool is_own_hold(const session_t *session, uint64_t number)
+static void find_own(session_t *session)
 {
+    if (session->own_view != NULL) own_total(session, session->own_view);
+}
+
+bool is_own_hold(session_t *session, uint64_t number)
+{
+    find_own(session);
     for (uint32_t i = 0; i < session->own_hold_count; i++) {
         if (session->own_holds[i] == number) return true;
     }
@@ -224,10 +233,68 @@ int64_t held_of_counter(session_t *session, const accounts_view_t *view, record_
         if ((uint64_t)cell->other != counter->offer || hold == NULL) continue;
         if (is_against(session, hold)) held += cell->value;
     }
+    find_own(session);
     for (uint32_t i = 0; !is_card && i < session->own_hold_count; i++) {
         held -= own_share(session, view, session->own_holds[i], counter);
     }
     return held;
+}
+
+bool is_coupon_held(session_t *session, record_t record)
+{
+    uint32_t count = record.head->cell_count;
+    for (uint32_t i = first_held(record.cells, count); i < count; i++) {
+        if (is_against(session, &record.cells[i])) return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ coupons ---- */
+
+static record_key_t coupon_key(const session_t *session, hash128_t id)
+{
+    return key_of(session, FAMILY_COUPON, id.hi, id.lo);
+}
+
+void name_held_coupon(const session_t *session, uint32_t index, bytes_t serial, uint64_t offer,
+                      held_coupon_t *coupon)
+{
+    const gs1_coupon_t *scanned = &session->basket.scanned[index];
+    coupon->id = session->basket.coupon_ids[index];
+    coupon->offer = offer;
+    coupon->serial_bytes = 0;
+    if (scanned->ai == GS1_NONE || scanned->fault != 0) {
+        INVARIANT(serial.size <= sizeof coupon->serial);
+        if (serial.size > 0) memcpy(coupon->serial, serial.at, serial.size);
+        coupon->serial_bytes = serial.size;
+    } else if (scanned->serial_digits > 0) {
+        coupon->serial_bytes = (uint32_t)snprintf((char *)coupon->serial, sizeof coupon->serial,
+                                                  "%0*" PRIu64, scanned->serial_digits,
+                                                  scanned->serial);
+    }
+}
+
+uint32_t list_held_coupons(const hold_t *hold, held_coupon_t coupons[COUPONS_MAX])
+{
+    record_t record = hold->record;
+    uint32_t count = 0;
+    for (uint32_t i = record_first(record, CELL_HOLD_COUPON); i < record.head->cell_count; i++) {
+        const cell_t *cell = &record.cells[i];
+        INVARIANT(cell->sub < COUPONS_MAX);
+        held_coupon_t *coupon = &coupons[cell->sub];
+        if (cell->kind == CELL_HOLD_COUPON) {
+            *coupon = (held_coupon_t){.id = {cell->key, (uint64_t)cell->value},
+                                      .offer = (uint64_t)cell->other,
+                                      .serial_bytes = (uint32_t)cell->day};
+            count++;
+        } else if (cell->kind == CELL_HOLD_SERIAL) {
+            INVARIANT((size_t)cell->day < sizeof coupon->serial / TEXT_PIECE_BYTES);
+            uint8_t *piece = coupon->serial + (size_t)cell->day * TEXT_PIECE_BYTES;
+            memcpy(piece, &cell->value, 8);
+            memcpy(piece + 8, &cell->other, 8);
+        }
+    }
+    return count;
 }
 
 /* ------------------------------------------------------------------ one hold ---- */
@@ -528,6 +595,63 @@ static status_t put_text(const session_t *session, entry_builder_t *entry, const
     return status;
 }
 
+/* The reference to the hold in the record of a coupon that it keeps; see move_references. */
+static status_t move_coupon(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                            hash128_t id, int64_t other)
+{
+    cell_t cell = {.kind = CELL_HOLD, .day = hold->day, .key = hold->number, .other = other};
+    return move(entry, coupon_key(session, id), cell);
+}
+
+static status_t move_coupons(const session_t *session, entry_builder_t *entry, const hold_t *hold,
+                             int64_t other)
+{
+    record_t record = hold->record;
+    status_t status = STATUS_OK;
+    for (uint32_t i = record_first(record, CELL_HOLD_COUPON);
+         i < record.head->cell_count && status == STATUS_OK; i++) {
+        const cell_t *cell = &record.cells[i];
+        if (cell->kind != CELL_HOLD_COUPON) break;
+        hash128_t id = {cell->key, (uint64_t)cell->value};
+        status = move_coupon(session, entry, hold, id, other);
+    }
+    return status;
+}
+
+/* Keeps a coupon: references of holds that have ended make room in its record. */
+static status_t place_coupon(const session_t *session, const accounts_view_t *view,
+                             entry_builder_t *entry, const hold_t *hold, uint32_t place,
+                             const held_coupon_t *coupon)
+{
+    record_key_t key = hold_key(session, hold->number);
+    cell_t cell = {.kind = CELL_HOLD_COUPON,
+                   .sub = (uint8_t)place,
+                   .day = (int32_t)coupon->serial_bytes,
+                   .key = coupon->id.hi,
+                   .value = (int64_t)coupon->id.lo,
+                   .other = (int64_t)coupon->offer};
+    status_t status = put(entry, key, cell);
+    for (uint32_t at = 0; at < coupon->serial_bytes && status == STATUS_OK;
+         at += TEXT_PIECE_BYTES) {
+        uint8_t piece[TEXT_PIECE_BYTES] = {0};
+        uint32_t left = coupon->serial_bytes - at;
+        memcpy(piece, coupon->serial + at, left < TEXT_PIECE_BYTES ? left : TEXT_PIECE_BYTES);
+        cell_t text = {.kind = CELL_HOLD_SERIAL,
+                       .sub = (uint8_t)place,
+                       .day = (int32_t)(at / TEXT_PIECE_BYTES)};
+        memcpy(&text.value, piece, 8);
+        memcpy(&text.other, piece + 8, 8);
+        status = put(entry, key, text);
+    }
+    if (status != STATUS_OK) return status;
+    record_key_t used = coupon_key(session, coupon->id);
+    record_t record = accounts_read(view, used);
+    uint32_t swept = 0;
+    status = sweep_record(session, entry, used, record.cells, record.head->cell_count, &swept);
+    if (status != STATUS_OK) return status;
+    return move_coupon(session, entry, hold, coupon->id, hold->expire_post_ms);
+}
+
 static status_t put_head(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                          uint8_t state, int64_t expire_post_ms)
 {
@@ -656,6 +780,9 @@ status_t place_hold(session_t *session, const accounts_view_t *view, entry_build
         if (status != STATUS_OK) return status;
         status = move_held(session, entry, &hold, &held, count->given, held.other);
     }
+    for (uint32_t i = 0; i < draft->coupon_count && status == STATUS_OK; i++) {
+        status = place_coupon(session, view, entry, &hold, i, &draft->coupons[i]);
+    }
     if (status != STATUS_OK || draft->basket_id.size == 0) return status;
     return list_hold(session, view, entry, &hold, draft->basket_id);
 }
@@ -715,6 +842,16 @@ status_t count_held(const session_t *session, entry_builder_t *entry, const hold
                                     counter, MOVEMENT_ADD,
                                     held->sub == COUNTED_NO_LIMIT ? REASON_GRANT : REASON_COUNT);
     }
+    for (uint32_t i = record_first(*record, CELL_HOLD_COUPON);
+         i < record->head->cell_count && status == STATUS_OK; i++) {
+        const cell_t *cell = &record->cells[i];
+        if (cell->kind != CELL_HOLD_COUPON) break;
+        cell_t used = {.kind = CELL_COUNTER, .value = 1};
+        status = entry_builder_move(entry,
+                                    coupon_key(session, (hash128_t){cell->key,
+                                                                    (uint64_t)cell->value}),
+                                    used, MOVEMENT_ADD, REASON_COUNT);
+    }
     return status;
 }
 
@@ -742,6 +879,7 @@ status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t
     if (status == STATUS_OK) {
         status = move_references(session, entry, hold, -hold->expire_post_ms);
     }
+    if (status == STATUS_OK) status = move_coupons(session, entry, hold, -hold->expire_post_ms);
     for (uint32_t i = 0; i < record->head->cell_count && status == STATUS_OK; i++) {
         const cell_t *cell = &record->cells[i];
         if (cell->kind == CELL_HOLD) {
@@ -787,6 +925,7 @@ status_t extend_hold(const session_t *session, entry_builder_t *entry, hold_t *h
     if (longer_ms == 0) return STATUS_OK;
     status_t status = put_head(session, entry, hold, HOLD_STATE_OPEN, expire_post_ms);
     if (status == STATUS_OK) status = move_references(session, entry, hold, longer_ms);
+    if (status == STATUS_OK) status = move_coupons(session, entry, hold, longer_ms);
     if (status == STATUS_OK) status = extend_shared(session, entry, hold, expire_post_ms);
     for (uint32_t i = 0; i < record->head->cell_count && status == STATUS_OK; i++) {
         const cell_t *cell = &record->cells[i];

@@ -16,13 +16,14 @@ uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t numbe
                    int64_t create_unix_ms, uint32_t count)
 {
     bool is_open = state == HOLD_STATE_OPEN;
+    bool is_coupon = draft->kind == HOLD_KIND_COUPON;
     uint32_t first = count;
     hold_answer_t whole = {.number = number,
                            .kind = draft->kind,
                            .state = state,
                            .purse = draft->purse,
                            .offer = NONE_32,
-                           .uses = is_open ? draft->uses : 0,
+                           .uses = is_open && !is_coupon ? draft->uses : 0,
                            .basket_id = draft->basket_id,
                            .store_id = draft->store_id,
                            .till_id = draft->till_id,
@@ -36,12 +37,22 @@ uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t numbe
         session->hold_answers[count].purse = purse;
         session->hold_answers[count++].points = draft->points[purse];
     }
+    for (uint32_t i = 0; i < draft->coupon_count && count < HOLDS_MAX; i++) {
+        const held_coupon_t *coupon = &draft->coupons[i];
+        if (!is_open && !is_coupon) continue;
+        memcpy(session->serials[count], coupon->serial, coupon->serial_bytes);
+        session->hold_answers[count] = whole;
+        session->hold_answers[count].offer = find_offer(session->live->program, coupon->offer);
+        session->hold_answers[count].coupon_serial =
+            (bytes_t){session->serials[count], coupon->serial_bytes};
+        count++;
+    }
     if (count == first && count < HOLDS_MAX) session->hold_answers[count++] = whole;
     return count;
 }
 
 /* What a hold that was made before still keeps, in the form in which one is asked for. */
-static hold_draft_t draft_of(const hold_t *hold)
+static hold_draft_t draft_of(session_t *session, const hold_t *hold)
 {
     hold_draft_t draft = {.kind = hold->kind,
                           .purse = hold->purse,
@@ -51,7 +62,9 @@ static hold_draft_t draft_of(const hold_t *hold)
                           .owner = hold_text(hold, HOLD_TEXT_OWNER),
                           .basket_id = hold_text(hold, HOLD_TEXT_BASKET_ID),
                           .store_id = hold_text(hold, HOLD_TEXT_STORE_ID),
-                          .till_id = hold_text(hold, HOLD_TEXT_TILL_ID)};
+                          .till_id = hold_text(hold, HOLD_TEXT_TILL_ID),
+                          .coupons = session->held_coupons,
+                          .coupon_count = list_held_coupons(hold, session->held_coupons)};
     for (uint8_t purse = 1; purse <= PURSES_MAX; purse++) {
         draft.points[purse] = held_points(hold, purse);
     }
@@ -61,7 +74,7 @@ static hold_draft_t draft_of(const hold_t *hold)
 /* A hold as it is. */
 static uint32_t put_answers(session_t *session, const hold_t *hold, uint32_t count)
 {
-    hold_draft_t draft = draft_of(hold);
+    hold_draft_t draft = draft_of(session, hold);
     return tell_hold(session, &draft, hold->number, hold->state, hold->create_post_ms, count);
 }
 
@@ -187,6 +200,39 @@ static status_t draft_uses(session_t *session, hold_draft_t *draft,
     return STATUS_OK;
 }
 
+/* The offer that a coupon opens which can be used once only; NONE_32: there is none. */
+static uint32_t find_single_offer(const session_t *session)
+{
+    const program_t *program = session->live->program;
+    const gs1_coupon_t *scanned = &session->basket.scanned[0];
+    uint64_t key = session->basket.coupon_keys[0];
+    for (uint64_t at = key & program->coupon_mask; program->coupons != NULL && key != 0;
+         at = (at + 1) & program->coupon_mask) {
+        const coupon_slot_t *slot = &program->coupons[at];
+        if (slot->coupon_key == 0) break;
+        bool is_single = (program->offers[slot->offer].flags & OFFER_FLAG_SERIAL) != 0;
+        if (slot->coupon_key == key && is_single) return slot->offer;
+    }
+    if (scanned->ai != GS1_8110 || scanned->fault != 0) return NONE_32;
+    if (scanned->serial_digits == 0) return NONE_32;
+    return program->header->scan_offers[scanned->is_store != 0] - 1; /* 0: NONE_32 */
+}
+
+/* A coupon that anybody may use again is nobody's to hold. */
+static status_t draft_coupon(session_t *session, hold_draft_t *draft)
+{
+    const create_hold_request_t *request = &session->wire.create_hold;
+    wire_fill_coupon(&request->coupon, &session->basket, 0);
+    uint32_t number = find_single_offer(session);
+    if (number == NONE_32) return fault_at(session->fault, STATUS_OFFER_UNKNOWN, "coupon");
+    draft->offer = session->live->program->offers[number].key;
+    draft->uses = 1;
+    name_held_coupon(session, 0, request->coupon.serial, draft->offer, session->held_coupons);
+    draft->coupons = session->held_coupons;
+    draft->coupon_count = 1;
+    return STATUS_OK;
+}
+
 /* Whether what is asked for is there: it is held from the moment at which this is judged. */
 static status_t check_covered(session_t *session, const accounts_view_t *view,
                               const hold_draft_t *draft)
@@ -198,6 +244,10 @@ static status_t check_covered(session_t *session, const accounts_view_t *view,
     if (draft->purse != 0
         && available_points(session, draft->purse) < draft->points[draft->purse]) {
         return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "points");
+    }
+    const shared_counter_t coupon = {.scope = COUNT_SCOPE_COUPON};
+    if (draft->coupon_count > 0 && count_given(session, view, group, member, &coupon) > 0) {
+        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "coupon");
     }
     for (uint32_t i = 0; i < draft->count_count; i++) {
         const shared_counter_t *count = &draft->counts[i];
@@ -239,8 +289,11 @@ static status_t prepare_create(void *context, const accounts_view_t *view, entry
                           .till_id = session->wire.till_id};
     status_t status = find_holder(session, view, draft.day);
     if (status == STATUS_OK) {
-        status = request->kind == HOLD_KIND_POINTS ? draft_points(session, &draft)
-                                                   : draft_uses(session, &draft, counts);
+        switch (request->kind) {
+        case HOLD_KIND_POINTS: status = draft_points(session, &draft); break;
+        case HOLD_KIND_COUPON: status = draft_coupon(session, &draft); break;
+        default: status = draft_uses(session, &draft, counts); break;
+        }
     }
     if (status == STATUS_OK) status = place_hold(session, view, entry, &draft);
     if (status == STATUS_RECORD_CEILING) fault_at(session->fault, status, "identifiers");
@@ -349,7 +402,7 @@ static status_t prepare_capture(void *context, const accounts_view_t *view,
     if (status == STATUS_OK) status = move_capture(session, view, entry, hold, &spent, &state);
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, hold->account_group);
-    hold_draft_t left = draft_of(hold);
+    hold_draft_t left = draft_of(session, hold);
     left.points[hold->purse] -= spent.points;
     left.uses -= spent.uses;
     tell_hold(session, &left, hold->number, state, hold->create_post_ms, 0);
@@ -437,13 +490,14 @@ static status_t prepare_extend(void *context, const accounts_view_t *view, entry
 
 /* ------------------------------------------------------------------ calls ---- */
 
-static status_t change_hold(session_t *session, uint32_t kind, status_t judged,
+static status_t change_hold(session_t *session, uint32_t kind,
                             status_t (*prepare)(void *, const accounts_view_t *,
                                                 entry_builder_t *))
 {
     bool is_answered = false;
+    status_t judged = STATUS_OK;
     begin_change(session, kind, prepare);
-    if (judged == STATUS_OK && session->wire.head.context.training) {
+    if (session->wire.head.context.training) {
         judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
     }
     if (judged == STATUS_OK) judged = check_sender(session, "context.store_id");
@@ -454,24 +508,20 @@ static status_t change_hold(session_t *session, uint32_t kind, status_t judged,
 
 status_t call_create_hold(session_t *session)
 {
-    status_t judged = STATUS_OK;
-    if (session->wire.create_hold.kind == HOLD_KIND_COUPON) {
-        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "kind");
-    }
-    return change_hold(session, REQUEST_CREATE_HOLD, judged, prepare_create);
+    return change_hold(session, REQUEST_CREATE_HOLD, prepare_create);
 }
 
 status_t call_capture_hold(session_t *session)
 {
-    return change_hold(session, REQUEST_CAPTURE_HOLD, STATUS_OK, prepare_capture);
+    return change_hold(session, REQUEST_CAPTURE_HOLD, prepare_capture);
 }
 
 status_t call_release_hold(session_t *session)
 {
-    return change_hold(session, REQUEST_RELEASE_HOLD, STATUS_OK, prepare_release);
+    return change_hold(session, REQUEST_RELEASE_HOLD, prepare_release);
 }
 
 status_t call_extend_hold(session_t *session)
 {
-    return change_hold(session, REQUEST_EXTEND_HOLD, STATUS_OK, prepare_extend);
+    return change_hold(session, REQUEST_EXTEND_HOLD, prepare_extend);
 }

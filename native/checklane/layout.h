@@ -438,6 +438,8 @@ _Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 #define LIMIT_SCOPE_CARD 5
 #define COUNT_SCOPE_COUPON 7 /* a serialised coupon of the basket: `number` is its place there */
 #define COUNT_SCOPE_ISSUED 8 /* likewise: the last day of one that a sale issued, 0 without */
+/* Given of a coupon that no sale has used and that somebody holds; else it is how many used it. */
+#define COUNT_COUPON_HELD 0x100000000
 #define COUNT_SCOPE_GRANT 6 /* of counted_t: uses of an offer that a progress granted */
 #define LIMIT_MEASURE_USES 1
 #define LIMIT_MEASURE_MONEY 2
@@ -640,7 +642,8 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
  * held for. Goes with the retention. */
 #define FAMILY_RECEIPT 6
 #define FAMILY_KEY 7      /* 128-bit idempotency hash. What it is bound to. */
-#define FAMILY_COUPON 9   /* 128-bit hash of a coupon's code and serial. Issue and use, for good. */
+/* 128-bit hash of a coupon's code and serial. Issue and use, for good; who holds it. */
+#define FAMILY_COUPON 9
 
 /* Partition and node stand in the key's head so that a hub can merge stores. */
 typedef struct record_key {
@@ -694,7 +697,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 /* What is held, in the records from which it is held. The two kinds sort behind all others there,
  * so that the last cell of a record tells whether anything is.
  *
- * CELL_HOLD in a group, a member, a card: sub: purse, 0 the hold itself; day: of the hold; key:
+ * CELL_HOLD in a group, a member, a card, a coupon: sub: purse, 0 the hold itself; day: of the hold; key:
  * hold. value: points; other: post time at which it ends, ms. In a basket's record: sub:
  * HOLD_KIND_; key: hold. value: 1; other: when it ends.
  * CELL_HELD in a group, a member, a card: sub: limit number, COUNTED_NO_LIMIT for grants; day:
@@ -718,6 +721,10 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_HOLD_WHERE 35
 #define CELL_HOLD_USES 36  /* key: offer key. value: uses */
 #define CELL_HOLD_TEXT 37  /* sub: text * 16 + piece; day: bytes of all. value, other: 16 bytes */
+/* A coupon that is kept. sub: its place among them; day: bytes of its serial; key, value: its hash;
+ * other: offer key */
+#define CELL_HOLD_COUPON 38
+#define CELL_HOLD_SERIAL 39 /* sub: place of its coupon; day: piece. value, other: 16 bytes of it */
 
 /* Numbers of the wire. */
 #define HOLD_KIND_POINTS 1

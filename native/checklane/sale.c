@@ -157,6 +157,7 @@ status_t call_quote(session_t *session)
     if (status == STATUS_OK) status = resolve_basket(session, false);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
+    session->own_view = view;
     session->facts.degraded_level = session->degraded_level;
     if (session->degraded_level == 0) gather(session, view);
     else identify_nobody(session, view, &request->basket);
@@ -317,14 +318,17 @@ static uint32_t list_short_points(session_t *session, uint32_t count)
     return count;
 }
 
-/* Coupons that the till took though a sale before had used them (K1). Returns how many exceptions
- * there are then. */
+/* Coupons that the till took though a sale before had used them or they are held (K1). Returns how
+ * many exceptions there are then. */
 static uint32_t list_used_coupons(session_t *session, uint32_t count)
 {
     for (uint32_t i = 0; i < session->basket.coupon_count; i++) {
-        if (session->decision.coupon_outcome[i] != OUTCOME_COUPON_USED) continue;
-        session->exceptions[count++] = (exception_t){.kind = EXCEPTION_COUPON_USED,
-                                                     .text = session->basket.coupons[i]};
+        uint32_t outcome = session->decision.coupon_outcome[i];
+        bool is_held = outcome == OUTCOME_COUPON_HELD;
+        if (outcome != OUTCOME_COUPON_USED && !is_held) continue;
+        session->exceptions[count++] =
+            (exception_t){.kind = is_held ? EXCEPTION_COUPON_HELD : EXCEPTION_COUPON_USED,
+                          .text = session->basket.coupons[i]};
     }
     return count;
 }

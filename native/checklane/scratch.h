@@ -391,7 +391,8 @@ typedef struct scratch {
     int64_t given_minor;                   /* by the offer that gave last, this time */
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */
-    uint32_t used_coupons;    /* bit of each coupon that was used before (K1) */
+    uint32_t used_coupons;    /* bit of each coupon that was used before or is held (K1) */
+    uint32_t held_coupons;    /* bit of those that are held */
     uint32_t bad_coupons;     /* bit of each that no sale issued, or that has expired (K3) */
     uint32_t match_mark;      /* MARK_MATCHED while a coupon gives that will be matched */
     contest_t contest;

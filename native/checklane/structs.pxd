@@ -132,6 +132,7 @@ cdef extern from "checklane/layout.h" nogil:
         COUNT_SCOPE_GRANT
         COUNT_SCOPE_COUPON
         COUNT_SCOPE_ISSUED
+        COUNT_COUPON_HELD
         SLOT_PROGRESS
         PROGRESS_SPEND
         PROGRESS_VISITS
@@ -479,6 +480,7 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_COUPON_MISSING
         OUTCOME_COUPON_INVALID
         OUTCOME_COUPON_USED
+        OUTCOME_COUPON_HELD
         OUTCOME_NOT_CHOSEN
         OUTCOME_LIMIT_REACHED
         OUTCOME_BUDGET_SPENT
@@ -1249,6 +1251,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t ignores_marks
         uint32_t used_coupons
         uint32_t bad_coupons
+        uint32_t held_coupons
         uint32_t match_mark
         contest_t contest
         search_t search

@@ -1,5 +1,5 @@
 /* Totals: a decision that is kept as it was shown until the sale is paid, with a hold of what it
- * needs: the points that pay, and all that it counts.
+ * needs: the points that pay, all that it counts, and the coupons that it uses up.
  *
  * A total's entry holds what a commit's holds: the request and all that the decision had read. A
  * commit that brings its token is decided again from that entry, under the program and catalogue of
@@ -51,6 +51,7 @@ static uint64_t find_open(session_t *session, const accounts_view_t *view)
 void own_total(session_t *session, const accounts_view_t *view)
 {
     session->own_hold_count = 0;
+    session->own_view = NULL;
     uint64_t number = find_open(session, view);
     if (number != 0) session->own_holds[session->own_hold_count++] = number;
 }
@@ -68,23 +69,28 @@ status_t close_total(session_t *session, const accounts_view_t *view, entry_buil
                        number);
 }
 
-/* What the decision at hand counts, by counter. A coupon that can be used once is not held: whether
- * it was used since is judged at the commit. Returns how many. */
-static uint32_t list_counts(session_t *session)
+/* What the decision at hand counts, by counter, and the coupons that it uses up. */
+static void draft_counts(session_t *session, hold_draft_t *draft)
 {
     const decision_t *decision = &session->decision;
-    uint32_t count = 0;
+    const sent_basket_t *sent = wire_basket(&session->wire);
     for (uint32_t i = 0; i < decision->counted_count; i++) {
         const counted_t *counted = &decision->counted[i];
-        if (counted->scope == COUNT_SCOPE_COUPON) continue;
-        session->counts[count++] = (shared_counter_t){
-            .offer = session->live->program->offers[counted->offer].key,
-            .given = counted->given,
-            .window = counted->window,
-            .scope = counted->scope,
-            .number = counted->number};
+        uint64_t offer = session->live->program->offers[counted->offer].key;
+        if (counted->scope == COUNT_SCOPE_COUPON) {
+            bytes_t serial = session->wire.coupons[sent->coupons.first + counted->number].serial;
+            name_held_coupon(session, counted->number, serial, offer,
+                             &session->held_coupons[draft->coupon_count++]);
+            continue;
+        }
+        session->counts[draft->count_count++] = (shared_counter_t){.offer = offer,
+                                                                   .given = counted->given,
+                                                                   .window = counted->window,
+                                                                   .scope = counted->scope,
+                                                                   .number = counted->number};
     }
-    return count;
+    draft->counts = session->counts;
+    draft->coupons = session->held_coupons;
 }
 
 /* What the decision at hand needs: the points that pay, and all that it counts. */
@@ -98,9 +104,8 @@ static hold_draft_t draft_total(session_t *session, int64_t expire_post_ms)
                           .store_key = basket->store_key,
                           .basket_id = basket->basket_id,
                           .store_id = basket->store_id,
-                          .till_id = basket->till_id,
-                          .counts = session->counts,
-                          .count_count = list_counts(session)};
+                          .till_id = basket->till_id};
+    draft_counts(session, &draft);
     for (uint32_t i = 0; i < decision->redemption_count; i++) {
         draft.points[decision->redemptions[i].purse] += decision->redemptions[i].points;
     }
@@ -327,7 +332,7 @@ static void judge_points(session_t *session)
     }
 }
 
-/* By how much a sale passes a limit now; 0: it does not. Of a coupon: how often it was used. */
+/* By how much a sale passes a limit now; 0: it does not. Of a coupon: what read_counter says. */
 static int64_t passed_by(session_t *session, const accounts_view_t *view, cells_t member,
                          const counted_t *counted)
 {
@@ -361,7 +366,9 @@ static void judge_counts(session_t *session, const accounts_view_t *view)
         int64_t over = passed_by(session, view, member, counted);
         if (over == 0) continue;
         if (is_coupon) {
-            note_missing(session, (missing_t){.kind = EXCEPTION_COUPON_USED,
+            bool is_held = over == COUNT_COUPON_HELD;
+            note_missing(session, (missing_t){.kind = is_held ? EXCEPTION_COUPON_HELD
+                                                              : EXCEPTION_COUPON_USED,
                                               .number = counted->number});
             continue;
         }
@@ -416,7 +423,8 @@ uint32_t list_missing(session_t *session, uint32_t count)
         if (missing->kind == EXCEPTION_POINTS_SHORT) {
             exception.purse_id = purse_id_of(program, missing->number);
         }
-        bool is_coupon = missing->kind == EXCEPTION_COUPON_USED;
+        bool is_coupon = missing->kind == EXCEPTION_COUPON_USED
+                         || missing->kind == EXCEPTION_COUPON_HELD;
         if (is_coupon && missing->number < session->basket.coupon_count) {
             exception.text = session->basket.coupons[missing->number];
         }

@@ -614,6 +614,9 @@ hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
 /* Name of a coupon with a serial, both at most VALUE_BYTES_MAX: what is issued and used once. */
 hash128_t wire_coupon_hash(bytes_t code, bytes_t serial);
 
+/* Fills coupon `index` of the basket: code, what a scanner read, and what of it is used once. */
+void wire_fill_coupon(const sent_coupon_t *sent, basket_t *basket, uint32_t index);
+
 /* Product code of layout.h from what the lane sent; 0: not of that form. `code_kind` is
  * CODE_KIND_. A GTIN needs its check digit; leading zeros do not matter. */
 uint64_t product_code(int64_t code_kind, bytes_t text);
@@ -696,6 +699,7 @@ typedef struct balance {
 #define EXCEPTION_TOTAL_UNKNOWN 10
 #define EXCEPTION_PROGRAM_NOT_KEPT 11
 #define EXCEPTION_CLAW_BACK_SHORT 14
+#define EXCEPTION_COUPON_HELD 15
 
 typedef struct exception {
     uint32_t kind;            /* EXCEPTION_ */

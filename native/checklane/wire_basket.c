@@ -204,6 +204,16 @@ static void name_coupon(basket_t *basket, uint32_t index, bytes_t serial)
     basket->coupon_ids[index] = siphash128(no_secret, text, (size_t)size);
 }
 
+void wire_fill_coupon(const sent_coupon_t *sent, basket_t *basket, uint32_t index)
+{
+    basket->coupons[index] = sent->code.size != 0 ? sent->code : sent->scanned_data;
+    basket->coupon_keys[index] = name_key_of("coupon", basket->coupons[index]);
+    basket->scanned[index].ai = GS1_NONE;
+    basket->twin_keys[index] = 0;
+    if (sent->code.size == 0) read_scan(basket, index);
+    name_coupon(basket, index, sent->serial);
+}
+
 static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
 {
     basket->identifier_count = sent->identifiers.count;
@@ -217,13 +227,7 @@ static void fill_customer(const wire_t *wire, const sent_basket_t *sent, basket_
     }
     basket->coupon_count = sent->coupons.count;
     for (uint32_t i = 0; i < sent->coupons.count; i++) {
-        const sent_coupon_t *coupon = &wire->coupons[sent->coupons.first + i];
-        basket->coupons[i] = coupon->code.size != 0 ? coupon->code : coupon->scanned_data;
-        basket->coupon_keys[i] = name_key_of("coupon", basket->coupons[i]);
-        basket->scanned[i].ai = GS1_NONE;
-        basket->twin_keys[i] = 0;
-        if (coupon->code.size == 0) read_scan(basket, i);
-        name_coupon(basket, i, coupon->serial);
+        wire_fill_coupon(&wire->coupons[sent->coupons.first + i], basket, i);
     }
     basket->selection_count = sent->selections.count;
     for (uint32_t i = 0; i < sent->selections.count; i++) {

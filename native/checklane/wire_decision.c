@@ -362,6 +362,7 @@ static int64_t outcome_of(const decision_t *decision, uint32_t offer)
 /* Whether a coupon that gave nothing may do so in another basket. */
 static bool is_kept(uint32_t judged, bool is_known)
 {
+    if (judged == OUTCOME_COUPON_HELD) return false;
     return judged != 0 ? judged >= OUTCOME_NOT_QUALIFIED : is_known;
 }
 

@@ -277,12 +277,14 @@ class Lane(_Sender):
         purse: str = "",
         offer: str = "",
         uses: int = 1,
+        coupon: str = "",
+        serial: str = "",
         basket_id: str = "",
         seconds: int | None = None,
         owner: str = "",
         key: str | None = None,
     ) -> HoldResult:
-        """Set points of a purse, or uses of an offer, aside under a time limit.
+        """Set points of a purse, uses of an offer, or a coupon aside under a time limit.
 
         Parameters
         ----------
@@ -291,7 +293,9 @@ class Lane(_Sender):
         points, purse : int, str
             So many points of this purse; or
         offer, uses : str, int
-            so many uses of this offer, under its limits.
+            so many uses of this offer, under its limits; or
+        coupon, serial : str
+            this coupon, which can be used once.
         basket_id : str
             The basket that it is for.
         seconds : int, optional
@@ -308,6 +312,8 @@ class Lane(_Sender):
                 purse=purse,
                 offer=offer,
                 uses=uses,
+                coupon=coupon,
+                serial=serial,
                 basket_id=basket_id,
                 seconds=seconds,
                 owner=owner,
@@ -492,6 +498,8 @@ class AsyncLane(_Sender):
         purse: str = "",
         offer: str = "",
         uses: int = 1,
+        coupon: str = "",
+        serial: str = "",
         basket_id: str = "",
         seconds: int | None = None,
         owner: str = "",
@@ -505,6 +513,8 @@ class AsyncLane(_Sender):
                 purse=purse,
                 offer=offer,
                 uses=uses,
+                coupon=coupon,
+                serial=serial,
                 basket_id=basket_id,
                 seconds=seconds,
                 owner=owner,

@@ -236,20 +236,23 @@ class Requests:
         purse: str,
         offer: str,
         uses: int,
+        coupon: str,
+        serial: str,
         basket_id: str,
         seconds: int | None,
         owner: str,
         key: str | None,
     ) -> Call[HoldResult]:
-        """Set points or uses aside."""
+        """Set points, uses or a coupon aside."""
         key = key or str(uuid.uuid4())
         kind = "HOLD_KIND_OFFER_USE" if offer else "HOLD_KIND_POINTS"
         request = checkout_pb2.CreateHoldRequest(
             context=self._context(key),
             identifiers=map(identifier_message, _named(identifiers)),
-            kind=kind,
+            kind="HOLD_KIND_COUPON" if coupon else kind,
             purse_id=purse,
             points=points,
+            coupon=basket_pb2.Coupon(code=coupon, serial=serial) if coupon else None,
             offer_id=offer,
             uses=uses if offer else None,
             basket_id=basket_id,

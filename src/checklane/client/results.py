@@ -285,6 +285,7 @@ class Hold:
     points: int
     offer_id: str
     uses: int
+    coupon_serial: str
     basket_id: str
     store_id: str
     till_id: str
