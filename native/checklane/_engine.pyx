@@ -96,6 +96,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct missing_t:
         pass
+    ctypedef struct captured_t:
+        pass
     ctypedef struct facts_header_t:
         pass
     ctypedef struct found_record_t:
@@ -1002,6 +1004,7 @@ def struct_sizes():
         "entry_header": sizeof(entry_header_t),
         "total_facts": sizeof(total_facts_t),
         "missing": sizeof(missing_t),
+        "captured": sizeof(captured_t),
         "facts_header": sizeof(facts_header_t),
         "found_record": sizeof(found_record_t),
         "shared_counter": sizeof(shared_counter_t),

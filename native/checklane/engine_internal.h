@@ -66,6 +66,13 @@ typedef struct hold {
     uint8_t texts[HOLD_TEXTS][ID_BYTES_MAX];
 } hold_t;
 
+/* What a sale is to spend of a hold that it names, at least. */
+typedef struct capture {
+    bool is_open;             /* else the hold is none that it could spend */
+    int64_t points;
+    int64_t uses;
+} capture_t;
+
 /* A coupon that can be used once, as a hold keeps it. */
 typedef struct held_coupon {
     hash128_t id;             /* of code and serial */
@@ -107,6 +114,7 @@ typedef struct entry_facts {
     total_facts_t total;          /* zeros for a sale that named no total */
     const cell_t *posted_cells;
     const missing_t *missing;
+    const captured_t *captured;
     bytes_t total_request;
 } entry_facts_t;
 
@@ -190,9 +198,12 @@ struct session {
     cells_t posted;           /* the group's cells that the sale at hand is posted to */
     uint32_t missing_count;   /* what the sale at hand can not honour of its total */
     missing_t missing[MISSING_MAX];
+    capture_t captures[HOLD_CAPTURES_MAX]; /* of session->holds, as the commit at hand names them */
+    uint32_t captured_count;
+    captured_t captured[HOLD_CAPTURES_MAX]; /* what they spend beyond what pays */
     shared_counter_t counts[COUNTED_MAX]; /* that the total at hand keeps */
     held_coupon_t held_coupons[COUPONS_MAX]; /* that the hold at hand keeps */
-    uint8_t serials[HOLDS_MAX][VALUE_BYTES_MAX]; /* that hold_answers point to */
+    uint8_t held_serials[HOLDS_MAX][VALUE_BYTES_MAX]; /* that hold_answers point to */
     uint8_t facts_bytes[FACTS_BYTES_MAX];
 };
 
@@ -397,8 +408,10 @@ status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t
  * it keeps them. It keeps them until end_hold or take_held_. */
 status_t burn_held(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
                    const hold_t *hold, uint8_t purse, int64_t points);
+/* Uses that stand in counted[0 .. count) already are counted there, and are taken out of it. Adds
+ * to *taken what of the hold is counted in either place. */
 status_t count_held(const session_t *session, entry_builder_t *entry, const hold_t *hold,
-                    int64_t uses);
+                    int64_t uses, shared_counter_t *counted, uint32_t count, int64_t *taken);
 
 /* Takes a part out of what an open hold keeps; it stays open. */
 status_t take_held_points(const session_t *session, entry_builder_t *entry, const hold_t *hold,
@@ -425,6 +438,16 @@ uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t numbe
 /* Fills session->hold_answers with the open holds of the member's group, oldest first; they live
  * as long as the session's next call. Returns how many. */
 uint32_t list_holds(session_t *session, const accounts_view_t *view);
+
+/* The holds that the commit at hand names do not count against it. */
+void own_captures(session_t *session, const accounts_view_t *view);
+
+/* The writer: what is to be spent of the holds that the commit names, in session->captures and
+ * captured. Refuses what can not be; of a paid sale session->missing says what that is. */
+status_t judge_captures(session_t *session, const accounts_view_t *view, const account_t *account);
+
+/* Spends the holds as judged: behind move_burns. */
+status_t move_captures(session_t *session, entry_builder_t *entry);
 
 status_t call_create_hold(session_t *session);
 status_t call_capture_hold(session_t *session);
@@ -494,8 +517,18 @@ status_t judge_basket(session_t *session, const sent_basket_t *sent);
 void gather(session_t *session, const accounts_view_t *view);
 bool gather_again(session_t *session, const accounts_view_t *view);
 decision_answer_t decision_answer(const session_t *session, bytes_t locale);
-int64_t move_burn(session_t *session, entry_builder_t *entry, const redemption_t *redemption,
-                  status_t *status);
+
+/* Takes points out of the lots of the working copy that are active on a day, the earliest expiry
+ * first (the order of cells); with an entry as movements too. Returns how many are not there. */
+int64_t move_burn(session_t *session, entry_builder_t *entry, uint8_t purse, int32_t day,
+                  int64_t points, status_t *status);
+
+/* R5: the points that pay leave a working copy of session->posted. */
+status_t move_burns(session_t *session, entry_builder_t *entry);
+
+/* Burns what a hold spends beyond that out of what move_burns left. Returns as move_burn. */
+int64_t burn_captured(session_t *session, entry_builder_t *entry, const captured_t *captured,
+                      status_t *status);
 
 /* ---- total.c ---- */
 status_t call_total(session_t *session);
@@ -512,6 +545,8 @@ status_t read_totalled(session_t *session, bytes_t request, hash128_t *goods);
 /* The writer: whether all that the total promised is there. DECISION_CHANGED where not; for a paid
  * sale session->missing says what. `account` becomes whose account the sale is posted to. */
 status_t judge_total(session_t *session, const accounts_view_t *view, account_t *account);
+
+void note_missing(session_t *session, missing_t missing);
 
 /* What is missing as exceptions, behind the `count` that there are. Returns how many there are. */
 uint32_t list_missing(session_t *session, uint32_t count);

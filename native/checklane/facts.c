@@ -35,7 +35,7 @@ static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
     return at;
 }
 
-/* What a sale that named a total was posted to, and what it had been. */
+/* What a sale that named a total or holds was posted to, and what it had been. */
 static uint8_t *put_total(const session_t *session, uint8_t *at)
 {
     static const uint8_t zeros[8] = {0};
@@ -44,10 +44,12 @@ static uint8_t *put_total(const session_t *session, uint8_t *at)
     total_facts_t record = {.position = total->position,
                             .request_bytes = is_used ? total->request.size : 0,
                             .group_cells = is_used ? session->posted.count : 0,
-                            .missing_count = session->missing_count};
+                            .missing_count = session->missing_count,
+                            .captured_count = session->captured_count};
     at = put(at, &record, sizeof record);
     at = put(at, session->posted.at, record.group_cells * sizeof(cell_t));
     at = put(at, session->missing, record.missing_count * sizeof(missing_t));
+    at = put(at, session->captured, record.captured_count * sizeof(captured_t));
     at = put(at, total->request.at, record.request_bytes);
     return put(at, zeros, (8 - record.request_bytes % 8) % 8);
 }
@@ -93,7 +95,8 @@ uint32_t write_facts(session_t *session)
     at = put_found(session, at);
     header.shared_count = session->shared_count;
     at = put(at, session->shared, session->shared_count * sizeof session->shared[0]);
-    if (session->total.position != 0 || session->missing_count > 0) {
+    if (session->total.position != 0 || session->missing_count > 0
+        || session->captured_count > 0) {
         header.flags |= FACTS_FLAG_TOTALLED;
         at = put_total(session, at);
     }
@@ -124,10 +127,14 @@ static bool take_total(bytes_t *left, entry_facts_t *facts)
     const total_facts_t *total = &facts->total;
     if (total->group_cells > RECORD_CELLS_MAX || total->missing_count > MISSING_MAX) return false;
     if (total->request_bytes > REQUEST_BYTES_MAX) return false;
+    if (total->captured_count > HOLD_CAPTURES_MAX) return false;
     if (!take(left, (const void **)&facts->posted_cells, total->group_cells, sizeof(cell_t))) {
         return false;
     }
     if (!take(left, (const void **)&facts->missing, total->missing_count, sizeof(missing_t))) {
+        return false;
+    }
+    if (!take(left, (const void **)&facts->captured, total->captured_count, sizeof(captured_t))) {
         return false;
     }
     facts->total_request.size = total->request_bytes;
@@ -214,6 +221,10 @@ static void restore_total(session_t *session, const entry_facts_t *from)
     session->missing_count = total->missing_count;
     if (total->missing_count > 0) {
         memcpy(session->missing, from->missing, total->missing_count * sizeof(missing_t));
+    }
+    session->captured_count = total->captured_count;
+    if (total->captured_count > 0) {
+        memcpy(session->captured, from->captured, total->captured_count * sizeof(captured_t));
     }
 }
 

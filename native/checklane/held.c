@@ -5,9 +5,9 @@
  * gets a working copy without them. The copy takes them out of the lots that were active on the day
  * of the hold, the earliest expiry first; what is kept stands in the lot's `other`. So a lot that
  * expires after the hold was made still backs it, and a hold is never short of what it was made
- * with. Counts are added to the counters of the copy; a coupon that is held is not to be had, by the
- * reference in its own record. Everything that decides, burns, journals its
- * facts or tells a balance works on that copy and knows nothing of holds.
+ * with. Counts are added to the counters of the copy. Everything that decides, burns, journals its
+ * facts or tells a balance works on that copy and knows nothing of holds. A coupon that is kept has
+ * the reference in its own record, which whoever judges it reads.
  *
  * A hold ends by itself: its reference carries the post time, which no jump of a clock moves, and a
  * reader passes over what is past it. Nothing has to run. The references that are left are swept
@@ -825,32 +825,56 @@ status_t burn_held(session_t *session, const accounts_view_t *view, entry_builde
     return status;
 }
 
+/* The counter of the decision at hand that a held one is; NULL: it counts nothing there. */
+static shared_counter_t *find_counted(const session_t *session, const cell_t *held,
+                                      shared_counter_t *counted, uint32_t count)
+{
+    bool is_coupon = held->kind == CELL_HOLD_COUPON;
+    uint32_t scope = is_coupon ? COUNT_SCOPE_COUPON : (uint32_t)(held->key >> HELD_ORDINAL_BITS);
+    for (uint32_t i = 0; i < count; i++) {
+        if (counted[i].scope != scope) continue;
+        if (is_coupon) {
+            hash128_t id = session->basket.coupon_ids[counted[i].number];
+            if (id.hi == held->key && id.lo == (uint64_t)held->value) return &counted[i];
+        } else if (counted[i].number == held->sub && counted[i].window == held->day
+                   && counted[i].offer == (uint64_t)held->other) {
+            return &counted[i];
+        }
+    }
+    return NULL;
+}
+
 status_t count_held(const session_t *session, entry_builder_t *entry, const hold_t *hold,
-                    int64_t uses)
+                    int64_t uses, shared_counter_t *counted, uint32_t count, int64_t *taken)
 {
     const record_t *record = &hold->record;
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < record->head->cell_count && status == STATUS_OK; i++) {
         const cell_t *held = &record->cells[i];
-        if (held->kind != CELL_HELD) continue;
-        uint32_t scope = (uint32_t)(held->key >> HELD_ORDINAL_BITS);
-        cell_t counter = counter_of(held);
-        int64_t counted = held->value < uses ? held->value : uses;
-        counter.value = counter.value < 0 ? -counted : counted;
-        status = entry_builder_move(entry,
-                                    held_record(session, hold, scope, (uint64_t)held->other),
-                                    counter, MOVEMENT_ADD,
-                                    held->sub == COUNTED_NO_LIMIT ? REASON_GRANT : REASON_COUNT);
-    }
-    for (uint32_t i = record_first(*record, CELL_HOLD_COUPON);
-         i < record->head->cell_count && status == STATUS_OK; i++) {
-        const cell_t *cell = &record->cells[i];
-        if (cell->kind != CELL_HOLD_COUPON) break;
-        cell_t used = {.kind = CELL_COUNTER, .value = 1};
-        status = entry_builder_move(entry,
-                                    coupon_key(session, (hash128_t){cell->key,
-                                                                    (uint64_t)cell->value}),
-                                    used, MOVEMENT_ADD, REASON_COUNT);
+        bool is_coupon = held->kind == CELL_HOLD_COUPON;
+        if (held->kind != CELL_HELD && !is_coupon) continue;
+        int64_t kept = is_coupon ? 1 : held->value;
+        int64_t named = kept < uses ? kept : uses;
+        shared_counter_t *here = find_counted(session, held, counted, count);
+        int64_t counted_here = here == NULL || here->given < 0 ? 0 : here->given;
+        if (counted_here > kept) counted_here = kept;
+        if (here != NULL) here->given -= counted_here;
+        *taken += counted_here > named ? counted_here : named;
+        int64_t beyond = named - counted_here;
+        if (beyond <= 0) continue;
+        record_key_t key;
+        cell_t counter = {.kind = CELL_COUNTER, .value = beyond};
+        if (is_coupon) {
+            key = coupon_key(session, (hash128_t){held->key, (uint64_t)held->value});
+        } else {
+            uint32_t scope = (uint32_t)(held->key >> HELD_ORDINAL_BITS);
+            key = held_record(session, hold, scope, (uint64_t)held->other);
+            counter = counter_of(held);
+            counter.value = counter.value < 0 ? -beyond : beyond;
+        }
+        bool is_grant = counter.kind == CELL_GRANT;
+        status = entry_builder_move(entry, key, counter, MOVEMENT_ADD,
+                                    is_grant ? REASON_GRANT : REASON_COUNT);
     }
     return status;
 }

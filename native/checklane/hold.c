@@ -40,11 +40,11 @@ uint32_t tell_hold(session_t *session, const hold_draft_t *draft, uint64_t numbe
     for (uint32_t i = 0; i < draft->coupon_count && count < HOLDS_MAX; i++) {
         const held_coupon_t *coupon = &draft->coupons[i];
         if (!is_open && !is_coupon) continue;
-        memcpy(session->serials[count], coupon->serial, coupon->serial_bytes);
+        memcpy(session->held_serials[count], coupon->serial, coupon->serial_bytes);
         session->hold_answers[count] = whole;
         session->hold_answers[count].offer = find_offer(session->live->program, coupon->offer);
         session->hold_answers[count].coupon_serial =
-            (bytes_t){session->serials[count], coupon->serial_bytes};
+            (bytes_t){session->held_serials[count], coupon->serial_bytes};
         count++;
     }
     if (count == first && count < HOLDS_MAX) session->hold_answers[count++] = whole;
@@ -245,9 +245,15 @@ static status_t check_covered(session_t *session, const accounts_view_t *view,
         && available_points(session, draft->purse) < draft->points[draft->purse]) {
         return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "points");
     }
-    const shared_counter_t coupon = {.scope = COUNT_SCOPE_COUPON};
-    if (draft->coupon_count > 0 && count_given(session, view, group, member, &coupon) > 0) {
-        return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "coupon");
+    if (draft->coupon_count > 0) {
+        const shared_counter_t used = {.scope = COUNT_SCOPE_COUPON};
+        const shared_counter_t issued = {.scope = COUNT_SCOPE_ISSUED};
+        bool is_good = count_given(session, view, group, member, &used) == 0;
+        const offer_t *opened = &program->offers[find_offer(program, draft->offer)];
+        if ((opened->flags & OFFER_FLAG_ISSUED) != 0) { /* its value is the last day */
+            is_good &= count_given(session, view, group, member, &issued) >= draft->day;
+        }
+        if (!is_good) return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "coupon");
     }
     for (uint32_t i = 0; i < draft->count_count; i++) {
         const shared_counter_t *count = &draft->counts[i];
@@ -372,7 +378,8 @@ static status_t move_capture(session_t *session, const accounts_view_t *view,
         status = burn_held(session, view, entry, hold, hold->purse, spent->points);
     }
     if (status == STATUS_OK && spent->uses > 0) {
-        status = count_held(session, entry, hold, spent->uses);
+        int64_t taken = 0;
+        status = count_held(session, entry, hold, spent->uses, NULL, 0, &taken);
     }
     *state = HOLD_STATE_OPEN;
     if (status == STATUS_OK && is_kept && spent->points > 0) {
@@ -486,6 +493,201 @@ static status_t prepare_extend(void *context, const accounts_view_t *view, entry
     put_answers(session, hold, 0);
     return seal_hold(session, entry, ENTRY_HOLD_EXTEND, account_of(hold),
                      wire_write_extend(session->reply, &answer));
+}
+
+/* ------------------------------------------------------------------ with a sale ---- */
+
+static const hold_capture_t *capture_at(const session_t *session, uint32_t index)
+{
+    return &session->wire.hold_captures[session->wire.commit.hold_captures.first + index];
+}
+
+/* The hold that a capture names, in session->holds; false: there is none of that owner. */
+static bool find_captured(session_t *session, const accounts_view_t *view, uint32_t index)
+{
+    const hold_capture_t *capture = capture_at(session, index);
+    uint64_t store_key = name_key_of("store", session->wire.store_id);
+    uint64_t number = wire_hold_number(capture->hold_id);
+    hold_t *hold = &session->holds[index];
+    hold->number = 0;
+    if (number == 0 || !read_hold(session, view, number, hold)) return false;
+    if (hold->kind == HOLD_KIND_TOTAL) return false; /* spent by its token */
+    return hold->owner_key == hold_owner_key(capture->owner, store_key);
+}
+
+void own_captures(session_t *session, const accounts_view_t *view)
+{
+    for (uint32_t i = 0; i < session->wire.commit.hold_captures.count; i++) {
+        if (!find_captured(session, view, i)) continue;
+        if (session->holds[i].state != HOLD_STATE_OPEN) continue;
+        if (is_own_hold(session, session->holds[i].number)) continue; /* named twice */
+        INVARIANT(session->own_hold_count < OWN_HOLDS_MAX);
+        session->own_holds[session->own_hold_count++] = session->holds[i].number;
+    }
+}
+
+/* What a capture can not have: refused, unless the sale is paid; then it is told. */
+static status_t refuse_capture(session_t *session, uint32_t index, status_t status,
+                               const char *field, missing_t missing)
+{
+    if (!is_paid(session)) {
+        return fault_at(session->fault, status, "hold_captures[%u].%s", index, field);
+    }
+    note_missing(session, missing);
+    return STATUS_OK;
+}
+
+static status_t check_captured(session_t *session, const accounts_view_t *view, uint32_t index,
+                               const account_t *account)
+{
+    const hold_t *hold = &session->holds[index];
+    const missing_t unknown = {.kind = EXCEPTION_HOLD_UNKNOWN, .number = index};
+    if (!find_captured(session, view, index) || hold->account_group != account->account_group) {
+        return refuse_capture(session, index, STATUS_HOLD_UNKNOWN, "hold_id", unknown);
+    }
+    bool is_named_before = false;
+    for (uint32_t i = 0; i < index; i++) {
+        is_named_before |= session->holds[i].number == hold->number;
+    }
+    bool is_open = hold->state == HOLD_STATE_OPEN;
+    session->captures[index].is_open = is_open && !is_named_before;
+    bool is_known = is_open || hold->state == HOLD_STATE_EXPIRED;
+    if (is_known && !is_named_before) return STATUS_OK;
+    return refuse_capture(session, index, STATUS_HOLD_CLOSED, "hold_id", unknown);
+}
+
+/* What a capture names, by default all that is kept: at most that. */
+static status_t read_capture(session_t *session, uint32_t index)
+{
+    const hold_capture_t *sent = capture_at(session, index);
+    const hold_t *hold = &session->holds[index];
+    capture_t *capture = &session->captures[index];
+    int64_t kept = held_points(hold, hold->purse);
+    status_t status = STATUS_OK;
+    capture->points = is_present(sent->present, HOLD_CAPTURE_POINTS) ? sent->points : kept;
+    capture->uses = is_present(sent->present, HOLD_CAPTURE_USES) ? sent->uses : hold->uses;
+    if (capture->points > kept) {
+        missing_t missing = {.kind = EXCEPTION_POINTS_SHORT,
+                             .number = hold->purse,
+                             .points = capture->points - kept};
+        status = refuse_capture(session, index, STATUS_HOLD_NOT_COVERED, "points", missing);
+        capture->points = kept;
+    }
+    if (status == STATUS_OK && capture->uses > hold->uses) {
+        missing_t missing = {.kind = EXCEPTION_LIMIT_PASSED,
+                             .number = find_offer(session->live->program, hold->offer)};
+        status = refuse_capture(session, index, STATUS_HOLD_NOT_COVERED, "uses", missing);
+        capture->uses = hold->uses;
+    }
+    return status;
+}
+
+/* A hold that ended by itself keeps nothing: the sale is decided without it, and points that it
+ * was to spend are spent as far as they are there, by the program's policy. */
+static status_t judge_expired(session_t *session, uint32_t index, int64_t missing_points)
+{
+    uint32_t policy = session->live->program->header->expired_hold_policy;
+    missing_t missing = {.kind = EXCEPTION_HOLD_EXPIRED,
+                         .number = index,
+                         .points = missing_points};
+    if (policy == EXPIRED_HOLD_SPEND || is_paid(session)) {
+        note_missing(session, missing);
+        return STATUS_OK;
+    }
+    return refuse_capture(session, index, STATUS_HOLD_EXPIRED, "hold_id", missing);
+}
+
+/* How many of the points that a capture names are spent beyond those that pay, which come first.
+ * The working copy is what those leave. */
+static status_t judge_points_of(session_t *session, uint32_t index, int64_t pays[PURSES_MAX + 1])
+{
+    const hold_t *hold = &session->holds[index];
+    capture_t *capture = &session->captures[index];
+    captured_t *captured = &session->captured[session->captured_count];
+    uint8_t purse = hold->purse;
+    status_t status = STATUS_OK;
+    int64_t kept = capture->is_open ? held_points(hold, purse) : capture->points;
+    int64_t taken = pays[purse] < kept ? pays[purse] : kept;
+    int64_t beyond = capture->points > taken ? capture->points - taken : 0;
+    pays[purse] -= taken;
+    if (taken > capture->points) capture->points = taken;
+    *captured = (captured_t){.purse = purse,
+                             .day = capture->is_open ? hold->day : session->facts.business_day,
+                             .points = beyond};
+    int64_t left = burn_captured(session, NULL, captured, &status);
+    captured->points -= left;
+    if (captured->points > 0) session->captured_count++;
+    if (!capture->is_open) return judge_expired(session, index, left);
+    if (left > 0) {
+        note_missing(session, (missing_t){.kind = EXCEPTION_POINTS_SHORT,
+                                          .number = purse,
+                                          .points = left});
+    }
+    return STATUS_OK;
+}
+
+status_t judge_captures(session_t *session, const accounts_view_t *view, const account_t *account)
+{
+    const decision_t *decision = &session->decision;
+    uint32_t count = session->wire.commit.hold_captures.count;
+    int64_t pays[PURSES_MAX + 1] = {0};
+    status_t status = STATUS_OK;
+    if (count == 0) return STATUS_OK;
+    memset(session->captures, 0, sizeof session->captures);
+    if (session->is_voided_before) return STATUS_OK; /* its holds end by themselves */
+    for (uint32_t i = 0; i < decision->redemption_count; i++) {
+        pays[decision->redemptions[i].purse] += decision->redemptions[i].points;
+    }
+    status = move_burns(session, NULL);
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        uint32_t missing_count = session->missing_count;
+        if (is_present(capture_at(session, i)->present, HOLD_CAPTURE_QUANTITY)) { /* of fuel only */
+            return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
+                            "hold_captures[%u].quantity_thousandths", i);
+        }
+        status = check_captured(session, view, i, account);
+        if (status != STATUS_OK || session->missing_count > missing_count) continue;
+        status = read_capture(session, i);
+        if (status == STATUS_OK) status = judge_points_of(session, i, pays);
+    }
+    return status;
+}
+
+/* What the sale counts by itself: uses of a hold that are among these are not counted twice. */
+static uint32_t list_counted(session_t *session)
+{
+    const decision_t *decision = &session->decision;
+    for (uint32_t i = 0; i < decision->counted_count; i++) {
+        const counted_t *counted = &decision->counted[i];
+        session->counts[i] =
+            (shared_counter_t){.offer = session->live->program->offers[counted->offer].key,
+                               .given = counted->given,
+                               .window = counted->window,
+                               .scope = counted->scope,
+                               .number = counted->number};
+    }
+    return decision->counted_count;
+}
+
+status_t move_captures(session_t *session, entry_builder_t *entry)
+{
+    uint32_t counted_count = list_counted(session);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < session->captured_count && status == STATUS_OK; i++) {
+        int64_t left = burn_captured(session, entry, &session->captured[i], &status);
+        INVARIANT(left == 0 || status != STATUS_OK);
+    }
+    for (uint32_t i = 0; i < session->wire.commit.hold_captures.count; i++) {
+        const capture_t *capture = &session->captures[i];
+        int64_t taken = capture->points;
+        if (!capture->is_open || status != STATUS_OK) continue;
+        status = count_held(session, entry, &session->holds[i], capture->uses, session->counts,
+                            counted_count, &taken);
+        if (status != STATUS_OK) break;
+        status = end_hold(session, entry, &session->holds[i],
+                          taken > 0 ? HOLD_STATE_CAPTURED : HOLD_STATE_RELEASED);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ calls ---- */

@@ -168,7 +168,9 @@ typedef struct program_header {
     int64_t basket_discount_minor; /* ... and in money; 0 no ceiling */
     uint32_t scan_offers[3];   /* number + 1 of those for scanned coupons: maker, store, match */
     uint32_t jurisdiction_count; /* of the catalogue, 0 (none) among them: rows of excluded_flags */
-    uint64_t reserved;
+    uint16_t expired_hold_policy; /* EXPIRED_HOLD_ */
+    uint16_t reserved_16;
+    uint32_t reserved;
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 
@@ -177,6 +179,8 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MULTIPLIER_COMPOUND 2
 #define RETURN_PRORATE 0
 #define RETURN_REPRICE 1
+#define EXPIRED_HOLD_REFUSE 0
+#define EXPIRED_HOLD_SPEND 1
 #define CLAW_BACK_WITHIN_BALANCE 0
 #define CLAW_BACK_PENDING_ONLY 1
 #define CLAW_BACK_NEGATIVE 2
@@ -697,8 +701,8 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 /* What is held, in the records from which it is held. The two kinds sort behind all others there,
  * so that the last cell of a record tells whether anything is.
  *
- * CELL_HOLD in a group, a member, a card, a coupon: sub: purse, 0 the hold itself; day: of the hold; key:
- * hold. value: points; other: post time at which it ends, ms. In a basket's record: sub:
+ * CELL_HOLD in a group, a member, a card, a coupon: sub: purse, 0 the hold itself; day: of the
+ * hold; key: hold. value: points; other: post time at which it ends, ms. In a basket's record: sub:
  * HOLD_KIND_; key: hold. value: 1; other: when it ends.
  * CELL_HELD in a group, a member, a card: sub: limit number, COUNTED_NO_LIMIT for grants; day:
  * window; key: hold << HELD_ORDINAL_BITS | ordinal. value: what is kept of the counter; other:
@@ -902,26 +906,34 @@ _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 #define FACTS_FLAG_VOIDED_BEFORE 1 /* a void of this receipt came before the sale */
 #define FACTS_FLAG_TOTALLED 2      /* total_facts_t stands behind the shared counters */
 
-/* Of a sale that named a total: this, then the cells of the group's record when it was posted, the
- * missing records, and the request that had been totalled, padded with zeros to 8 bytes. What is
- * before it is what the total was decided on. */
+/* Of a sale that named a total or holds: this, then the cells of the group's record when it was
+ * posted, the missing records, the captured ones, and the request that had been totalled, padded
+ * with zeros to 8 bytes. What is before it is what the total was decided on. */
 typedef struct total_facts {
     uint64_t position;        /* of the total's entry; 0: it was not used, the sale was decided */
     uint32_t request_bytes;
     uint32_t group_cells;
     uint32_t missing_count;
-    uint32_t reserved;
+    uint32_t captured_count;
 } total_facts_t;
 _Static_assert(sizeof(total_facts_t) == 24, "drawn without padding");
 
-/* What a sale could not honour of its total. */
+/* What a sale could not honour of its total or its holds. */
 typedef struct missing {
     uint32_t kind;            /* wire enum SaleExceptionKind */
-    uint32_t number;          /* of the offer, purse or coupon; 0 where it is about none */
+    uint32_t number;          /* of the offer, purse, coupon or capture; 0 where it is of none */
     int64_t points;
     int64_t amount_minor;
 } missing_t;
 _Static_assert(sizeof(missing_t) == 24, "drawn without padding");
+
+/* Points of a hold that a sale spent beyond those that paid. */
+typedef struct captured {
+    uint32_t purse;
+    int32_t day;              /* whose lots back it: the hold's; of one that ended, the sale's */
+    int64_t points;
+} captured_t;
+_Static_assert(sizeof(captured_t) == 16, "drawn without padding");
 
 /* Whom one identifier of the request had found. */
 typedef struct found_record {

@@ -100,15 +100,15 @@
 /* Open holds that a decision looks through: those that its sale spends, and its own total's. */
 #define OWN_HOLDS_MAX (16 + 1)
 /* What a commit could not honour of its total: each candidate, each payment with points, each
- * coupon, the total itself. */
-#define MISSING_MAX (256 + 32 + 32 + 1)
+ * coupon, the total itself; and of the holds that it names: two of each. */
+#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16)
 /* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
 #define ISSUED_MAX 32
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
- * also the group's cells, what was missing and the total's request: 24 + 32,000 + 7,704 +
- * 262,144. */
-#define FACTS_BYTES_MAX (396 * 1024)
+ * also the group's cells, what was missing, the points of its holds and the total's request:
+ * 24 + 32,000 + 8,472 + 256 + 262,144 = 302,896. */
+#define FACTS_BYTES_MAX (398 * 1024)
 /* Programs that are not live any more and that totals and late sales use, a few open files each. */
 #define KEPT_MAX 8
 /* Changes of the live program that are known by their time, for sales that come late: a change a

@@ -166,6 +166,7 @@ status_t call_quote(session_t *session)
         decision_answer_t answer = decision_answer(session, request->locale);
         status = wire_write_quote(session->reply, &answer);
     }
+    session->own_view = NULL;
     ledger_leave(session->reader);
     session->is_left = true;
     return status;
@@ -342,8 +343,8 @@ status_t compare_figures(session_t *session, uint32_t *exception_count)
     if (session->is_voided_before) return STATUS_OK;
     if (is_paid(session)) {
         *exception_count = list_used_coupons(session, list_short_points(session, 0));
-        *exception_count = list_missing(session, *exception_count);
     }
+    *exception_count = list_missing(session, *exception_count);
     if (!is_present(request->present, COMMIT_FIGURES)) return STATUS_OK;
     if (request->refuse_on_change && !is_paid(session)) return refuse_change(session);
     if (is_paid(session)) *exception_count += list_exceptions(session, *exception_count);
@@ -485,19 +486,15 @@ static status_t move_sweep(session_t *session, entry_builder_t *entry)
                         &swept);
 }
 
-/* Takes the points of one payment out of the lots of the working copy, earliest expiry first (the
- * order of cells); with an entry as movements too. Returns the points that are not there. */
-int64_t move_burn(session_t *session, entry_builder_t *entry, const redemption_t *redemption,
-                  status_t *status)
+int64_t move_burn(session_t *session, entry_builder_t *entry, uint8_t purse, int32_t day,
+                  int64_t points, status_t *status)
 {
-    const facts_t *facts = &session->facts;
-    record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
-    int64_t left = redemption->points;
+    record_key_t group = key_of(session, FAMILY_GROUP, session->facts.account_group, 0);
+    int64_t left = points;
     for (uint32_t j = 0; j < session->cell_count && left > 0 && *status == STATUS_OK; j++) {
         cell_t *lot = &session->cells[j];
-        if (lot->kind != CELL_LOT || lot->sub != redemption->purse) continue;
-        if (lot->day < facts->business_day) continue;
-        if (activation_of(lot) > facts->business_day) continue;
+        if (lot->kind != CELL_LOT || lot->sub != purse) continue;
+        if (lot->day < day || activation_of(lot) > day) continue;
         cell_t taken = *lot;
         taken.value = lot->value < left ? -lot->value : -left;
         taken.other = 0;
@@ -511,16 +508,26 @@ int64_t move_burn(session_t *session, entry_builder_t *entry, const redemption_t
     return left;
 }
 
-/* R5: the points that pay leave a working copy of the group's cells. The decision read the same
- * cells, so that the points are there; where a total was decided on others, session->missing says
- * what is not. */
-static status_t move_burns(session_t *session, entry_builder_t *entry)
+/* A hold is backed by lots that were active on its day, whatever has become of them since. */
+int64_t burn_captured(session_t *session, entry_builder_t *entry, const captured_t *captured,
+                      status_t *status)
+{
+    uint8_t purse = (uint8_t)captured->purse;
+    int64_t left = move_burn(session, entry, purse, captured->day, captured->points, status);
+    return move_burn(session, entry, purse, session->facts.business_day, left, status);
+}
+
+/* The decision read the same cells, so that the points are there; where a total was decided on
+ * others, session->missing says what is not. */
+status_t move_burns(session_t *session, entry_builder_t *entry)
 {
     const decision_t *decision = &session->decision;
     status_t status = STATUS_OK;
     copy_cells(session, session->posted.at, session->posted.count);
     for (uint32_t i = 0; i < decision->redemption_count && status == STATUS_OK; i++) {
-        int64_t left = move_burn(session, entry, &decision->redemptions[i], &status);
+        const redemption_t *pays = &decision->redemptions[i];
+        int64_t left = move_burn(session, entry, pays->purse, session->facts.business_day,
+                                 pays->points, &status);
         INVARIANT(left == 0 || status != STATUS_OK || session->missing_count > 0);
     }
     return status;
@@ -531,7 +538,10 @@ static uint32_t balances_after(session_t *session)
 {
     const decision_t *decision = &session->decision;
     const facts_t *facts = &session->facts;
-    (void)move_burns(session, NULL);
+    status_t status = move_burns(session, NULL);
+    for (uint32_t i = 0; i < session->captured_count; i++) {
+        burn_captured(session, NULL, &session->captured[i], &status);
+    }
     for (uint32_t i = 0; i < session->cell_count; i++) {
         cell_t *cell = &session->cells[i];
         int32_t last_day = cell->kind == CELL_LOT ? rolled_day(session, cell->sub) : 0;
@@ -667,6 +677,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     if (status == STATUS_OK) status = move_issued(session, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_burns(session, entry);
+    if (status == STATUS_OK) status = move_captures(session, entry);
     if (status == STATUS_OK) status = move_awards(session, entry);
     if (status == STATUS_OK) status = move_rolling(session, entry);
     if (status == STATUS_OK) status = move_progress(session, entry);
@@ -681,6 +692,7 @@ static status_t decide_now(session_t *session, const accounts_view_t *view, acco
     facts_t *facts = &session->facts;
     status_t status = STATUS_OK;
     own_total(session, view);
+    own_captures(session, view);
     if (session->total.position != 0) return judge_total(session, view, account);
     if (gather_again(session, view)) {
         ledger_count_redecision(session->engine->ledger);
@@ -724,6 +736,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     session->post_unix_ms = entry->post_unix_ms;
     status_t status = decide_now(session, view, &account);
     if (status == STATUS_OK) status = find_tombstone(session, view, entry);
+    if (status == STATUS_OK) status = judge_captures(session, view, &account);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status == STATUS_OK) status = move_all(session, view, entry, &account);
     if (status == STATUS_OK) {
@@ -750,16 +763,6 @@ static status_t decide_in_training(session_t *session)
     return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
 }
 
-/* What is not served yet would change the figures if it were passed over. */
-static status_t check_commit_built(session_t *session)
-{
-    const commit_request_t *request = &session->wire.commit;
-    if (request->hold_captures.count > 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "hold_captures");
-    }
-    return STATUS_OK;
-}
-
 /* Unpins before the writer is asked: it may be waiting for views to end. It gathers the facts
  * anew, so nothing of the view is used after. */
 static status_t decide_and_submit(session_t *session)
@@ -767,6 +770,7 @@ static status_t decide_and_submit(session_t *session)
     const commit_request_t *request = &session->wire.commit;
     const accounts_view_t *view = ledger_pin(session->reader);
     own_total(session, view);
+    own_captures(session, view);
     if (session->total.position != 0) restore_facts(session, &session->total.facts);
     else gather(session, view);
     status_t status = decide(session);
@@ -800,10 +804,10 @@ status_t call_commit(session_t *session)
     session->is_voided_before = false;
     session->total.position = 0;
     session->missing_count = 0;
+    session->captured_count = 0;
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
-    status_t status = check_commit_built(session);
-    if (status == STATUS_OK) status = judge_basket(session, &request->basket);
+    status_t status = judge_basket(session, &request->basket);
     if (!request->context.training) status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = wire_check_figures(&session->wire, session->fault);

@@ -483,6 +483,7 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->multiplier_policy <= MULTIPLIER_COMPOUND);
     REQUIRE(header->return_policy <= RETURN_REPRICE);
     REQUIRE(header->claw_back_policy <= CLAW_BACK_NEGATIVE);
+    REQUIRE(header->expired_hold_policy <= EXPIRED_HOLD_SPEND);
     REQUIRE(header->points_rounding <= ROUNDING_CEIL);
     REQUIRE(header->return_days <= DAYS_MAX);
     REQUIRE(header->basket_discount_bp <= 10000);

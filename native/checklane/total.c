@@ -175,6 +175,7 @@ status_t call_total(session_t *session)
     session->is_voided_before = false;
     session->total.position = 0;
     session->missing_count = 0;
+    session->captured_count = 0;
     begin_change(session, REQUEST_TOTAL_BASKET, prepare_total);
     status_t status = judge_basket(session, &request->basket);
     if (!is_training) status = answer_repeat(session, status, &is_answered);
@@ -195,7 +196,7 @@ status_t call_total(session_t *session)
 
 /* ------------------------------------------------------------------ the commit of a total ---- */
 
-static void note_missing(session_t *session, missing_t missing)
+void note_missing(session_t *session, missing_t missing)
 {
     if (session->missing_count < MISSING_MAX) session->missing[session->missing_count++] = missing;
 }
@@ -324,7 +325,8 @@ static void judge_points(session_t *session)
     copy_cells(session, session->posted.at, session->posted.count);
     for (uint32_t i = 0; i < session->decision.redemption_count; i++) {
         const redemption_t *redemption = &session->decision.redemptions[i];
-        int64_t left = move_burn(session, NULL, redemption, &status);
+        int64_t left = move_burn(session, NULL, redemption->purse, session->facts.business_day,
+                                 redemption->points, &status);
         if (left == 0) continue;
         note_missing(session, (missing_t){.kind = EXCEPTION_POINTS_SHORT,
                                           .number = redemption->purse,
@@ -433,6 +435,12 @@ uint32_t list_missing(session_t *session, uint32_t count)
         if (is_offer && missing->number < program->header->offer_count) {
             const offer_t *offer = &program->offers[missing->number];
             exception.offer_id = (bytes_t){program->strings + offer->id_text, offer->id_length};
+        }
+        bool is_hold = missing->kind == EXCEPTION_HOLD_EXPIRED
+                       || missing->kind == EXCEPTION_HOLD_UNKNOWN;
+        if (is_hold && missing->number < session->wire.commit.hold_captures.count) {
+            uint32_t capture = session->wire.commit.hold_captures.first + missing->number;
+            exception.text = session->wire.hold_captures[capture].hold_id;
         }
         session->exceptions[count++] = exception;
     }

@@ -696,10 +696,12 @@ typedef struct balance {
 #define EXCEPTION_LIMIT_PASSED 4
 #define EXCEPTION_BUDGET_PASSED 5
 #define EXCEPTION_COUPON_USED 6
+#define EXCEPTION_HOLD_EXPIRED 9
 #define EXCEPTION_TOTAL_UNKNOWN 10
 #define EXCEPTION_PROGRAM_NOT_KEPT 11
 #define EXCEPTION_CLAW_BACK_SHORT 14
 #define EXCEPTION_COUPON_HELD 15
+#define EXCEPTION_HOLD_UNKNOWN 16
 
 typedef struct exception {
     uint32_t kind;            /* EXCEPTION_ */

@@ -13,8 +13,8 @@ import pytest
 
 from checklane import _layout
 from checklane.ledger.check import rebuild, verify
-from checklane.server.entries import split_entry
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2
+from checklane.server.entries import contract_entry, split_entry
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, ledger_pb2
 from tests.engine.shop import OFFERS, Built, Shop, basket
 from tests.engine.test_replay import commits, files_of, open_engine
 
@@ -361,6 +361,20 @@ def test_a_coupon_is_never_anybody_s_twice(
     assert sorted(uses) == sorted([(1, 0)] * len(sales) + [(0, 0)] * (len(uses) - len(sales)))
     till.engine.close()
     assert verify(till.data, lambda *_: None).is_sound
+
+
+def test_entries_tell_of_held_coupons(till: Till) -> None:
+    till.capture(till.hold("7").hold_id)
+    entries = [split_entry(entry) for entry in till.engine.read_entries(1, 100, 1 << 22)[-2:]]
+    made, spent = (
+        contract_entry(entry, include_bodies=False, include_movements=True) for entry in entries
+    )
+    kinds = [ledger_pb2.MovementKind.Name(told.kind) for told in made.movements]
+    assert Counter(kinds) == {"MOVEMENT_KIND_HOLD": len(kinds) - 1, "MOVEMENT_KIND_KEY_BOUND": 1}
+    assert len(kinds) > 6
+    counted = [told.count for told in spent.movements
+               if told.kind == ledger_pb2.MOVEMENT_KIND_COUPON]  # fmt: skip
+    assert counted == [1]
 
 
 def test_training_holds_no_coupon(till: Till) -> None:

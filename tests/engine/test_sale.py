@@ -133,9 +133,12 @@ def test_the_lowest_refusal_is_answered(shared, refused):
     assert refused(shared.commit, changed) == "STORE_UNKNOWN"
     changed.basket.currency_code = "EUR"
     assert refused(shared.commit, changed) == "FIELD_OUT_OF_RANGE"
-    changed.hold_captures.add(hold_id="x")
+    changed.basket.lines[0].kind = 2
+    changed.basket.lines[0].original.receipt.CopyFrom(changed.receipt)
+    changed.basket.lines[0].original.line_id = 1
     assert refused(shared.commit, changed) == "METHOD_NOT_BUILT"
     assert shared.call(COMMIT, request) == first
+    changed.basket.lines[0].ClearField("original")
     assert refused(shared.quote, changed.basket) == "FIELD_OUT_OF_RANGE"
 
 

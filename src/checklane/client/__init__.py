@@ -10,7 +10,7 @@
         receipt = lane.commit(basket, sequence=1)
 """
 
-from checklane.client.basket import Basket, Identifier, ReturnLine, amount_minor
+from checklane.client.basket import Basket, HoldCapture, Identifier, ReturnLine, amount_minor
 from checklane.client.lane import AsyncLane, Lane
 from checklane.client.offline import OfflineLane, StandIn, Uploaded, upload
 from checklane.client.results import (
@@ -55,6 +55,7 @@ __all__ = [
     "Decision",
     "FundingShare",
     "Hold",
+    "HoldCapture",
     "HoldResult",
     "Identification",
     "IdentifiedMember",

@@ -9,7 +9,14 @@ from checklane.clock import SYSTEM_CLOCK, Clock
 from checklane.errors import refuse
 from checklane.v1 import basket_pb2, common_pb2
 
-__all__ = ["Basket", "Identifier", "ReturnLine", "amount_minor", "identifier_message"]
+__all__ = [
+    "Basket",
+    "HoldCapture",
+    "Identifier",
+    "ReturnLine",
+    "amount_minor",
+    "identifier_message",
+]
 
 Amount = Decimal | str
 
@@ -87,6 +94,26 @@ class ReturnLine:
     line_id: int
     count: int | None = None
     quantity_thousandths: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCapture:
+    """A hold that a sale is to spend.
+
+    Attributes
+    ----------
+    hold_id : str
+        Of the sale's account.
+    points, uses : int or None
+        What is spent at least; the sale takes more of it where it needs more. None: all.
+    owner : str
+        As the hold was made. Default: the store.
+    """
+
+    hold_id: str
+    points: int | None = None
+    uses: int | None = None
+    owner: str = ""
 
 
 def identifier_message(identifier: Identifier) -> common_pb2.Identifier:

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from checklane.client.basket import Basket, Identifier, ReturnLine
+from checklane.client.basket import Basket, HoldCapture, Identifier, ReturnLine
 from checklane.client.requests import Call, Requests
 from checklane.client.results import (
     CaptureResult,
@@ -179,6 +179,7 @@ class Lane(_Sender):
         total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,
+        captures: Iterable[HoldCapture] = (),
     ) -> Receipt:
         """Enter a sale; when it returns the sale is on the service's disk.
 
@@ -200,6 +201,8 @@ class Lane(_Sender):
             The money has changed hands: post as sold, list what can not be honoured.
         refuse_on_change : bool
             Refuse with DecisionChangedError when the figures are no longer those of `shown`.
+        captures : iterable of HoldCapture
+            Holds of this account to spend with the sale.
         """
         return self.send(
             self.requests.commit(
@@ -211,6 +214,7 @@ class Lane(_Sender):
                 total=total,
                 paid=paid,
                 refuse_on_change=refuse_on_change,
+                captures=captures,
             )
         )
 
@@ -436,6 +440,7 @@ class AsyncLane(_Sender):
         total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,
+        captures: Iterable[HoldCapture] = (),
     ) -> Receipt:
         """Enter a sale, as :meth:`Lane.commit`."""
         return await self.send(
@@ -448,6 +453,7 @@ class AsyncLane(_Sender):
                 total=total,
                 paid=paid,
                 refuse_on_change=refuse_on_change,
+                captures=captures,
             )
         )
 

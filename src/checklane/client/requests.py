@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta, timezone
 from typing import Any, Generic, TypeVar
 
-from checklane.client.basket import Basket, Identifier, ReturnLine, identifier_message
+from checklane.client.basket import (
+    Basket,
+    HoldCapture,
+    Identifier,
+    ReturnLine,
+    identifier_message,
+)
 from checklane.client.results import (
     CaptureResult,
     Decision,
@@ -146,6 +152,7 @@ class Requests:
         total: Total | None,
         paid: bool,
         refuse_on_change: bool,
+        captures: Iterable[HoldCapture] = (),
     ) -> Call[Receipt]:
         """Enter a sale."""
         sent = self._basket(basket)
@@ -159,6 +166,15 @@ class Requests:
             paid=paid,
             refuse_on_change=refuse_on_change,
             locale=self._locale,
+            hold_captures=[
+                checkout_pb2.HoldCapture(
+                    hold_id=capture.hold_id,
+                    points=capture.points,
+                    uses=capture.uses,
+                    owner=capture.owner,
+                )
+                for capture in captures
+            ],
         )
         if total is not None:
             request.total_token = total.total_token

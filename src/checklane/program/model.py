@@ -1522,6 +1522,11 @@ class Policies(Part):
     hold_minutes: Count = Field(
         default=15, description="How long a total or a hold keeps what it holds, unless it says so."
     )
+    expired_hold: Literal["refuse", "spend"] = Field(
+        default="refuse",
+        description="A sale that is to spend a hold which has ended by itself: refuse it, or spend "
+        "what is still there. What is paid already is never refused.",
+    )
     return_days: Count = Field(default=60, description="Days in which goods come back.")
     step_budget: Count = Field(
         default=STEP_BUDGET_DEFAULT,

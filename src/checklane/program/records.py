@@ -28,6 +28,7 @@ MULTIPLIERS = {
     "additive": _layout.MULTIPLIER_ADDITIVE,
     "compound": _layout.MULTIPLIER_COMPOUND,
 }
+EXPIRED_HOLDS = {"refuse": _layout.EXPIRED_HOLD_REFUSE, "spend": _layout.EXPIRED_HOLD_SPEND}
 CLAW_BACKS = {
     "within_balance": _layout.CLAW_BACK_WITHIN_BALANCE,
     "pending_only": _layout.CLAW_BACK_PENDING_ONLY,
@@ -72,6 +73,7 @@ def header_record(program: Program) -> Records:
         "claw_back_policy": CLAW_BACKS[policies.claw_back],
         "points_rounding": ROUNDINGS[policies.points_rounding],
         "hold_minutes": policies.hold_minutes,
+        "expired_hold_policy": EXPIRED_HOLDS[policies.expired_hold],
         "return_days": policies.return_days,
     }
     if policies.basket_discount is not None:

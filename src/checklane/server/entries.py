@@ -263,6 +263,8 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             | _layout.CELL_HOLD_WHERE
             | _layout.CELL_HOLD_USES
             | _layout.CELL_HOLD_TEXT
+            | _layout.CELL_HOLD_COUPON
+            | _layout.CELL_HOLD_SERIAL
         ):
             movement.kind = kinds.MOVEMENT_KIND_HOLD
     return movement
