@@ -10,8 +10,10 @@ from checklane import errors
 from checklane.books.dates import posted_date
 from checklane.books.lots import read_liability
 from checklane.books.postings import load_map, postings_table, prove_postings, read_points
+from checklane.books.scan import DISCOUNT, GOODS, read_scan_data
 from checklane.books.settlement import Share, read_settlement, shares_back
 from checklane.books.walk import LiveJournal
+from checklane.tables.catalogue_tables import open_catalogue
 from tests.books.conftest import SEED
 from tests.books.day import DATES, Day
 from tests.books.test_periods import NAMES
@@ -64,6 +66,16 @@ def test_any_sequence_of_returns_sums_to_the_whole(built, tmp_path):
         if sale.is_open and not sale.has_returns:
             for offer in sale.decision.applied_offers:
                 kept[offer.offer_id] += offer.discount_minor
+    scanned = read_scan_data(
+        LiveJournal(day.shop.engine), DATES[0], DATES[-1], GOODS["tobacco"],
+        lambda content_hash: open_catalogue(day.catalogue),
+    )  # fmt: skip
+    by_share = Counter()
+    for row in scanned.table().rows:
+        by_share[row[14:17]] += row[DISCOUNT]
+    # These offers are on tobacco only: the two reports are about the same lines.
+    for key in (("plain", "Alba", "THIRD_PARTY"), ("plain", "retailer", "PRICE_REDUCTION")):
+        assert by_share[key] == net[key] > 0
     by_offer = Counter()
     for (offer_id, _, _), amount in net.items():
         by_offer[offer_id] += amount
