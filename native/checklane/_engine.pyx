@@ -22,6 +22,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct identity_slot_t:
         pass
+    ctypedef struct referral_slot_t:
+        pass
     ctypedef struct member_record_t:
         pass
     ctypedef struct snapshot_info_t:
@@ -967,6 +969,7 @@ def struct_sizes():
     return {
         "table_header": sizeof(table_header_t),
         "identity_slot": sizeof(identity_slot_t),
+        "referral_slot": sizeof(referral_slot_t),
         "member_record": sizeof(member_record_t),
         "snapshot_info": sizeof(snapshot_info_t),
         "code_slot": sizeof(code_slot_t),

@@ -196,6 +196,7 @@ static void group_undo(group_t *group)
 static points_flow_t flow_of(uint32_t reason, bool is_taken)
 {
     switch (reason) {
+    case REASON_REFERRAL:
     case REASON_EARN: return is_taken ? POINTS_ADJUSTED_OUT : POINTS_EARNED;
     case REASON_GOAL: return is_taken ? POINTS_ADJUSTED_OUT : POINTS_GOAL;
     case REASON_BURN: return is_taken ? POINTS_BURNED : POINTS_GIVEN_BACK;

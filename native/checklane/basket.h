@@ -227,6 +227,8 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_NO_SAVING 35
 #define OUTCOME_OTHER_BETTER 36
 #define OUTCOME_COUPON_HELD 37 /* told where OUTCOME_COUPON_USED would be */
+#define OUTCOME_NO_REFERRER 38
+#define OUTCOME_REFERRER_EXCLUDED 39
 
 typedef struct applied {
     uint32_t offer;           /* number in the program */
@@ -318,7 +320,7 @@ typedef struct decision {
     uint32_t explained_count;
     uint32_t counted_count;
     uint32_t redemption_count;
-    uint32_t reserved;
+    uint32_t referral_count;  /* applied offers of MECHANIC_REFERRAL */
     uint32_t optimality;
     uint32_t progressed_count;
     uint32_t issued_count;    /* coupons of all applied offers of MECHANIC_ISSUE: their times */

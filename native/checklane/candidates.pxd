@@ -52,6 +52,9 @@ cdef uint32_t used_outcome(const scratch_t *scratch, uint32_t coupon) noexcept n
 # True when a sale before used a serialised coupon, or it is held; notes it in scratch.used_coupons.
 cdef bint is_used(const facts_t *facts, scratch_t *scratch, uint32_t coupon) noexcept nogil
 
+# What becomes of points for whoever referred the member: REFERRER_, or -1 where there is no room.
+cdef int64_t read_referrer(const facts_t *facts) noexcept nogil
+
 # True when the same code was shown at a lower index of the basket's coupons.
 cdef bint is_shown_before(const basket_t *basket, uint32_t coupon) noexcept nogil
 

@@ -147,7 +147,22 @@ cdef bint asks_for_member(const program_t *program, const offer_t *offer) noexce
     if audience.none[0] | audience.none[1] | audience.tier_mask | audience.birthday:
         return True
     return (audience.flags & (AUDIENCE_FLAG_MEMBERS | AUDIENCE_FLAG_CONSENT
-                              | AUDIENCE_FLAG_BUSINESS | AUDIENCE_FLAG_STAFF)) != 0
+                              | AUDIENCE_FLAG_BUSINESS | AUDIENCE_FLAG_STAFF
+                              | AUDIENCE_FLAG_REFERRED)) != 0
+
+
+cdef int64_t read_referrer(const facts_t *facts) noexcept nogil:
+    """P11: REFERRER_ of the member."""
+    cdef shared_counter_t counter
+    if facts.read_shared == NULL:
+        return REFERRER_NONE
+    counter.offer = 0
+    counter.given = 0
+    counter.window = 0
+    counter.scope = COUNT_SCOPE_REFERRER
+    counter.number = 0
+    counter.reserved = 0
+    return facts.read_shared(facts.shared_context, &counter)
 
 
 cdef uint32_t judge_audience(const program_t *program, const facts_t *facts,
@@ -177,6 +192,8 @@ cdef uint32_t judge_audience(const program_t *program, const facts_t *facts,
         if not record.flags & MEMBER_FLAG_STAFF:
             return OUTCOME_ATTRIBUTE
     if audience.flags & AUDIENCE_FLAG_BUSINESS and not record.flags & MEMBER_FLAG_BUSINESS:
+        return OUTCOME_ATTRIBUTE
+    if audience.flags & AUDIENCE_FLAG_REFERRED and read_referrer(facts) == REFERRER_NONE:
         return OUTCOME_ATTRIBUTE
     if audience.birthday == 0:
         return 0

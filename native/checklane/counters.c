@@ -38,6 +38,10 @@ static record_key_t counter_record(const session_t *session, uint32_t scope, uin
 static int64_t read_counter(session_t *session, const accounts_view_t *view,
                             const shared_counter_t *counter)
 {
+    if (counter->scope == COUNT_SCOPE_REFERRER) {
+        place_t place;
+        return find_referrer(session, view, &place);
+    }
     record_t record = accounts_read(view, counter_record(session, counter->scope,
                                                          counter->number, counter->offer));
     if (counter->scope == COUNT_SCOPE_ISSUED) {
@@ -113,7 +117,7 @@ bool read_shared_again(session_t *session, const accounts_view_t *view)
         shared_counter_t *noted = &session->shared[i];
         int64_t before = noted->given;
         noted->given = read_counter(session, view, noted);
-        if (noted->scope == COUNT_SCOPE_COUPON || noted->scope == COUNT_SCOPE_ISSUED) {
+        if (noted->scope >= COUNT_SCOPE_COUPON) {
             is_changed |= noted->given != before;
             continue;
         }

@@ -7,6 +7,7 @@ from checklane.structs cimport basket_t, decision_t, facts_t, program_t, scratch
 # counts its limits and coupons. An award that finds no room is dropped: AWARDS_MAX is above
 # CANDIDATES_MAX, and no offer makes two. An offer that issues coupons is an entry of
 # decision.applied whose times are how many; decision.issued_count sums them, at most ISSUED_MAX.
+# So is a referral that gives; decision.referral_count counts them.
 cdef void evaluate_points(const program_t *program, const basket_t *basket, const facts_t *facts,
                           scratch_t *scratch, decision_t *decision) noexcept nogil
 

@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False
-"""What is earned. Rates, bonuses and coupons for later first, in rank order; then what multipliers
-add to rates."""
+"""What is earned. Rates, bonuses, coupons for later and referrals first, in rank order; then what
+multipliers add to rates."""
 
 from checklane.candidates cimport (
-    is_identified, progress_before, ranks_before, run_fits,
+    is_identified, progress_before, ranks_before, read_referrer, run_fits,
 )
 from checklane.evaluate cimport consume_coupons, count_limits
 from checklane.structs cimport *
@@ -140,6 +140,28 @@ cdef void issue_coupons(const program_t *program, const basket_t *basket, const 
                  units)
 
 
+cdef void refer(const program_t *program, const basket_t *basket, const facts_t *facts,
+                scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
+    """P11: what the applied offer says is all that there is; the commit gives the points."""
+    cdef candidate_t *candidate = &scratch.candidates[number]
+    cdef int64_t units = 0
+    cdef int64_t referrer
+    sum_fitting(scratch, number, &units)
+    if units == 0:
+        candidate.outcome = OUTCOME_NOT_QUALIFIED
+        return
+    if candidate.offer.reward_value == 0 or decision.applied_count == CANDIDATES_MAX:
+        candidate.outcome = OUTCOME_NO_SAVING
+        return
+    referrer = read_referrer(facts)
+    if referrer != REFERRER_FOUND:
+        candidate.outcome = OUTCOME_NO_REFERRER if referrer == REFERRER_NONE else \
+            OUTCOME_REFERRER_EXCLUDED
+        return
+    decision.referral_count += 1
+    tell_applied(program, basket, facts, scratch, decision, candidate, 1, units)
+
+
 cdef void earn_bonus(const program_t *program, const basket_t *basket, const facts_t *facts,
                      scratch_t *scratch, decision_t *decision, uint32_t number) noexcept nogil:
     """P3."""
@@ -265,6 +287,7 @@ cdef void evaluate_points(const program_t *program, const basket_t *basket, cons
     cdef uint32_t i, mechanic
     decision.award_count = 0
     decision.issued_count = 0
+    decision.referral_count = 0
     for i in range(count):
         mechanic = scratch.candidates[scratch.order[i]].offer.mechanic
         if mechanic == MECHANIC_EARN_RATE:
@@ -273,6 +296,8 @@ cdef void evaluate_points(const program_t *program, const basket_t *basket, cons
             earn_bonus(program, basket, facts, scratch, decision, scratch.order[i])
         elif mechanic == MECHANIC_ISSUE:
             issue_coupons(program, basket, facts, scratch, decision, scratch.order[i])
+        elif mechanic == MECHANIC_REFERRAL:
+            refer(program, basket, facts, scratch, decision, scratch.order[i])
     for i in range(count):
         if scratch.candidates[scratch.order[i]].offer.mechanic == MECHANIC_EARN_TIMES:
             multiply(program, basket, facts, scratch, decision, count, scratch.order[i])

@@ -182,7 +182,7 @@ struct session {
     shared_counter_t shared[SHARED_COUNTERS_MAX]; /* that the decision has read */
     uint64_t wallet[WALLET_MAX];
     balance_t balances[PURSES_MAX];
-    points_t points[2 * PURSES_MAX];
+    points_t points[3 * PURSES_MAX];
     exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + COUPONS_MAX + 1
                            + MISSING_MAX];
     reversed_line_t reversed[BASKET_LINES_MAX];
@@ -260,6 +260,12 @@ place_t find_survivor(const session_t *session, const accounts_view_t *view, uin
 
 /* The group to which a group's points went, through all merges. */
 uint64_t find_group(const session_t *session, const accounts_view_t *view, uint64_t group);
+
+/* Who referred a member, by its own cells or the feed; 0: nobody. Merged or not. */
+uint64_t referrer_of(const session_t *session, uint64_t member, cells_t own);
+
+/* REFERRER_ of session->facts.member; `place` is where the points of whoever it was go. */
+int64_t find_referrer(const session_t *session, const accounts_view_t *view, place_t *place);
 
 /* Member that an identifier belongs to, or 0, merged or not; *lsn is the overlay row's version. A
  * value that is no identifier belongs to nobody. */
@@ -504,6 +510,7 @@ static inline void give_nothing(decision_t *decision)
     decision->counted_count = 0;
     decision->progressed_count = 0;
     decision->issued_count = 0;
+    decision->referral_count = 0;
 }
 
 status_t call_quote(session_t *session);

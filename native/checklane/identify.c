@@ -147,6 +147,31 @@ uint64_t find_group(const session_t *session, const accounts_view_t *view, uint6
     }
 }
 
+uint64_t referrer_of(const session_t *session, uint64_t member, cells_t own)
+{
+    const members_t *members = session->live->members;
+    for (uint32_t i = 0; i < own.count; i++) {
+        if (own.at[i].kind == CELL_REFERRER) return (uint64_t)own.at[i].value;
+    }
+    return members == NULL ? 0 : find_referral(members, member);
+}
+
+int64_t find_referrer(const session_t *session, const accounts_view_t *view, place_t *place)
+{
+    const facts_t *facts = &session->facts;
+    record_t row = accounts_read(view, key_of(session, FAMILY_MEMBER, facts->account_group,
+                                              facts->member));
+    uint64_t referrer = referrer_of(session, facts->member,
+                                    (cells_t){row.cells, row.head->cell_count});
+    memset(place, 0, sizeof *place);
+    if (referrer == 0) return REFERRER_NONE;
+    *place = find_survivor(session, view, &referrer);
+    if (!place->is_known) place->account_group = referrer;
+    bool is_out = !place->is_known || (place->flags & MEMBER_FLAG_BLOCKED) != 0;
+    if (place->account_group == facts->account_group) is_out = true;
+    return is_out ? REFERRER_EXCLUDED : REFERRER_FOUND;
+}
+
 /* The member that the overlay's row names, or 0; *is_unlinked: the row takes it from `fed`, whom
  * the snapshot names. */
 static uint64_t find_linked(record_t row, uint64_t fed, bool *is_unlinked)

@@ -68,6 +68,14 @@ _Static_assert(sizeof(member_record_t) == 64, "one cache line");
 
 /* "wallet" is a dense table of uint64 offer keys, sorted within each member. */
 
+/* "referrers": open-addressed by mix64(member); an empty slot has member 0. Of members who were
+ * referred; the table is not there where the feed names none. */
+typedef struct referral_slot {
+    uint64_t member;
+    uint64_t referrer;
+} referral_slot_t;
+_Static_assert(sizeof(referral_slot_t) == 16, "four to a cache line");
+
 /* "info" of the members and catalogue snapshots: one record. */
 typedef struct snapshot_info {
     uint64_t as_of_lsn;
@@ -209,6 +217,7 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define MECHANIC_FUEL 34      /* `reward_value` thousandths of a minor unit off each `per_unit` */
 #define MECHANIC_SCANNED 40    /* coupons of GS1 (8110) say themselves what they give: slot 0 */
 #define MECHANIC_ISSUE 35      /* coupons for later, an application of slot 0, or a visit */
+#define MECHANIC_REFERRAL 36   /* points to whoever referred the member, once a visit */
 #define MECHANIC_TENDER 32     /* reward on what accepted tenders pay of slot 0 */
 #define MECHANIC_REDEEM 33     /* `points_step` points pay `reward_value`, or a unit, of slot 0 */
 
@@ -441,6 +450,11 @@ _Static_assert(sizeof(retailer_t) == 16, "four to a cache line");
 #define LIMIT_SCOPE_GLOBAL 4
 #define LIMIT_SCOPE_CARD 5
 #define COUNT_SCOPE_COUPON 7 /* a serialised coupon of the basket: `number` is its place there */
+/* What becomes of points for whoever referred the member: REFERRER_. */
+#define COUNT_SCOPE_REFERRER 9
+#define REFERRER_NONE 0     /* nobody did */
+#define REFERRER_FOUND 1
+#define REFERRER_EXCLUDED 2 /* gone, blocked, of the member's own account group */
 #define COUNT_SCOPE_ISSUED 8 /* likewise: the last day of one that a sale issued, 0 without */
 /* Given of a coupon that no sale has used and that somebody holds; else it is how many used it. */
 #define COUNT_COUPON_HELD 0x100000000
@@ -496,6 +510,7 @@ _Static_assert(sizeof(audience_t) == 64, "one cache line");
 #define AUDIENCE_FLAG_CONSENT 4
 #define AUDIENCE_FLAG_BUSINESS 8
 #define AUDIENCE_FLAG_STAFF 16
+#define AUDIENCE_FLAG_REFERRED 32
 
 /* When an offer runs, in store-local time. Bounds in minutes since 1970-01-01T00:00 local. */
 typedef struct schedule {
@@ -691,6 +706,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_MERGES 21    /* FAMILY_PLACE: value: longest chain of merges that ends here */
 #define CELL_MOVED 22     /* FAMILY_GROUP: value: the group to which all of this one went */
 #define CELL_ISSUED 23    /* FAMILY_COUPON: value: last day of one that a sale issued */
+#define CELL_REFERRER 24  /* FAMILY_MEMBER: value: the member who referred this one */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 /* FAMILY_OFFER: sub: 0 program, 1 its catalogue; key: post time since which it is live, ms. value,
@@ -795,6 +811,7 @@ _Static_assert(sizeof(movement_t) == 64, "one cache line");
 #define REASON_GRANT 13    /* a use granted at a goal, or taken from what was granted */
 #define REASON_GOAL 14     /* points for a goal: no part of what the sale earned */
 #define REASON_RELEASE 15  /* no longer held: captured, given back, ended */
+#define REASON_REFERRAL 16 /* points of whoever referred the member that the entry is about */
 #define REASON_BIND_KNOWN 11 /* a key or receipt of which there was a record: a void came first */
 
 /* Value of the key "covered" in the accounts environment: everything up to and including this

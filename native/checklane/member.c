@@ -173,6 +173,21 @@ static uint32_t list_progress(const session_t *session, int32_t today,
     return program->progress_count;
 }
 
+/* Who referred the member, as the entry leaves it. */
+static uint64_t referrer_after(const session_t *session, const subject_t *subject,
+                               const entry_builder_t *entry)
+{
+    const facts_t *facts = &session->facts;
+    cells_t own = {facts->member_cells, facts->member_cell_count};
+    uint64_t referrer = referrer_of(session, subject->member, own);
+    for (uint32_t i = 0; entry != NULL && i < entry->movement_count; i++) {
+        const movement_t *moved = &entry->movements[i];
+        if (moved->op != MOVEMENT_SET || moved->cell.kind != CELL_REFERRER) continue;
+        referrer = (uint64_t)moved->cell.value;
+    }
+    return referrer;
+}
+
 /* Writes the member as the view shows it, with the entry's changes when there is one. */
 static status_t write_member(session_t *session, const accounts_view_t *view,
                              const subject_t *subject, bytes_t locale,
@@ -203,6 +218,7 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
         .member = subject->member,
         .account_group = facts->account_group,
         .merged_into = survivor == subject->member ? 0 : survivor,
+        .referrer = referrer_after(session, subject, entry),
         .moved = session->points,
         .moved_count = subject->moved_count,
         .state = member_state(&subject->place, facts->record.flags),
@@ -555,7 +571,7 @@ static status_t move_group(session_t *session, const accounts_view_t *view,
 {
     const uint32_t kinds = 1u << CELL_COUNTER | 1u << CELL_PROGRESS | 1u << CELL_WALLET
                            | 1u << CELL_TIER | 1u << CELL_SEGMENT | 1u << CELL_CONSENT
-                           | 1u << CELL_GRANT | HELD_KINDS;
+                           | 1u << CELL_GRANT | 1u << CELL_REFERRER | HELD_KINDS;
     bytes_t group_id = session->wire.update.group_id;
     uint64_t left = subject->place.account_group;
     uint64_t joined = subject->member;
@@ -569,7 +585,25 @@ static status_t move_group(session_t *session, const accounts_view_t *view,
     return hand_over(entry, accounts_read(view, from), from, to, kinds);
 }
 
-static status_t move_update(session_t *session, entry_builder_t *entry, const subject_t *subject)
+/* The member that the request names, whatever it has become; nobody refers themself. */
+static status_t move_referrer(session_t *session, const accounts_view_t *view,
+                              entry_builder_t *entry, const subject_t *subject)
+{
+    subject_t referrer;
+    fault_t *fault = session->fault;
+    if (!is_present(session->wire.update.present, UPDATE_REFERRER)) return STATUS_OK;
+    if (find_subject(session, view, &session->wire.update.referrer, &referrer) != STATUS_OK) {
+        return fault_at(fault, STATUS_MEMBER_UNKNOWN, "referrer");
+    }
+    if (referrer.member == subject->member) {
+        return fault_at(fault, STATUS_FIELD_OUT_OF_RANGE, "referrer");
+    }
+    cell_t cell = {.kind = CELL_REFERRER, .value = (int64_t)referrer.member};
+    return move_member(session, entry, subject, cell);
+}
+
+static status_t move_update(session_t *session, const accounts_view_t *view,
+                            entry_builder_t *entry, const subject_t *subject)
 {
     const wire_t *wire = &session->wire;
     const update_request_t *request = &wire->update;
@@ -592,6 +626,7 @@ static status_t move_update(session_t *session, entry_builder_t *entry, const su
                &kept);
     keep_first(session, move_consents(session, entry, subject,
                                       request->remove_consent_ids.count, -1), &kept);
+    keep_first(session, move_referrer(session, view, entry, subject), &kept);
     return answer_kept(session, &kept);
 }
 
@@ -614,7 +649,7 @@ static status_t prepare_update(void *context, const accounts_view_t *view, entry
     if (is_present(request->present, UPDATE_GROUP_ID)) {
         status = move_group(session, view, entry, &subject);
     }
-    if (status == STATUS_OK) status = move_update(session, entry, &subject);
+    if (status == STATUS_OK) status = move_update(session, view, entry, &subject);
     if (status != STATUS_OK) return status;
     posting_t posting = posted_now(entry);
     status = write_member(session, view, &subject, no_locale, entry, &posting);

@@ -467,6 +467,48 @@ static status_t move_awards(session_t *session, entry_builder_t *entry)
     return status;
 }
 
+/* Keeps the record of a group that never shops below its ceiling: one lot comes, more go. A record
+ * from which things are held is left to its own sales. */
+static status_t sweep_group(const session_t *session, const accounts_view_t *view,
+                            entry_builder_t *entry, record_key_t group)
+{
+    record_t record = accounts_read(view, group);
+    uint32_t count = record.head->cell_count;
+    uint32_t swept = 0;
+    if (count == 0 || record.cells[count - 1].kind >= CELL_HOLD) return STATUS_OK;
+    status_t status = sweep_record(session, entry, group, record.cells, count, &swept);
+    if (status != STATUS_OK) return status;
+    return join_lots(session, entry, group, record.cells, count, &swept);
+}
+
+/* P11: the points of whoever referred the member. What was decided is given, whatever has become of
+ * them since a total: their group is still there. */
+static status_t move_referrals(session_t *session, const accounts_view_t *view,
+                               entry_builder_t *entry)
+{
+    const decision_t *decision = &session->decision;
+    const program_t *program = session->live->program;
+    int32_t today = session->facts.business_day;
+    place_t place;
+    if (decision->referral_count == 0) return STATUS_OK;
+    (void)find_referrer(session, view, &place);
+    record_key_t group = key_of(session, FAMILY_GROUP, place.account_group, 0);
+    bool is_other = place.account_group != session->facts.account_group;
+    status_t status = is_other ? sweep_group(session, view, entry, group) : STATUS_OK;
+    for (uint32_t i = 0; i < decision->applied_count && status == STATUS_OK; i++) {
+        const offer_t *offer = &program->offers[decision->applied[i].offer];
+        if (offer->mechanic != MECHANIC_REFERRAL) continue;
+        const purse_t *purse = &program->purses[offer->purse - 1];
+        cell_t lot = {.kind = CELL_LOT,
+                      .sub = offer->purse,
+                      .day = purse_expiry_day(purse, today),
+                      .key = activation_key(purse_active_day(purse, today)),
+                      .value = offer->reward_value};
+        status = entry_builder_move(entry, group, lot, MOVEMENT_ADD, REASON_REFERRAL);
+    }
+    return status;
+}
+
 /* Takes out what can never be read again: lots and counters past their time. A few at a time;
  * keeps records below their ceiling for good. */
 static status_t move_sweep(session_t *session, entry_builder_t *entry)
@@ -679,6 +721,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     status = move_burns(session, entry);
     if (status == STATUS_OK) status = move_captures(session, entry);
     if (status == STATUS_OK) status = move_awards(session, entry);
+    if (status == STATUS_OK) status = move_referrals(session, view, entry);
     if (status == STATUS_OK) status = move_rolling(session, entry);
     if (status == STATUS_OK) status = move_progress(session, entry);
     if (status == STATUS_OK) status = move_sweep(session, entry);

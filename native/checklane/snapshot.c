@@ -218,6 +218,21 @@ status_t members_check(const members_t *members)
     return check_records(members);
 }
 
+static status_t read_referrals(const mapping_t *mapping, members_t *members)
+{
+    static const char name[] = "referrers";
+    MDB_val key = {.mv_size = sizeof name - 1, .mv_data = (void *)(uintptr_t)name};
+    MDB_val value;
+    table_t referrals;
+    if (mdb_get(mapping->transaction, mapping->tables, &key, &value) == MDB_NOTFOUND) {
+        return STATUS_OK;
+    }
+    TRY(read_probed(mapping, name, sizeof(referral_slot_t), &referrals));
+    members->referrals = referrals.records;
+    members->referral_mask = referrals.capacity - 1;
+    return STATUS_OK;
+}
+
 static status_t read_members(const mapping_t *mapping, members_t *members)
 {
     table_t identities, records, wallet;
@@ -234,7 +249,7 @@ static status_t read_members(const mapping_t *mapping, members_t *members)
     members->wallet_count = wallet.count;
     members->identity_count = identities.count;
     members->record_count = records.count;
-    return STATUS_OK;
+    return read_referrals(mapping, members);
 }
 
 status_t members_open(const char *path, const uint8_t hash[16], members_t *members)
@@ -551,11 +566,13 @@ static status_t check_reward(const program_t *program, const offer_t *offer)
     const bool scans = offer->mechanic == MECHANIC_SCANNED;
     if (fuels) TRY(check_fuel(offer));
     const bool issues = offer->mechanic == MECHANIC_ISSUE;
-    REQUIRE(pays || redeems || scans || fuels || issues
+    const bool refers = offer->mechanic == MECHANIC_REFERRAL;
+    REQUIRE(pays || redeems || scans || fuels || issues || refers
             || in_range(offer->mechanic, MECHANIC_UNIT_OFF, MECHANIC_EARN_TIMES));
     REQUIRE(!scans || offer->layer == LAYER_ITEM);
     REQUIRE(!scans || (offer->flags & OFFER_FLAG_STACKABLE) != 0);
-    const bool earns = in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
+    const bool earns =
+        refers || in_range(offer->mechanic, MECHANIC_EARN_RATE, MECHANIC_EARN_TIMES);
     REQUIRE((earns || issues) == (offer->layer == LAYER_EARN));
     REQUIRE(!issues || (offer->flags & OFFER_FLAG_MORE) != 0);
     REQUIRE(pays == (offer->layer == LAYER_TENDER));

@@ -18,6 +18,8 @@ typedef struct members {
     const identity_slot_t *identities;
     const member_record_t *records;
     const uint64_t *wallet;
+    const referral_slot_t *referrals; /* NULL: nobody was referred */
+    uint64_t referral_mask;
     uint64_t identity_mask; /* capacity - 1 */
     uint64_t record_mask;
     uint64_t wallet_count;
@@ -153,6 +155,19 @@ static inline const member_record_t *find_member(const members_t *members, uint6
         if (record->member == member) return is_sound_member(members, record) ? record : NULL;
     }
     return NULL;
+}
+
+/* Who referred a member; 0: nobody. */
+static inline uint64_t find_referral(const members_t *members, uint64_t member)
+{
+    if (members->referrals == NULL) return 0;
+    uint64_t begin = mix64(member);
+    for (uint64_t step = 0; step <= members->referral_mask; step++) {
+        const referral_slot_t *slot = &members->referrals[(begin + step) & members->referral_mask];
+        if (slot->member == member) return slot->referrer;
+        if (slot->member == 0) return 0;
+    }
+    return 0;
 }
 
 static inline uint32_t find_product(const catalogue_t *catalogue, uint64_t code)

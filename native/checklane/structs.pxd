@@ -80,6 +80,7 @@ cdef extern from "checklane/layout.h" nogil:
         MECHANIC_SCANNED
         MECHANIC_FUEL
         MECHANIC_ISSUE
+        MECHANIC_REFERRAL
         CODE_KIND_GTIN
         FAMILY_CODE_NONE
         REWARD_PERCENT
@@ -133,6 +134,9 @@ cdef extern from "checklane/layout.h" nogil:
         COUNT_SCOPE_COUPON
         COUNT_SCOPE_ISSUED
         COUNT_COUPON_HELD
+        COUNT_SCOPE_REFERRER
+        REFERRER_NONE
+        REFERRER_FOUND
         SLOT_PROGRESS
         PROGRESS_SPEND
         PROGRESS_VISITS
@@ -155,6 +159,7 @@ cdef extern from "checklane/layout.h" nogil:
         AUDIENCE_FLAG_CONSENT
         AUDIENCE_FLAG_BUSINESS
         AUDIENCE_FLAG_STAFF
+        AUDIENCE_FLAG_REFERRED
         EXPIRY_NEVER
         EXPIRY_DAYS
         EXPIRY_MONTH_END
@@ -494,6 +499,8 @@ cdef extern from "checklane/basket.h" nogil:
         OUTCOME_THRESHOLD
         OUTCOME_NO_SAVING
         OUTCOME_OTHER_BETTER
+        OUTCOME_NO_REFERRER
+        OUTCOME_REFERRER_EXCLUDED
         AWARD_BASE
         AWARD_BONUS
         AWARD_MULTIPLIER
@@ -680,6 +687,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t counted_count
         uint32_t optimality
         uint32_t issued_count
+        uint32_t referral_count
         uint32_t component_count
         int64_t gap_minor
         int64_t forgone_minor

@@ -106,7 +106,7 @@ static record_key_t group_record(const session_t *session)
 }
 
 /* Takes up to `points` from one lot of the working copy, as a movement. */
-static status_t take_from(session_t *session, entry_builder_t *entry, cell_t *lot, int64_t points,
+static status_t take_from(entry_builder_t *entry, record_key_t record, cell_t *lot, int64_t points,
                           int64_t *left)
 {
     int64_t taken = lot->value < points ? lot->value : points;
@@ -116,7 +116,7 @@ static status_t take_from(session_t *session, entry_builder_t *entry, cell_t *lo
     cell.other = 0;
     lot->value -= taken;
     *left -= taken;
-    return entry_builder_move(entry, group_record(session), cell, MOVEMENT_ADD, REASON_REVERSE);
+    return entry_builder_move(entry, record, cell, MOVEMENT_ADD, REASON_REVERSE);
 }
 
 static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t policy)
@@ -125,10 +125,11 @@ static bool may_take(const cell_t *lot, uint8_t purse, int32_t today, uint16_t p
     return policy != CLAW_BACK_PENDING_ONLY || activation_of(lot) > today;
 }
 
-/* Takes points back: from the lots that the sale made, then from others, the earliest expiry
- * first (the order of cells), then by policy as a debt. *short_by is what could not be taken. */
-static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t purse,
-                          int64_t points, int64_t *short_by)
+/* Takes points back from the record that session->cells is a copy of: from the lots that the sale
+ * made for that reason, then from others, the earliest expiry first (the order of cells), then by
+ * policy as a debt. *short_by is what could not be taken. */
+static status_t take_back(session_t *session, entry_builder_t *entry, record_key_t record,
+                          uint32_t reason, uint8_t purse, int64_t points, int64_t *short_by)
 {
     const original_t *original = &session->original;
     uint16_t policy = session->live->program->header->claw_back_policy;
@@ -137,7 +138,8 @@ static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t pu
     int64_t left = points;
     for (uint32_t i = 0; i < original->movement_count && left > 0; i++) {
         const movement_t *made = &original->movements[i];
-        if (made->reason != REASON_EARN || made->cell.sub != purse) continue;
+        if (made->reason != reason || made->cell.kind != CELL_LOT) continue;
+        if (made->cell.sub != purse) continue;
         cell_t lot_now = made->cell;
         if (original->confirmed_key != 0 && lot_now.key > original->confirmed_key) {
             lot_now.key = original->confirmed_key;
@@ -147,19 +149,18 @@ static status_t take_back(session_t *session, entry_builder_t *entry, uint8_t pu
             if (cell_compare(lot, &lot_now) != 0) continue;
             if (!may_take(lot, purse, today, policy)) continue;
             int64_t most = made->cell.value < left ? made->cell.value : left;
-            status = take_from(session, entry, lot, most, &left);
+            status = take_from(entry, record, lot, most, &left);
         }
     }
     for (uint32_t j = 0; j < session->cell_count && left > 0 && status == STATUS_OK; j++) {
         cell_t *lot = &session->cells[j];
         if (may_take(lot, purse, today, policy)) {
-            status = take_from(session, entry, lot, left, &left);
+            status = take_from(entry, record, lot, left, &left);
         }
     }
     if (status == STATUS_OK && left > 0 && policy == CLAW_BACK_NEGATIVE) {
         cell_t debt = {.kind = CELL_DEBT, .sub = purse, .value = left};
-        status = entry_builder_move(entry, group_record(session), debt, MOVEMENT_ADD,
-                                    REASON_CLAW_BACK);
+        status = entry_builder_move(entry, record, debt, MOVEMENT_ADD, REASON_CLAW_BACK);
         add_cell(session, debt);
         left = 0;
     }
@@ -208,6 +209,15 @@ bytes_t purse_id_of(const program_t *program, uint32_t purse)
     return (bytes_t){program->strings + record->id_text, record->id_length};
 }
 
+static void note_short(session_t *session, undo_t *undo, uint8_t purse, int64_t short_by)
+{
+    if (short_by <= 0) return;
+    session->exceptions[undo->exception_count++] =
+        (exception_t){.kind = EXCEPTION_CLAW_BACK_SHORT,
+                      .purse_id = purse_id_of(session->live->program, purse),
+                      .points = short_by};
+}
+
 static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *undo,
                            uint8_t reason, uint8_t purse)
 {
@@ -219,7 +229,8 @@ static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *u
     int64_t points = of_sale + undo->goal_points[purse];
     int64_t short_by = 0;
     if (points <= 0) return STATUS_OK;
-    status_t status = take_back(session, entry, purse, points, &short_by);
+    status_t status = take_back(session, entry, group_record(session), REASON_EARN, purse, points,
+                                &short_by);
     if (status != STATUS_OK) return status;
     cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -of_sale};
     if (of_sale > 0) {
@@ -230,12 +241,7 @@ static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *u
         session->points[undo->points_count++] = (points_t){
             .offer = NONE_32, .purse = purse, .reason = reason, .points = short_by - points};
     }
-    if (short_by > 0) {
-        session->exceptions[undo->exception_count++] =
-            (exception_t){.kind = EXCEPTION_CLAW_BACK_SHORT,
-                          .purse_id = purse_id_of(session->live->program, purse),
-                          .points = short_by};
-    }
+    note_short(session, undo, purse, short_by);
     return STATUS_OK;
 }
 
@@ -247,6 +253,56 @@ static status_t move_points(session_t *session, entry_builder_t *entry, undo_t *
     for (uint8_t purse = 1; purse <= PURSES_MAX && status == STATUS_OK; purse++) {
         status = move_purse(session, entry, undo, reason, purse);
     }
+    return status;
+}
+
+static status_t take_referral(session_t *session, entry_builder_t *entry, undo_t *undo,
+                              record_key_t record, uint8_t purse, int64_t points)
+{
+    int64_t short_by = 0;
+    status_t status = take_back(session, entry, record, REASON_REFERRAL, purse, points,
+                                &short_by);
+    if (points > short_by) {
+        session->points[undo->points_count++] = (points_t){.offer = NONE_32,
+                                                           .purse = purse,
+                                                           .reason = EARN_REASON_REFERRAL,
+                                                           .points = short_by - points};
+    }
+    note_short(session, undo, purse, short_by);
+    return status;
+}
+
+/* P11: of whoever referred the member, once nothing of the sale is left. Their group takes the
+ * place of the member's in the working copy meanwhile. */
+static status_t move_referral_back(session_t *session, const accounts_view_t *view,
+                                   entry_builder_t *entry, undo_t *undo)
+{
+    const original_t *original = &session->original;
+    int64_t given[PURSES_MAX + 1] = {0};
+    uint64_t group = 0;
+    for (uint32_t i = 0; i < original->movement_count; i++) {
+        const movement_t *made = &original->movements[i];
+        if (made->reason != REASON_REFERRAL || made->cell.sub > PURSES_MAX) continue;
+        given[made->cell.sub] += made->cell.value;
+        group = made->record.hi;
+    }
+    if (group == 0 || !undo->is_whole) return STATUS_OK;
+    group = find_group(session, view, group);
+    record_key_t record = key_of(session, FAMILY_GROUP, group, 0);
+    bool is_other = group != original->account_group;
+    uint32_t kept_count = session->cell_count;
+    if (is_other) {
+        memcpy(session->free_member, session->cells, kept_count * sizeof session->cells[0]);
+        cells_t theirs = read_free(session, accounts_read(view, record), session->free_group,
+                                   &session->held_mark);
+        copy_cells(session, theirs.at, theirs.count);
+    }
+    status_t status = STATUS_OK;
+    for (uint8_t purse = 1; purse <= PURSES_MAX && status == STATUS_OK; purse++) {
+        if (given[purse] == 0) continue;
+        status = take_referral(session, entry, undo, record, purse, given[purse]);
+    }
+    if (is_other) copy_cells(session, session->free_member, kept_count);
     return status;
 }
 
@@ -659,6 +715,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (status == STATUS_OK) status = move_points(session, entry, &undo, EARN_REASON_VOID);
     if (status == STATUS_OK) status = move_spent(session, entry, &undo, EARN_REASON_VOID);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
+    if (status == STATUS_OK) status = move_referral_back(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
     int32_t business_date = void_date(session, entry);
     reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
@@ -694,6 +751,7 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     }
     if (status == STATUS_OK) status = move_spent(session, entry, &undo, EARN_REASON_RETURN);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
+    if (status == STATUS_OK) status = move_referral_back(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
     int32_t business_date = (int32_t)request->receipt.business_date;
     reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);

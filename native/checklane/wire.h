@@ -392,6 +392,7 @@ typedef struct get_request {
 #define UPDATE_BIRTH_MONTH_DAY 8
 #define UPDATE_BLOCKED 9
 #define UPDATE_GROUP_ID 10
+#define UPDATE_REFERRER 12
 typedef struct update_request {
     uint64_t present;
     context_t context;
@@ -405,6 +406,7 @@ typedef struct update_request {
     int64_t blocked;
     bytes_t group_id;
     span_t profile;
+    member_ref_t referrer;
 } update_request_t;
 
 typedef struct link_request {
@@ -663,6 +665,7 @@ typedef struct reply {
 #define VOID_VOIDED 1
 #define VOID_TOMBSTONE 2
 #define VOID_TRAINING 3
+#define EARN_REASON_REFERRAL 7
 #define EARN_REASON_VOID 9
 #define EARN_REASON_RETURN 10
 #define MEMBER_STATE_ACTIVE 1
@@ -883,6 +886,7 @@ typedef struct member_answer {
     uint64_t member;
     uint64_t account_group;
     uint64_t merged_into;
+    uint64_t referrer;
     uint32_t state;           /* MEMBER_STATE_ */
     uint16_t tier;
     uint16_t identifier_count;

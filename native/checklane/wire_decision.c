@@ -536,6 +536,21 @@ void put_issued(writer_t *writer, uint32_t number, const decision_answer_t *answ
     }
 }
 
+/* By rank of the offers. A sale that was voided before it came gives nobody anything. */
+static void put_referrals(writer_t *writer, uint32_t number, const decision_answer_t *answer)
+{
+    const decision_t *decision = answer->decision;
+    for (uint32_t i = 0; i < decision->applied_count && decision->referral_count > 0; i++) {
+        const offer_t *offer = &answer->program->offers[decision->applied[i].offer];
+        if (offer->mechanic != MECHANIC_REFERRAL) continue;
+        uint32_t mark = put_open(writer, number);
+        put_offer(writer, 1, answer->program, decision->applied[i].offer);
+        put_purse(writer, 3, answer->program, offer->purse);
+        put_number(writer, 4, offer->reward_value);
+        put_close(writer, mark);
+    }
+}
+
 void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *answer)
 {
     const facts_t *facts = answer->facts;
@@ -564,5 +579,6 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_progressed(writer, answer);
     put_signed(writer, 18, answer->decision->forgone_minor);
     put_issued(writer, 19, answer, NULL);
+    put_referrals(writer, 20, answer);
     put_close(writer, mark);
 }

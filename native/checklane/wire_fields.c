@@ -379,6 +379,7 @@ static const field_t UPDATE_FIELDS[] = {
     {AT(update_request_t, blocked), .type = TYPE_BOOL, .high = 1, .rules = RULE_EXPLICIT},
     ID(update_request_t, group_id, EXPLICIT),
     MANY(update_request_t, profile, PROFILE_MESSAGE, LIST_PROFILE, PROFILE_FIELDS_MAX),
+    ONE(update_request_t, referrer, MEMBER_REF_MESSAGE),
 };
 MESSAGE(UPDATE_MESSAGE, "UpdateMemberRequest", update_request_t, UPDATE_FIELDS, check_update);
 

@@ -500,6 +500,7 @@ static void put_member(writer_t *writer, uint32_t number, const member_answer_t 
         put_progress(writer, &answer->progress[i]);
     }
     for (uint32_t i = 0; i < answer->profile_count; i++) put_profile(writer, &answer->profile[i]);
+    put_fixed(writer, 15, answer->referrer);
     put_close(writer, mark);
 }
 

@@ -47,7 +47,9 @@ SAMPLE = Sample(
          "consent": "true", "birth_date": "1980-03-04", "wallet": ["w0", "w1"]},
         {"member_id": "ben", "card": "1002", "tier": "plain", "staff": "true", "wallet": ["w1"]},
         {"member_id": "carl", "card": "1003", "tier": "plain", "segments": ["vip"],
-         "business": "true", "birth_date": "1999-03-20"},
+         "business": "true", "birth_date": "1999-03-20", "referrer": "ben"},
+        {"member_id": "dora", "card": "1004", "tier": "plain", "referrer": "anna"},
+        {"member_id": "emil", "card": "1005", "tier": "plain", "referrer": "nobody"},
     ],
 )  # fmt: skip
 CODES = [str(row["code"]) for row in SAMPLE.catalogue["products"]]
@@ -293,7 +295,7 @@ class Cases:
         return self.pick(
             {"members": "members"}, {"members": "non_members"}, {"tiers": "gold"},
             {"segments": segments}, {"consent": True}, {"staff": True}, {"business": True},
-            {"birthday": "day"}, {"birthday": "month"},
+            {"birthday": "day"}, {"birthday": "month"}, {"referred": True},
         )  # fmt: skip
 
     def when(self) -> dict[str, Any]:
@@ -436,6 +438,8 @@ class Cases:
             self.stack(list(offers.values()))
         if self.random.random() < 0.4:
             self.issue(offers)
+        if self.random.random() < 0.3:
+            self.refer(offers)
         if self.random.random() < 0.4:
             offers["scan"] = self.scanned(files)
             if self.random.random() < 0.4:
@@ -486,13 +490,28 @@ class Cases:
             name = f"p{self.programs}i{number}"
             offers[name] = {"id": name, **(more if number == 0 else {}), "issue": rule}
 
+    def refer(self, offers: dict[str, dict[str, Any]]) -> None:
+        """Add an offer that gives points to whoever referred the member."""
+        name = f"p{self.programs}r"
+        rule = {"purse": self.pick("base", "cash"), "points": self.pick(0, 5, 50)}
+        more = self.some(
+            (0.2, "requires", self.needs),
+            (0.2, "limits", {"overall": {"uses": 2}}),
+            (0.2, "priority", self.random.randint(-1, 2)),
+        )
+        offers[name] = {
+            "id": name,
+            **more,
+            "referral": rule | self.some((0.5, "of", self.selector)),
+        }
+
     def stack(self, offers: list[dict[str, Any]]) -> None:
         """Let some competing offers stack after earlier ones of their layer and class."""
 
         def place(offer: dict[str, Any]) -> tuple[bool, int]:
             return "threshold" in offer, offer.get("class", 0)
 
-        mechanics = (*EARNING, "issue", "tender", "redeem", "fuel")
+        mechanics = (*EARNING, "issue", "referral", "tender", "redeem", "fuel")
         here = [
             offer
             for offer in offers
@@ -623,7 +642,7 @@ class Cases:
         ids = [offer["id"] for offer in program["offers"]]
         return {
             **self.some(
-                (0.7, "card", self.pick("1001", "1002", "1003", "7777")),
+                (0.7, "card", self.pick("1001", "1002", "1003", "1003", "1004", "1005", "7777")),
                 (0.2, "store", "S1"),
                 (0.2, "opened", self.pick("2026-03-04T03:30", "2026-03-05T01:59")),
                 (0.1, "offset", self.pick(-300, 60)),

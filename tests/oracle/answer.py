@@ -29,6 +29,15 @@ class Issued:
 
 
 @dataclass
+class Referral:
+    """Points for whoever referred the member (P11)."""
+
+    offer: str
+    purse: str
+    points: int
+
+
+@dataclass
 class NearMiss:
     """An offer that would apply with a little more."""
 
@@ -121,6 +130,7 @@ class OracleDecision:
     applied: list[Applied] = field(default_factory=list)
     points: list[Points] = field(default_factory=list)
     issued: list[Issued] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
     near: list[NearMiss] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
     unique: bool = True

@@ -86,6 +86,7 @@ def decide(
     scene.issued = past.issued()
     scene.used = frozenset(used for sale in past.sales for used in sale.coupons)
     if scene.member is not None:
+        scene.referrer = referrer_of(scene.member, past, members)
         scene.progress = values(program, scene, past.gains)
         scene.grants = past.grants_of(scene.counted_for["per_member"])
         scene.member = {**scene.member, "tier": tier_of(program, scene, past.gains)}
@@ -104,6 +105,23 @@ def decide(
         decision.forgone = other.totals["discount"] - decision.totals["discount"]
         decision.is_forgone_open = not other.unique
     return decision
+
+
+def group_of(member: dict[str, Any]) -> str:
+    return str(member.get("group_id") or member["member_id"])
+
+
+def referrer_of(
+    member: dict[str, Any], past: Past, members: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return who referred a member and may get points for it (P11)."""
+    named = str(member.get("referrer", ""))
+    found = past.survivor(
+        next((other for other in members if str(other["member_id"]) == named), None), members
+    )
+    if found is None or is_true(found.get("blocked")) or group_of(found) == group_of(member):
+        return None
+    return found
 
 
 def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sale:
@@ -127,6 +145,13 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
         lot = Lot(group, points.purse, points.points, first, last)
         sale.made.append(lot)
         (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
+    for credit in decision.referrals:
+        purse = program["purses"][credit.purse]
+        active, expire = dates_of(purse, 0, scene.business_day)
+        first = read_day(active) if active else scene.business_day
+        last = read_day(expire) if expire else NEVER
+        group = group_of(scene.referrer or {})
+        sale.earned.append(Lot(group, credit.purse, credit.points, first, last))
     for coupon in decision.issued:
         past.printed.append((coupon.code, f"printed-{next(SERIALS)}"))
         sale.issued[past.printed[-1]] = read_day(coupon.last)

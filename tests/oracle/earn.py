@@ -1,11 +1,11 @@
-"""Points, and coupons for later baskets (rules P1 to P5, P10)."""
+"""Points, coupons for later baskets, referrals (rules P1 to P5, P10, P11)."""
 
 import calendar
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.answer import Applied, Issued, OracleDecision, Points
+from tests.oracle.answer import Applied, Issued, OracleDecision, Points, Referral
 from tests.oracle.basket import Unit
 from tests.oracle.deal import fits
 from tests.oracle.eligible import Given, Scene, coupons_of, room
@@ -35,6 +35,9 @@ def decide_points(
         if offer.mechanic == "issue":
             issue(offer, len(fitting), scene, program, decision)
             continue
+        if offer.mechanic == "referral":
+            refer(offer, len(fitting), scene, decision)
+            continue
         if offer.mechanic == "earn":
             amount = sum(unit.left for unit in fitting)
             points = rounded(Fraction(amount * offer.points, offer.per), offer.rounding or how)
@@ -60,6 +63,22 @@ def decide_points(
             decision.given.append(given)
             coupons = coupons_of(offer, scene)[:uses]
             decision.applied.append(Applied(offer.id, "earn", uses, 0, coupons=coupons))
+
+
+def refer(offer: Offer, count: int, scene: Scene, decision: OracleDecision) -> None:
+    """Add the points of whoever referred the member (P11)."""
+    if count == 0 or offer.points == 0:
+        decision.outcomes[offer.id] = "NO_VALUE" if count else "GOODS_MISSING"
+        return
+    if scene.referrer is None:
+        named = (scene.member or {}).get("referrer")
+        decision.outcomes[offer.id] = "REFERRER_EXCLUDED" if named else "NO_REFERRER"
+        return
+    decision.outcomes[offer.id] = "APPLIED"
+    decision.referrals.append(Referral(offer.id, offer.purse, offer.points))
+    decision.given.append(Given(offer.id, scene.business_day, 1, 0, 0, scene.counted_for))
+    coupons = coupons_of(offer, scene)[:1]
+    decision.applied.append(Applied(offer.id, "earn", 1, 0, coupons=coupons))
 
 
 def issue(

@@ -55,6 +55,8 @@ class Scene:
         Serials of the coupons.
     used : frozenset of (str, str)
         Code and serial of coupons that sales before used (K1).
+    referrer : dict or None
+        The row of whoever referred the member, as far as that one may get points (P11).
     issued : dict of (str, str) to int
         Code and serial of coupons that sales before issued, with their last days (K3).
     scans : dict of int to Scanned or None
@@ -82,6 +84,7 @@ class Scene:
     serials: list[str] = field(default_factory=list)
     used: frozenset[tuple[str, str]] = frozenset()
     issued: dict[tuple[str, str], int] = field(default_factory=dict)
+    referrer: dict[str, Any] | None = None
     redeem: list[dict[str, Any]] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     progress: dict[str, int] = field(default_factory=dict)
@@ -188,6 +191,8 @@ def _who(offer: Offer, scene: Scene) -> str | None:
     for key in ("consent", "staff", "business"):
         if is_true(who.get(key)) and not is_true(member.get(key)):
             return "ATTRIBUTE"
+    if is_true(who.get("referred")) and not member.get("referrer"):
+        return "ATTRIBUTE"
     if "birthday" in who:
         born = str(member.get("birth_date", "")).removeprefix("--")[-5:]
         today = scene.local_date.strftime("%m-%d")

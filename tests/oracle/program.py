@@ -12,7 +12,7 @@ from tests.oracle.values import code_number, is_true, listed, scaled
 MINUTES_A_DAY = 24 * 60
 EPOCH = date(1970, 1, 1)
 ITEM_MECHANICS = ("discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices")
-EARN_MECHANICS = ("earn", "bonus", "multiply", "issue")
+EARN_MECHANICS = ("earn", "bonus", "multiply", "issue", "referral")
 MECHANICS = (*ITEM_MECHANICS, "scanned", "fuel", "threshold", "redeem", "tender", *EARN_MECHANICS)
 LAYERS = {"threshold": "basket", "redeem": "redemption", "tender": "tender"}
 LAYERS |= dict.fromkeys(EARN_MECHANICS, "earn")
@@ -219,7 +219,16 @@ class Offer:
     @property
     def for_members_only(self) -> bool:
         """Tell whether nobody but a member can have it (E7)."""
-        asks = ("tiers", "segments", "birthday", "staff", "business", "consent", "progress")
+        asks = (
+            "tiers",
+            "segments",
+            "birthday",
+            "staff",
+            "business",
+            "consent",
+            "progress",
+            "referred",
+        )
         asked = any(str(self.who.get(key, "false")).lower() != "false" for key in asks)
         limited = any(limit.scope in MEMBER_SCOPES for limit in self.limits)
         return (
@@ -451,6 +460,11 @@ class _Reader:
         offer.slots = [self.slot(written, int(written.get("count", 1)))]
         offer.opens, offer.valid_days = str(written["coupon"]), int(written["valid_days"])
         offer.once_a_visit = is_true(written.get("once_a_visit"))
+
+    def referral(self, written: dict[str, Any]) -> None:
+        # Once for good by each member who was referred.
+        self.offer.limits.insert(0, Limit("uses", 1, "campaign", "per_member"))
+        self.earn(written)
 
     def earn(self, written: dict[str, Any]) -> None:
         offer, purse = self.offer, self.program["purses"][str(written["purse"])]

@@ -73,6 +73,8 @@ OFFERS = {
     "issues by two measures": (
         "- id: a\n  issue: ¦{coupon: a, valid_days: 7, count: 2, once_a_visit: true}\n",
         "for units and for a visit", "keep 'count'"),
+    "referral into an unknown purse": (
+        "- id: a\n  referral: {purse: ¦pints, points: 5}\n", "unknown purse 'pints'", "'points'"),
     "fuel without a floor": ("- id: a\n  fuel: ¦{amount: 0.1, unit: gallon}\n",
                              "no floor", "floor: 0.999"),
     "fuel for a purse": (

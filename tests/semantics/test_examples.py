@@ -166,6 +166,8 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
         assert told["near"] == misses
     elif key == "redeemed":
         assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
+    elif key == "referrals":
+        assert told[key] == [(offer, purse, int(points)) for offer, purse, points in wanted]
     elif key == "issued":
         assert [(offer, opens, last) for offer, opens, _, last in told[key]] == [
             (offer, opens, int(last)) for offer, opens, last in wanted

@@ -97,6 +97,8 @@ def test_each_rejected_member_has_its_row_and_reason(tmp_path):
         {"member_id": "m5", "birth_date": "1981-02-29"},
         {"member_id": " m1 "},
         {"member_id": "zero\0byte"},
+        {"member_id": "m6", "referrer": "m6"},
+        {"member_id": "m7", "referrer": "m1"},
     ]
     built = build(tmp_path, "csv", rows)
     file = "members.csv"
@@ -109,11 +111,12 @@ def test_each_rejected_member_has_its_row_and_reason(tmp_path):
         (file, 8, "birth_date", "not a day"),
         (file, 9, "member_id", f"member_id was given before: {file} row 2"),
         (file, 10, "member_id", "not UTF-8 text"),
+        (file, 11, "referrer", "the member is named as their own referrer"),
     ]
-    assert built.counts["members"] == 1
+    assert built.counts["members"] == 2
     with built.path.with_suffix(".rejected.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert [int(row["row"]) for row in table] == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert [int(row["row"]) for row in table] == [3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert all(row["reason"] and row["remedy"] for row in table)
 
 

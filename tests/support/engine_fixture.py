@@ -32,7 +32,9 @@ PRODUCT_COLUMNS = ("category", "department", "brand", "vendor", "flags", "cost",
 STORE_COLUMNS = (
     "store_id", "region", "banner", "franchise", "price_zone", "timezone", "jurisdiction",
 )  # fmt: skip
-MEMBER_COLUMNS = ("member_id", "group_id", "tier", "segments", "consent", "staff", "business")
+MEMBER_COLUMNS = (
+    "member_id", "group_id", "tier", "segments", "consent", "staff", "business", "referrer",
+)  # fmt: skip
 TILL = "1"
 
 

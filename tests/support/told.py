@@ -59,6 +59,7 @@ def by_oracle(decision: OracleDecision) -> Told:
             for p in decision.points
         },
         "issued": [(i.offer, i.opens, i.code, i.last) for i in decision.issued],
+        "referrals": [(r.offer, r.purse, r.points) for r in decision.referrals],
         "near": [(m.offer, m.missing_units, m.missing_minor, m.saving) for m in decision.near],
         "redeemed": sorted((r.offer, r.points, r.amount) for r in decision.redeemed),
         "redeem_refused": sorted(decision.redeem_refused),
@@ -122,6 +123,7 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
             for p in decision.earned
         },
         "issued": issued_coupons(decision),
+        "referrals": [(r.offer_id, r.purse_id, r.points) for r in decision.referral_credits],
         "near": [
             (m.offer_id, m.missing_count, m.missing_amount_minor, m.saving_minor)
             for m in decision.near_misses
@@ -201,7 +203,7 @@ def differences(oracle: Told, engine: Told) -> list[str]:
                 found.append(f"{key}[{name}]: {told}, not {wanted}")
     found += [
         f"{key}: {engine[key]}, not {oracle[key]}"
-        for key in ("order", "redeemed", "redeem_refused", "issued")
+        for key in ("order", "redeemed", "redeem_refused", "issued", "referrals")
         if oracle[key] != engine[key]
     ]
     for at, wanted in oracle["coupon_refused"].items():

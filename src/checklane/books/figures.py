@@ -18,6 +18,7 @@ __all__ = [
     "has_effect",
     "lots_moved",
     "messages_of",
+    "points_of_referrer",
     "points_told",
     "where_of",
 ]
@@ -103,6 +104,8 @@ def points_told(request: Any, response: Any) -> Counter[str]:
                 return points
             for award in response.decision.earned:
                 points[award.purse_id] += award.points
+            for credit in response.decision.referral_credits:
+                points[credit.purse_id] += credit.points
             for taken in response.decision.redemptions:
                 if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
                     points[taken.purse_id] -= taken.points
@@ -117,6 +120,19 @@ def points_told(request: Any, response: Any) -> Counter[str]:
             for confirmed in response.points:
                 # What can be spent from now on was counted when it was earned.
                 points[confirmed.purse_id] += min(confirmed.points, 0)
+    return points
+
+
+def points_of_referrer(response: Any) -> Counter[str]:
+    """Return those of the points told that came to or went from whoever referred the member."""
+    points: Counter[str] = Counter()
+    if isinstance(response, checkout_pb2.CommitTransactionResponse):
+        for credit in response.decision.referral_credits:
+            points[credit.purse_id] += credit.points
+        return points
+    for award in response.reversal.points:
+        if award.reason == decision_pb2.EARN_REASON_REFERRAL:
+            points[award.purse_id] += award.points
     return points
 
 

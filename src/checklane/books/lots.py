@@ -25,6 +25,7 @@ __all__ = ["FLOWS", "Flows", "Liability", "Lots", "read_liability"]
 FLOWS = {
     _layout.REASON_EARN: "earned",
     _layout.REASON_GOAL: "earned",
+    _layout.REASON_REFERRAL: "earned",
     _layout.REASON_BURN: "spent",
     _layout.REASON_REVERSE: "reversed",
     _layout.REASON_CLAW_BACK: "reversed",

@@ -18,6 +18,7 @@ from checklane.books.figures import (
     has_effect,
     lots_moved,
     messages_of,
+    points_of_referrer,
     points_told,
 )
 from checklane.books.lots import Flows, Lots
@@ -150,6 +151,7 @@ class _Reader:
                 return
             _tell(found, request, response)
             self.statement.told.update(points_told(request, response))
+            self.statement.told.subtract(points_of_referrer(response))
         else:
             if kind in TOLD:
                 found.kind = _KIND.MEMBER_ENTRY_KIND_ADJUSTMENT
@@ -206,7 +208,8 @@ def _tell(found: member_pb2.MemberEntry, request: Any, response: Any) -> None:
     reversal = response.reversal
     found.due_minor = -reversal.refund_minor
     found.discount_minor = -sum(line.discount_minor for line in reversal.lines)
-    found.points.extend(reversal.points)
+    referral = decision_pb2.EARN_REASON_REFERRAL
+    found.points.extend(part for part in reversal.points if part.reason != referral)
     if isinstance(request, checkout_pb2.VoidTransactionRequest):
         found.reason = request.reason
 

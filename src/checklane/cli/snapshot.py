@@ -187,7 +187,7 @@ def build_members_command(
     \b
     members      member_id; group_id (who share purses), tier, segments (a;b;c), consent, staff,
                  business (true or false), birth_date (YYYY-MM-DD or MM-DD; the year is not
-                 kept), home_store
+                 kept), home_store, referrer (the member_id of who brought them)
     identifiers  member_id, kind (card, phone, email, app, account), value
     wallets      member_id, offer_id
 

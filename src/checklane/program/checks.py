@@ -63,6 +63,7 @@ ALLOWED_LAYERS = {
     "bonus": ("earn",),
     "multiply": ("earn",),
     "issue": ("earn",),
+    "referral": ("earn",),
 }
 BY_TIMES = ("buy_get", "nth_item", "group_price", "coverage", "bonus", "issue")
 BY_UNITS = ("discount", "row_prices")
@@ -126,6 +127,8 @@ def selectors_of(offer: Offer) -> Iterator[tuple[Path_, Selector]]:
         yield ("multiply", "of"), offer.multiply.of
     elif offer.issue is not None:
         yield ("issue", "of"), offer.issue.of
+    elif offer.referral is not None:
+        yield ("referral", "of"), offer.referral.of
     for index, need in enumerate(offer.requires or []):
         several = len(offer.requires or []) > 1
         yield ("requires", *((index,) if several else ()), "of"), need.of
@@ -343,7 +346,7 @@ def unknown(
 def check_references(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Look up what an offer names in the program file."""
     program = loaded.program
-    for mechanic in ("earn", "bonus", "multiply", "redeem", "fuel"):
+    for mechanic in ("earn", "bonus", "multiply", "redeem", "fuel", "referral"):
         part = getattr(offer, mechanic)
         if part is not None and part.purse is not None and part.purse not in program.purses:
             unknown(loaded, number, (mechanic, "purse"), "purse", part.purse, program.purses)
@@ -637,7 +640,7 @@ def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:
     """Judge the points of an offer in the decimals of its purse."""
     parts = (
         ("earn", offer.earn), ("bonus", offer.bonus), ("redeem", offer.redeem),
-        ("fuel", offer.fuel),
+        ("fuel", offer.fuel), ("referral", offer.referral),
     )  # fmt: skip
     for mechanic, part in parts:
         if part is None or part.purse is None or part.points is None:
@@ -656,6 +659,9 @@ def check_points(loaded: LoadedProgram, number: int, offer: Offer) -> None:
         elif points is not None and points > ceiling:
             most = ceiling // 10**purse.decimals
             loaded.blame(number, path, f"'{part.points}' is out of range", f"write at most {most}")
+        if mechanic == "referral" and purse.awaits_confirmation:
+            what = f"the points of '{part.purse}' await the confirmation of their own sale"
+            loaded.blame(number, ("referral", "purse"), what, "take a purse with pending_days")
 
 
 def check_window(loaded: LoadedProgram, number: int, offer: Offer) -> None:

@@ -443,6 +443,14 @@ def points_fields(offer: Offer, program: Program) -> Fields:
         return {"purse": purse.number, "points_step": points}
     if offer.issue is not None:
         return {"mechanic": _layout.MECHANIC_ISSUE, "valid_days": offer.issue.valid_days}
+    if offer.referral is not None:
+        purse = program.purses[offer.referral.purse]
+        return {
+            "mechanic": _layout.MECHANIC_REFERRAL,
+            "reward": _layout.REWARD_POINTS,
+            "reward_value": exact_number(offer.referral.points, purse.decimals, "points", "10"),
+            "purse": purse.number,
+        }
     part = offer.earn or offer.bonus
     if part is None:
         return {}
@@ -518,5 +526,5 @@ def mechanic_slots(number: int, offer: Offer) -> list[SlotPlan]:
     counted = offer.bonus or offer.issue
     if counted is not None:
         return [SlotPlan(number, take, counted.count or 1, counted.of)]
-    part = offer.earn or offer.multiply
+    part = offer.earn or offer.multiply or offer.referral
     return [SlotPlan(number, take, 0, part.of)] if part is not None else []

@@ -103,7 +103,7 @@ Prefix = Annotated[
 MECHANICS = (
     "discount", "buy_get", "nth_item", "group_price", "coverage", "row_prices", "threshold",
     "scanned", "redeem", "tender", "fuel",
-    "earn", "bonus", "multiply", "issue",
+    "earn", "bonus", "multiply", "issue", "referral",
 )  # fmt: skip
 HOURS_MAX = 4
 
@@ -851,6 +851,14 @@ class Issue(Part):
         return self
 
 
+class Referral(Part):
+    """Points for whoever referred the member, at the first purchase that fits."""
+
+    purse: Id = Field(description="Purse of the program that the points go into.")
+    points: Points = Field(description="Points for whoever referred the member, once for good.")
+    of: Selector = Field(default=ALL, description="Which products count. Default: all.")
+
+
 class Multiply(Part):
     """More of the points that `earn` offers give."""
 
@@ -988,6 +996,7 @@ class Who(Part):
     consent: Flag = Field(
         default=False, description="true: members who consented to marketing only."
     )
+    referred: Flag = Field(default=False, description="true: members whom another referred only.")
     birthday: Literal["day", "month"] | None = Field(
         default=None, description="day: on the member's birthday; month: in the month of it."
     )
@@ -996,7 +1005,7 @@ class Who(Part):
     def asks_for_member(self) -> bool:
         """True when nobody but a member can meet it."""
         asks = (self.tiers, self.segments, self.birthday, self.progress)
-        flags = (self.staff, self.business, self.consent)
+        flags = (self.staff, self.business, self.consent, self.referred)
         return any(ask is not None for ask in asks) or any(flags)
 
     @model_validator(mode="after")
@@ -1254,6 +1263,9 @@ class Offer(Part):
         default=None, description="More points than the earn offers give."
     )
     issue: Issue | None = Field(default=None, description="Coupons for a later basket.")
+    referral: Referral | None = Field(
+        default=None, description="Points for whoever referred the member."
+    )
 
     @model_validator(mode="after")
     def check(self) -> "Offer":
@@ -1273,7 +1285,8 @@ class Offer(Part):
             return self.layer
         usual: dict[str, LayerName] = {
             "threshold": "basket", "redeem": "redemption", "tender": "tender",
-            "earn": "earn", "bonus": "earn", "multiply": "earn", "issue": "earn",
+            "earn": "earn", "bonus": "earn", "multiply": "earn",
+            "issue": "earn", "referral": "earn",
         }  # fmt: skip
         if self.fuel is not None and self.fuel.purse is not None:
             return "redemption"

@@ -92,6 +92,7 @@ def audience_of(offer: Offer, program: Program) -> bytes | None:
         | (_layout.AUDIENCE_FLAG_CONSENT if who.consent else 0)
         | (_layout.AUDIENCE_FLAG_BUSINESS if who.business else 0)
         | (_layout.AUDIENCE_FLAG_STAFF if who.staff else 0)
+        | (_layout.AUDIENCE_FLAG_REFERRED if who.referred else 0)
     )
     record["birthday"] = BIRTHDAYS[who.birthday]
     record["tier_mask"] = sum(1 << program.tiers[name].number for name in set(who.tiers or []))
@@ -113,6 +114,10 @@ def limits_of(offer: Offer) -> list[tuple[int, ...]]:
         (_layout.LIMIT_SCOPE_GLOBAL, offer.limits.overall),
     )
     found: list[tuple[int, ...]] = []
+    if offer.referral is not None:
+        # Stands first, so that its number never changes: once for good by each referred member.
+        once = (1, _layout.LIMIT_SCOPE_MEMBER, _layout.LIMIT_MEASURE_USES)
+        found.append((*once, WINDOWS["campaign"], 0, 0))
     for scope, rules in scopes:
         for rule in rules or []:
             if rule.uses is not None:

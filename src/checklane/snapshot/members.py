@@ -36,6 +36,7 @@ MEMBERS = Feed(
         "business",
         "birth_date",
         "home_store",
+        "referrer",
     ),
 )
 IDENTIFIERS = Feed("identifiers", ("member_id", "kind", "value"))
@@ -99,11 +100,15 @@ class Built(NamedTuple):
 
 @dataclass
 class _Found:
-    """Members that were read: sorted by number, with both words of their hashes."""
+    """Members that were read: sorted by number, with both words of their hashes.
+
+    `referrers` are the numbers of who referred them; 0: nobody.
+    """
 
     numbers: UintArray
     high: UintArray
     records: Records
+    referrers: UintArray
 
     def find(self, hashes: UintArray) -> IntArray:
         """Return the index of each hashed member id, or -1."""
@@ -165,6 +170,8 @@ def build_members(
         "wallet": wallet,
         "info": info,
     }
+    if found.referrers.any():
+        tables["referrers"] = _referrals(found)
     path = write_snapshot(directory, "members", tables)
     report.write(path.with_suffix(".rejected.csv"))
     counts = {
@@ -183,7 +190,7 @@ def _read_members(
     advance: Advance | None,
 ) -> _Found:
     """Read the members feed; the first row of an id wins."""
-    chunks, hashes, groups, records = [], [], [], []
+    chunks, hashes, groups, records, referrers = [], [], [], [], []
     segment_words: dict[str, tuple[int, int] | str] = {}
     birthdays: dict[str, tuple[int, int] | None] = {}
     for chunk in read_feed(MEMBERS, paths, report, advance):
@@ -192,6 +199,7 @@ def _read_members(
         records.append(full[chunk.keep])
         hashes.append(hash_texts(keys.identity, [f"member:{i}" for i in chunk.kept("member_id")]))
         groups.append(_group_hashes(keys, chunk.kept("group_id")))
+        referrers.append(_referrer_numbers(keys, chunk.kept("referrer")))
         chunk.columns = {}
     place = places(chunks, paths)
     none = np.zeros((0, 2), dtype=np.uint64)
@@ -211,7 +219,8 @@ def _read_members(
     grouped = np.concatenate([none, *groups])[kept]
     record["member"] = numbers[kept]
     record["account_group"] = _group_numbers(grouped, numbers[kept])
-    return _Found(numbers[kept], hashed[kept, 0], record)
+    referred = np.concatenate([np.zeros(0, dtype=np.uint64), *referrers])[kept]
+    return _Found(numbers[kept], hashed[kept, 0], record, referred)
 
 
 def _collision(place: Place, index: int, winner: int, what: str) -> FeedError:
@@ -227,6 +236,21 @@ def first_of_equal(ordered: UintArray) -> IntArray:
     begins = np.ones(len(ordered), dtype=bool)
     begins[1:] = ordered[1:] != ordered[:-1]
     return np.maximum.accumulate(np.where(begins, at, 0))
+
+
+def _referrer_numbers(keys: Keys, member_ids: list[str]) -> UintArray:
+    """Return the numbers of members; 0 where none is named."""
+    numbers = first_words(hash_texts(keys.identity, [f"member:{i}" for i in member_ids]))
+    numbers[np.fromiter((not i for i in member_ids), dtype=bool, count=len(member_ids))] = 0
+    return numbers
+
+
+def _referrals(found: _Found) -> Table:
+    """Return who was referred by whom."""
+    named = found.referrers != 0
+    records = np.zeros(int(named.sum()), dtype=_layout.REFERRAL_SLOT)
+    records["member"], records["referrer"] = found.numbers[named], found.referrers[named]
+    return open_addressed(records, mix64(records["member"]))
 
 
 def _group_hashes(keys: Keys, group_ids: list[str]) -> UintArray:
@@ -257,6 +281,11 @@ def _member_records(
     chunk.require("member_id", ID_BYTES_MAX)
     chunk.limit("group_id", ID_BYTES_MAX)
     chunk.limit("home_store", ID_BYTES_MAX)
+    chunk.limit("referrer", ID_BYTES_MAX)
+    pairs_of_ids = zip(chunk.columns["member_id"], chunk.columns["referrer"], strict=True)
+    for index in [at for at, (member, by) in enumerate(pairs_of_ids) if by and member == by]:
+        reason = "the member is named as their own referrer"
+        chunk.reject(index, "referrer", reason, "name another member, or leave it empty")
     records = np.zeros(len(chunk.rows), dtype=_layout.MEMBER_RECORD)
     tiers = {name: number for name, number in vocabulary.tiers.items() if number < TIERS_MAX}
     known = f"use a tier of the program: {', '.join(sorted(tiers)) or 'it declares none'}"
