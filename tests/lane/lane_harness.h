@@ -14,20 +14,24 @@
 #define MEMBER_PATH "/checklane.v1.MemberService/"
 
 static const lane_method_t harness_methods[] = {
-    {PATH "QuoteBasket", "", LANE_KIND_UNARY, METHOD_QUOTE_BASKET, 4, "quote_basket"},
+    {PATH "QuoteBasket", "", LANE_KIND_UNARY, METHOD_QUOTE_BASKET, 4, "quote_basket", 0, 0},
     {PATH "CommitTransaction", "", LANE_KIND_UNARY, METHOD_COMMIT_TRANSACTION, 6,
-     "commit_transaction"},
-    {PATH "IdentifyMember", "", LANE_KIND_UNARY, METHOD_IDENTIFY_MEMBER, 3, "identify_member"},
-    {PATH "VoidTransaction", "", LANE_KIND_UNARY, METHOD_VOID_TRANSACTION, 7, "void_transaction"},
-    {PATH "ReturnItems", "", LANE_KIND_UNARY, METHOD_RETURN_ITEMS, 8, "return_items"},
-    {PATH "TotalBasket", "", LANE_KIND_UNARY, METHOD_TOTAL_BASKET, 5, "total_basket"},
+     "commit_transaction", 0, 0},
+    {PATH "IdentifyMember", "", LANE_KIND_UNARY, METHOD_IDENTIFY_MEMBER, 3, "identify_member", 0,
+     0},
+    {PATH "VoidTransaction", "", LANE_KIND_UNARY, METHOD_VOID_TRANSACTION, 7, "void_transaction", 3,
+     4},
+    {PATH "ReturnItems", "", LANE_KIND_UNARY, METHOD_RETURN_ITEMS, 8, "return_items", 4, 5},
+    {PATH "TotalBasket", "", LANE_KIND_UNARY, METHOD_TOTAL_BASKET, 5, "total_basket", 0, 0},
     {PATH "ClaimTransaction", "it can not be called", LANE_KIND_REFUSED, 0, 9,
-     "claim_transaction"},
-    {PATH "StreamLane", "", LANE_KIND_STREAM, 0, 0, ""},
-    {MEMBER_PATH "GetMember", "", LANE_KIND_UNARY, METHOD_GET_MEMBER, 0, ""},
-    {MEMBER_PATH "UpdateMember", "", LANE_KIND_UNARY, METHOD_UPDATE_MEMBER, 0, ""},
-    {"/grpc.health.v1.Health/Check", "", LANE_KIND_CHECK, 0, 0, ""},
-    {"/grpc.health.v1.Health/Watch", "", LANE_KIND_WATCH, 0, 0, ""},
+     "claim_transaction", 5, 6},
+    {PATH "UploadTransactions", "", LANE_KIND_UPLOAD, METHOD_UPLOAD_TRANSACTIONS, 0,
+     "commit_transaction", 2, 3},
+    {PATH "StreamLane", "", LANE_KIND_STREAM, 0, 0, "", 0, 0},
+    {MEMBER_PATH "GetMember", "", LANE_KIND_UNARY, METHOD_GET_MEMBER, 0, "", 0, 0},
+    {MEMBER_PATH "UpdateMember", "", LANE_KIND_UNARY, METHOD_UPDATE_MEMBER, 0, "", 0, 0},
+    {"/grpc.health.v1.Health/Check", "", LANE_KIND_CHECK, 0, 0, "", 0, 0},
+    {"/grpc.health.v1.Health/Watch", "", LANE_KIND_WATCH, 0, 0, "", 0, 0},
 };
 
 /* Opens the data directory and makes three snapshots of it live. */
