@@ -118,12 +118,14 @@ class Day:
         self.sales: list[Sale] = []
         self.numbers = itertools.count(1)
         self.sequences: Counter[tuple[str, int, str]] = Counter()
+        self.captured = 0
 
     def run(self, steps: int) -> None:
         """Do so many things at random."""
         works = {
             self.sell: 60, self.repeat: 5, self.void: 10, self.void_unseen: 3,
             self.give_back: 18, self.adjust: 5, self.capture: 4,
+            self.sell_with_hold: 6,
         }  # fmt: skip
         for work in self.random.choices(list(works), list(works.values()), k=steps):
             work()
@@ -178,8 +180,41 @@ class Day:
         answer = self.shop.call("CheckoutService.CommitTransaction", request)
         return checkout_pb2.CommitTransactionResponse.FromString(answer)
 
-    def sell(self) -> None:
+    def sell_with_hold(self) -> None:
+        """Sell to a member who set points aside before: some of them are spent besides."""
+        member = self.random.choice(list(CARDS))
         request = self.sale_request()
+        place = (request.receipt.store_id, request.receipt.till_id)
+        before = self.owned(member)
+        if self.shop.balance(member)[0] < 30:
+            self.clerk.seen[place[0], request.receipt.business_date, place[1]].discard(
+                request.receipt.sequence
+            )
+            return
+        del request.basket.identifiers[:]
+        request.basket.identifiers.append(identifier(CARDS[member]))
+        made = checkout_pb2.CreateHoldRequest(
+            context=self.context(*place), identifiers=request.basket.identifiers,
+            kind=checkout_pb2.HOLD_KIND_POINTS, purse_id="base", points=30,
+        )  # fmt: skip
+        content = self.shop.call("CheckoutService.CreateHold", made)
+        hold_id = checkout_pb2.CreateHoldResponse.FromString(content).hold.hold_id
+        request.hold_captures.add(hold_id=hold_id, points=20)
+        points = self.enter(request)
+        beyond = self.owned(member) - before - points["base"]
+        self.captured += beyond
+        self.clerk.move(self.sales[-1].key, Counter({"base": beyond}))
+
+    def owned(self, member: str) -> int:
+        """Return the points of the first purse, held ones among them."""
+        (found,) = [b for b in self.shop.member(member).balances if b.purse_id == "base"] or [None]
+        return found.available_points + found.pending_points + found.held_points if found else 0
+
+    def sell(self) -> None:
+        self.enter(self.sale_request())
+
+    def enter(self, request: Any) -> Counter[str]:
+        """Commit a sale and note it; return the points that its answer tells."""
         answer = self.commit(request)
         receipt = request.receipt
         key = (receipt.store_id, receipt.business_date, receipt.till_id, request.basket.shift_id)
@@ -196,6 +231,7 @@ class Day:
                 points[taken.purse_id] -= taken.points
         self.clerk.move(key, points)
         self.clerk.sold.update(shares_of(key[1], key[0], answer.decision))
+        return points
 
     def _count(self, sale: Sale, sign: int) -> None:
         totals = sale.decision.totals

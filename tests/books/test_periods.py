@@ -21,7 +21,7 @@ SPLITS = {
 
 
 def read(day, **asked):
-    return read_periods(LiveJournal(day.shop.engine), Query(**{**SPAN, **asked}))
+    return read_periods(LiveJournal(day.shop.engine), Query(**{**SPAN, **asked}), NAMES)
 
 
 def by_clerk(book, asked):
@@ -68,7 +68,7 @@ def test_totals_are_the_clerks(day, asked, split):
     points = {key: part.points for key, part in found.parts.items()}
     assert without_zeros(sums) == by_clerk(day.clerk.sums, asked)
     assert without_zeros(points) == by_clerk(day.clerk.points, asked)
-    proof = found.prove(NAMES)
+    proof = found.prove()
     assert proof.adds_up, proof.sums
 
 
@@ -78,6 +78,7 @@ def test_the_day_had_everything_in_it(day):
         total.update(counted)
     assert all(total[name] > 0 for name in SUMS)
     assert set(day.clerk.all_points) == set(NAMES.values())
+    assert day.captured < 0
 
 
 def test_missing_numbers_are_the_clerks(day):
@@ -99,7 +100,7 @@ def test_a_part_too_many_is_refused(day):
 def test_a_proof_tells_what_differs(day):
     found = read(day)
     next(iter(found.parts.values())).gross_minor += 1
-    differing = [what for what, reported, other in found.prove(NAMES).sums if reported != other]
+    differing = [what for what, reported, other in found.prove().sums if reported != other]
     assert differing == ["gross, by sold lines", "net, by sold lines"]
 
 
@@ -112,7 +113,7 @@ def test_only_what_was_posted_since_is_read(day):
             return super().read(from_lsn, entry_count)
 
     source = Counted(day.shop.engine)
-    read_periods(source, Query(from_date=20991231, to_date=20991231))
+    read_periods(source, Query(from_date=20991231, to_date=20991231), NAMES)
     assert source.reads == (1, 1)
 
 

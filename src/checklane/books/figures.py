@@ -18,6 +18,7 @@ __all__ = [
     "has_effect",
     "lots_moved",
     "messages_of",
+    "points_captured",
     "points_of_referrer",
     "points_told",
     "where_of",
@@ -133,6 +134,26 @@ def points_of_referrer(response: Any) -> Counter[str]:
     for award in response.reversal.points:
         if award.reason == decision_pb2.EARN_REASON_REFERRAL:
             points[award.purse_id] += award.points
+    return points
+
+
+def points_captured(
+    sections: Sections, request: Any, response: Any, purse_names: Mapping[int, str]
+) -> Counter[str]:
+    """Return what a sale spent of holds that it named, beyond what its decision took, by purse.
+
+    The answer tells what the decision took; the rest stands in the sale's movements only.
+    """
+    points: Counter[str] = Counter()
+    if not isinstance(request, checkout_pb2.CommitTransactionRequest) or not request.hold_captures:
+        return points
+    movements = sections.movements
+    is_burn = movements["reason"] == _layout.REASON_BURN
+    points = by_purse(lots_moved(movements[is_burn]), purse_names)
+    if has_effect(response):
+        for taken in response.decision.redemptions:
+            if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
+                points[taken.purse_id] += taken.points
     return points
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from checklane import _layout
 from checklane.books.dates import date_of_day, day_of, posted_date
 from checklane.books.entries import Records, split_entry
-from checklane.books.figures import MESSAGES, by_purse, messages_of, points_told
+from checklane.books.figures import MESSAGES, by_purse, messages_of, points_captured, points_told
 from checklane.books.proof import Column, Proof, Table
 from checklane.books.walk import Advance, Source, walk
 from checklane.errors import refuse
@@ -156,7 +156,9 @@ class Liability:
         self.lots.add(date, sections.movements)
         is_in_span = self._from_date <= date <= self._to_date
         if is_in_span and int(sections.header["kind"]) in MESSAGES:
-            self._told.update(points_told(*messages_of(sections)))
+            request, response = messages_of(sections)
+            self._told.update(points_told(request, response))
+            self._told.update(points_captured(sections, request, response, self._purse_names))
 
     def table(self) -> Table:
         """Return the rows, by purse and month."""

@@ -21,6 +21,7 @@ from checklane.books.figures import (
     has_effect,
     lots_moved,
     messages_of,
+    points_captured,
     points_told,
     where_of,
 )
@@ -167,11 +168,14 @@ class Periods:
         The last position that was seen.
     """
 
-    def __init__(self, query: Query, as_of_lsn: int, voided: set[int]) -> None:
+    def __init__(
+        self, query: Query, as_of_lsn: int, voided: set[int], purse_names: dict[int, str]
+    ) -> None:
         self.parts: dict[PartKey, Part] = {}
         self.as_of_lsn = as_of_lsn
         self._query = query
         self._voided = voided
+        self._purse_names = purse_names
         self._seen: dict[tuple[str, int, str], Sequences] = defaultdict(Sequences)
         self._run_count = 0
         self._other = _Other()
@@ -185,13 +189,8 @@ class Periods:
         """
         return [Gap(*key, *span) for key in sorted(self._seen) for span in self._seen[key].gaps()]
 
-    def prove(self, purse_names: dict[int, str]) -> Proof:
-        """Hold the sums against sold lines and movements.
-
-        Parameters
-        ----------
-        purse_names : dict of int to str
-        """
+    def prove(self) -> Proof:
+        """Hold the sums against sold lines and movements."""
         parts, other = self.parts.values(), self._other
         gross = sum(part.gross_minor for part in parts)
         discount = sum(part.discount_minor for part in parts)
@@ -208,7 +207,7 @@ class Periods:
         told: Counter[str] = Counter()
         for part in parts:
             told.update(part.points)
-        moved = by_purse(other.points, purse_names)
+        moved = by_purse(other.points, self._purse_names)
         for purse_id in sorted(told.keys() | moved.keys()):
             what = f"points of {purse_id}, by movements"
             proof.add(what, told[purse_id], moved[purse_id])
@@ -236,6 +235,7 @@ class Periods:
             )
         )
         part.points.update(points_told(request, response))
+        part.points.update(points_captured(sections, request, response, self._purse_names))
         self._other.points.update(lots_moved(sections.movements))
         match response:
             case checkout_pb2.CommitTransactionResponse() if has_effect(response):
@@ -317,7 +317,9 @@ def _refunded(sections: Sections) -> int:
     return int(cells["other"][cells["kind"] == _layout.CELL_RETURNED].sum())
 
 
-def read_periods(source: Source, query: Query, advance: Advance | None = None) -> Periods:
+def read_periods(
+    source: Source, query: Query, purse_names: dict[int, str], advance: Advance | None = None
+) -> Periods:
     """Add up the entries of a span of business dates.
 
     Cost: what was posted since the span began, twice, whatever was posted before; voids and late
@@ -333,7 +335,7 @@ def read_periods(source: Source, query: Query, advance: Advance | None = None) -
     for page in walk(source, begin, advance):
         for at in np.flatnonzero(page.heads["kind"] == _layout.ENTRY_VOID).tolist():
             voided.add(original_of(split_entry(page.entries[at])))
-    periods = Periods(query, source.last_lsn, voided)
+    periods = Periods(query, source.last_lsn, voided, purse_names)
     for page in walk(source, begin, advance):
         dates, kinds = page.heads["business_date"], page.heads["kind"]
         is_in_span = (dates >= query.from_date) & (dates <= query.to_date)

@@ -20,6 +20,7 @@ from checklane.books.figures import (
     by_purse,
     lots_moved,
     messages_of,
+    points_captured,
     points_told,
     where_of,
 )
@@ -160,7 +161,9 @@ def read_points(
             sections = split_entry(page.entries[at])
             request, response = messages_of(sections)
             store_id = where_of(request).store_id
-            for purse_id, points in points_told(request, response).items():
+            told = points_told(request, response)
+            told.update(points_captured(sections, request, response, purse_names))
+            for purse_id, points in told.items():
                 book.told[int(sections.header["business_date"]), store_id, purse_id] += points
             book.moved.update(by_purse(lots_moved(sections.movements), purse_names))
     return book

@@ -18,6 +18,7 @@ from checklane.books.figures import (
     has_effect,
     lots_moved,
     messages_of,
+    points_captured,
     points_of_referrer,
     points_told,
 )
@@ -150,8 +151,13 @@ class _Reader:
             if kind == _layout.ENTRY_COMMIT and not has_effect(response):
                 return
             _tell(found, request, response)
+            captured = points_captured(sections, request, response, self._names)
+            for purse_id, moved in sorted(captured.items()):
+                if moved:
+                    found.points.add(purse_id=purse_id, points=moved)
             self.statement.told.update(points_told(request, response))
             self.statement.told.subtract(points_of_referrer(response))
+            self.statement.told.update(captured)
         else:
             if kind in TOLD:
                 found.kind = _KIND.MEMBER_ENTRY_KIND_ADJUSTMENT

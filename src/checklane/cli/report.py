@@ -193,7 +193,7 @@ def periods(store: str, till: str, shift: str, by: str, **options: Any) -> None:
 
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         found = _read_periods(asked, journal, advance, store=store, till=till, shift=shift, by=by)
-        return period_table(found), found.prove(asked.purses())
+        return period_table(found), found.prove()
 
     _run(read, options)
 
@@ -210,7 +210,7 @@ def gaps(store: str, till: str, **options: Any) -> None:
 
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         found = _read_periods(asked, journal, advance, store=store, till=till, shift="", by="till")
-        return gap_table(found), found.prove(asked.purses())
+        return gap_table(found), found.prove()
 
     _run(read, options)
 
@@ -235,7 +235,7 @@ def _read_periods(
         by_till=by in ("till", "shift"),
         by_shift=by == "shift",
     )
-    return read_periods(journal, query, advance)
+    return read_periods(journal, query, asked.purses(), advance)
 
 
 @report.command()

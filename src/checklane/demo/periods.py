@@ -75,9 +75,10 @@ def audit_periods(address: str, data: Path, acks: Records) -> tuple[int, list[st
     if not told:
         return 0, []
     dates = [date for _, date in told]
+    names = dict(enumerate(PURSES, 1))
     query = Query(min(dates), max(dates), by_till=False)
     with audit(journal_directory(data)) as opened:
-        parts = read_periods(StoredJournal(opened), query).parts
+        parts = read_periods(StoredJournal(opened), query, names).parts
     found = {(key.store_id, key.business_date): _found(part) for key, part in parts.items()}
     differences = _compare(told, found, "the period totals")
     busiest, _ = Counter(store for store, _ in told).most_common(1)[0]

@@ -98,7 +98,8 @@ class BooksMethods:
         request = _parse(ledger_pb2.GetPeriodTotalsRequest, data)
         query = _query_of(request)
         self._check_store(request.store_id)
-        found = read_periods(LiveJournal(self._engine), query, _while_active(context))
+        journal, advance = LiveJournal(self._engine), _while_active(context)
+        found = read_periods(journal, query, self._purse_names(), advance)
         if request.grouping == _Grouping.PERIOD_GROUPING_STORE and not found.parts:
             none = PartKey(query.store_id, 0, query.till_id, query.shift_id)
             found.parts[none] = Part()
@@ -116,7 +117,6 @@ class BooksMethods:
         get_member = member_pb2.GetMemberRequest(context=request.context, member=request.member)
         answer = self._calls.answer("MemberService.GetMember", get_member.SerializeToString())
         member = member_pb2.GetMemberResponse.FromString(answer).member
-        program = self._live_file("program")
         found = read_statement(
             LiveJournal(self._engine),
             Asked(
@@ -126,7 +126,7 @@ class BooksMethods:
                 from_lsn=from_lsn,
                 entry_count=request.page_size or STATEMENT_PAGE,
             ),
-            purse_names([program] if program is not None else []),
+            self._purse_names(),
             _while_active(context),
         )
         return ledger_pb2.GetStatementResponse(
@@ -135,6 +135,10 @@ class BooksMethods:
             next_page_token=str(found.next_lsn) if found.next_lsn else "",
             as_of_lsn=found.as_of_lsn,
         )
+
+    def _purse_names(self) -> dict[int, str]:
+        program = self._live_file("program")
+        return purse_names([program] if program is not None else [])
 
     def _check_store(self, store_id: str) -> None:
         """Refuse a store that the live catalogue does not have."""
