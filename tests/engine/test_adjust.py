@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from checklane import _layout
-from checklane.server.entries import contract_entry, split_entry
+from checklane.books.entries import split_entry
+from checklane.server.entries import contract_entry
 from checklane.v1 import ledger_pb2, member_pb2
 from tests.engine.shop import RefusedError, Shop, basket
 

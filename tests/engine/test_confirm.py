@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from checklane.server.entries import contract_entry, split_entry
+from checklane.books.entries import split_entry
+from checklane.server.entries import contract_entry
 from checklane.v1 import ledger_pb2, member_pb2
 from tests.engine.shop import HEAD, OFFERS, TODAY, TOMORROW, RefusedError, Shop, basket
 

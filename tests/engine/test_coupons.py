@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from checklane import _layout
-from checklane.server.entries import split_entry
+from checklane.books.entries import split_entry
 from checklane.v1 import checkout_pb2
 from tests.engine.shop import CROWD, OFFERS, Built, Shop, basket
 from tests.engine.test_replay import commits, files_of, open_engine

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from checklane import _layout
+from checklane.books.entries import split_entry
 from checklane.ledger.check import rebuild, verify
-from checklane.server.entries import contract_entry, split_entry
+from checklane.server.entries import contract_entry
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, ledger_pb2
 from tests.engine.shop import OFFERS, Built, Shop, basket
 from tests.engine.test_replay import commits, files_of, open_engine

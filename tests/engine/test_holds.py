@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from checklane import _layout
+from checklane.books.entries import split_entry
 from checklane.ledger.check import rebuild, verify
-from checklane.server.entries import contract_entry, split_entry
+from checklane.server.entries import contract_entry
 from checklane.v1 import checkout_pb2, ledger_pb2, member_pb2
 from tests.engine.shop import CARDS, OFFERS, Built, Shop, basket, identifier
 

@@ -3,7 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from checklane.server.entries import contract_entry, split_entry
+from checklane.books.entries import split_entry
+from checklane.server.entries import contract_entry
 from checklane.v1 import ledger_pb2, member_pb2
 from tests.engine.shop import CARDS, Shop, basket, identifier
 

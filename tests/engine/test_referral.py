@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checklane import _layout
-from checklane.server.entries import split_entry
+from checklane.books.entries import split_entry
 from checklane.v1 import common_pb2, member_pb2
 from tests.engine.shop import Built, RefusedError, Shop, basket
 from tests.engine.test_replay import commits, files_of, open_engine

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from checklane import _layout, errors
-from checklane.server.entries import ENTRY_KINDS, split_entry
+from checklane.books.entries import split_entry
+from checklane.server.entries import ENTRY_KINDS
 from checklane.v1 import checkout_pb2, decision_pb2, ledger_pb2
 from tests.server.hostile_requests import commit
 

@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from checklane import errors
-from checklane.server.lane_stream import StreamSlots
 from checklane.server.metrics import Metrics
+from checklane.server.open_streams import StreamSlots
 from checklane.server.uploads import AHEAD_ITEMS_MAX, UploadStreams
 from checklane.v1 import checkout_pb2
 

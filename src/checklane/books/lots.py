@@ -16,8 +16,7 @@ from checklane.books.dates import date_of_day, day_of, posted_date
 from checklane.books.entries import Records, split_entry
 from checklane.books.figures import MESSAGES, by_purse, messages_of, points_captured, points_told
 from checklane.books.proof import Column, Proof, Table
-from checklane.books.walk import Advance, Source, walk
-from checklane.errors import refuse
+from checklane.books.walk import Advance, Source, walk_whole
 
 __all__ = ["FLOWS", "Flows", "Liability", "Lots", "read_liability"]
 
@@ -207,10 +206,8 @@ def read_liability(
     NotFoundError
         LSN_NOT_KEPT: the journal was pruned, and what was owed when it begins is not in it.
     """
-    if source.first_lsn > 1:
-        raise refuse("LSN_NOT_KEPT", "lsn 1", "the journal was pruned: the first lots are gone")
     liability = Liability(from_date, to_date, purse_names)
-    for page in walk(source, source.first_lsn, advance):
+    for page in walk_whole(source, advance):
         for entry in page.entries:
             liability.add(entry)
     return liability

@@ -24,8 +24,7 @@ from checklane.books.figures import (
 )
 from checklane.books.lots import Flows, Lots
 from checklane.books.proof import Column, Proof, Table
-from checklane.books.walk import Advance, Source, walk
-from checklane.errors import refuse
+from checklane.books.walk import Advance, Source, walk_whole
 from checklane.v1 import checkout_pb2, decision_pb2, member_pb2
 
 __all__ = ["Asked", "Statement", "read_statement", "statement_table"]
@@ -232,11 +231,9 @@ def read_statement(
     NotFoundError
         LSN_NOT_KEPT: the journal was pruned, and what was there when it begins is not in it.
     """
-    if source.first_lsn > 1:
-        raise refuse("LSN_NOT_KEPT", "lsn 1", "the journal was pruned: the first lots are gone")
     reader = _Reader(asked, purse_names, source.last_lsn)
     needle = asked.group.to_bytes(8, "little")
-    for page in walk(source, source.first_lsn, advance):
+    for page in walk_whole(source, advance):
         for entry in page.entries:
             if needle in entry:
                 reader.add(entry)

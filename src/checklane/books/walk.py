@@ -10,7 +10,7 @@ from checklane import _layout
 from checklane._engine import EngineError
 from checklane.errors import from_status, refuse
 
-__all__ = ["LiveJournal", "Page", "Source", "StoredJournal", "find_first", "walk"]
+__all__ = ["LiveJournal", "Page", "Source", "StoredJournal", "find_first", "walk", "walk_whole"]
 
 #: Entries and bytes of a page. A read finds its first entry by a walk through the segment, up to
 #: 64 MiB of it, so a page is an eighth of that: reading a segment page by page then costs a few
@@ -119,6 +119,19 @@ def walk(source: Source, from_lsn: int, advance: Advance | None = None) -> Itera
         at += len(entries)
         if advance is not None:
             advance(len(entries))
+
+
+def walk_whole(source: Source, advance: Advance | None = None) -> Iterator[Page]:
+    """Yield every entry that ever was, page by page.
+
+    Raises
+    ------
+    NotFoundError
+        LSN_NOT_KEPT: the journal was pruned, and what was there when it begins is not in it.
+    """
+    if source.first_lsn > 1:
+        raise refuse("LSN_NOT_KEPT", "lsn 1", "the journal was pruned: the first lots are gone")
+    yield from walk(source, source.first_lsn, advance)
 
 
 def find_first(source: Source, post_unix_ms: int) -> int:

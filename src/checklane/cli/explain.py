@@ -11,9 +11,10 @@ from rich.table import Table
 
 from checklane import _layout
 from checklane._engine import Engine
+from checklane.books.entries import Sections, split_entry
 from checklane.errors import from_status, refuse
 from checklane.ledger.files import audit, journal_directory
-from checklane.server.entries import Sections, contract_entry, split_entry
+from checklane.server.entries import contract_entry
 from checklane.snapshot.keys import load_keys
 from checklane.snapshot.store import snapshot_directory
 from checklane.tables.files import snapshot_name

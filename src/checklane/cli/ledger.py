@@ -16,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -30,7 +31,7 @@ from checklane.ledger.files import audit, journal_directory, read_marks, write_m
 from checklane.ledger.prune import KEEP_DAYS_MIN
 from checklane.ledger.prune import prune as prune_journal
 
-__all__ = ["ledger"]
+__all__ = ["counted", "data_option", "ledger"]
 
 #: Exit status when the ledger is not sound, as for every damage.
 EXIT_UNSOUND = 74
@@ -60,7 +61,7 @@ def ledger() -> None:
 
 
 @contextmanager
-def _entries(what: str) -> Iterator[Advance]:
+def counted(what: str) -> Iterator[tuple[Progress, TaskID]]:
     """Show a bar that counts entries."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
     with Progress(
@@ -70,7 +71,12 @@ def _entries(what: str) -> Iterator[Advance]:
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task(what, total=None)
+        yield progress, progress.add_task(what, total=None)
+
+
+@contextmanager
+def _entries(what: str) -> Iterator[Advance]:
+    with counted(what) as (progress, task):
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
@@ -222,7 +228,8 @@ def marks_command(data: Path, chosen: tuple[str, int] | None, forget: str) -> No
 @click.option("--movements", is_flag=True, help="Show each change of the accounts as well.")
 def show_command(data: Path, from_lsn: int, limit: int, movements: bool) -> None:
     """Print entries as one JSON object a line, in the words of the contract (ledger.proto)."""
-    from checklane.server.entries import contract_entry, split_entry
+    from checklane.books.entries import split_entry
+    from checklane.server.entries import contract_entry
 
     with audit(journal_directory(data)) as opened:
         report = opened.report()

@@ -9,15 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from checklane.books.dates import is_date
 from checklane.books.files import FORMATS, write_table
@@ -31,6 +22,7 @@ from checklane.books.settlement import read_settlement
 from checklane.books.statement import Asked as AskedStatement
 from checklane.books.statement import read_statement, statement_table
 from checklane.books.walk import Advance, StoredJournal
+from checklane.cli.ledger import counted, data_option
 from checklane.errors import refuse
 from checklane.ledger.files import audit, base_file, journal_directory, lay_base
 from checklane.snapshot.store import list_snapshots, read_live, snapshot_directory
@@ -100,13 +92,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add what every report is told."""
     for option in reversed(
         (
-            click.option(
-                "--data",
-                required=True,
-                envvar="CHECKLANE_DATA",
-                type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="The data directory.",
-            ),
+            data_option,
             click.option("--from", "from_date", required=True, type=_Date(), help="First date."),
             click.option("--to", "to_date", type=_Date(), help="Last date. Default: the first."),
             click.option(
@@ -139,28 +125,14 @@ def _journal(data: Path) -> Iterator[StoredJournal]:
             yield StoredJournal(opened)
 
 
-@contextmanager
-def _bar(what: str) -> Iterator[Advance]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
-    with Progress(
-        *columns,
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda count: progress.advance(task, count)
-
-
 def _run(read: Read, options: dict[str, Any]) -> None:
     """Read, write and prove one report."""
     options["to_date"] = options["to_date"] or options["from_date"]
     asked = Asked(**options)
     if asked.to_date < asked.from_date:
         raise refuse("FIELD_OUT_OF_RANGE", "--to", "the last date is before the first")
-    with _bar("reading the journal") as advance, _journal(asked.data) as journal:
-        table, proof = read(asked, journal, advance)
+    with counted("reading the journal") as (progress, task), _journal(asked.data) as journal:
+        table, proof = read(asked, journal, lambda count: progress.advance(task, count))
         as_of_lsn = journal.last_lsn
     write_table(table, asked.out, asked.file_format)
     click.echo(f"rows: {len(table.rows):,}, as of lsn {as_of_lsn:,}: {asked.out}")

@@ -105,11 +105,22 @@ def compile_program(path: Path, catalogue: CatalogueTables) -> Tables:
     ProgramError
         Names every problem.
     """
+    return compile_checked(path, catalogue)[1].tables
+
+
+def compile_checked(path: Path, catalogue: CatalogueTables) -> tuple[LoadedProgram, Compiled]:
+    """Read, check and compile a program.
+
+    Raises
+    ------
+    ProgramError
+        Names every problem.
+    """
     loaded = load_program(path)
     attachments = check_program(loaded, catalogue)
     if loaded.problems.has_errors:
         raise ProgramError(loaded.problems)
-    return compile_loaded(loaded, attachments, catalogue).tables
+    return loaded, compile_loaded(loaded, attachments, catalogue)
 
 
 def compile_loaded(

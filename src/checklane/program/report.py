@@ -9,7 +9,7 @@ from typing import Any
 from checklane.config import Settings
 from checklane.program.budget import blame, excesses_of, measured_excesses
 from checklane.program.checks import Attachments, check_program
-from checklane.program.compile import Compiled, Tables, compile_loaded, in_order
+from checklane.program.compile import Compiled, Tables, compile_checked, compile_loaded, in_order
 from checklane.program.cost import Analysis, Cost
 from checklane.program.fields import MINUTES_A_DAY, day_text, minute_text
 from checklane.program.lane_budget import LaneBudget, lane_budget
@@ -198,11 +198,7 @@ def compile_within(
     ProgramError
         Names every problem.
     """
-    loaded = load_program(path)
-    attachments = check_program(loaded, catalogue)
-    if loaded.problems.has_errors:
-        raise ProgramError(loaded.problems)
-    compiled = compile_loaded(loaded, attachments, catalogue)
+    loaded, compiled = compile_checked(path, catalogue)
     analyse(loaded, compiled, catalogue, settings=settings)
     if loaded.problems.has_errors:
         raise ProgramError(loaded.problems)

@@ -22,7 +22,7 @@ from checklane.books.statement import Asked, read_statement
 from checklane.books.walk import LiveJournal
 from checklane.errors import ChecklaneError, refuse
 from checklane.server.calls import CORRELATION_KEY, Calls, EngineLike, abort
-from checklane.server.lane_stream import StreamSlots
+from checklane.server.open_streams import StreamSlots
 from checklane.server.wire import correlation_id
 from checklane.tables.files import read_records, read_snapshot
 from checklane.tables.hashing import name_key

@@ -12,10 +12,10 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from checklane import _layout
-from checklane.books.entries import Sections, split_entry
+from checklane.books.entries import Sections
 from checklane.v1 import checkout_pb2, decision_pb2, ledger_pb2, member_pb2, program_pb2
 
-__all__ = ["ENTRY_KINDS", "Sections", "contract_entry", "split_entry"]
+__all__ = ["ENTRY_KINDS", "contract_entry"]
 
 _KIND = ledger_pb2.LedgerEntryKind
 

@@ -8,18 +8,15 @@ its side the open requests are answered first; when it goes away they are worked
 the service drains they are answered, and the stream then ends with ENGINE_CLOSED.
 """
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-
 from checklane.clock import Clock
 from checklane.errors import ChecklaneError, refuse
-from checklane.server.calls import Calls, abort
+from checklane.server.calls import Calls
 from checklane.server.contract import LANE_METHODS
-from checklane.server.metrics import Metrics
+from checklane.server.open_streams import OpenStream, OpenStreams, StreamSlots
 from checklane.server.wire import (
     LaneRequest,
     check_lane_request,
@@ -28,35 +25,13 @@ from checklane.server.wire import (
 )
 from checklane.v1 import checkout_pb2, common_pb2
 
-__all__ = ["LaneStreams", "StreamSlots", "refusal_answer"]
+__all__ = ["LaneStreams", "refusal_answer"]
 
 BODY_FIELDS = frozenset(LANE_METHODS)
 REFUSAL_FIELD = checkout_pb2.StreamLaneResponse.REFUSAL_FIELD_NUMBER
 
 
-class StreamSlots:
-    """Counts the open streams of a service against their ceiling. Any thread may call."""
-
-    def __init__(self, streams_max: int, metrics: Metrics) -> None:
-        self._streams_max = streams_max
-        self._slots = threading.BoundedSemaphore(streams_max)
-        self._metrics = metrics
-
-    def take(self, context: grpc.ServicerContext) -> None:
-        """Take a slot until the call ends, or end the call with QUEUE_FULL."""
-        if not self._slots.acquire(blocking=False):
-            words = f"all {self._streams_max} streams of this service are open"
-            abort(context, refuse("QUEUE_FULL", "", words))
-        self._metrics.stream_opened()
-        if not context.add_callback(self._give_back):
-            self._give_back()
-
-    def _give_back(self) -> None:
-        self._metrics.stream_closed()
-        self._slots.release()
-
-
-class LaneStreams:
+class LaneStreams(OpenStreams):
     """Every open lane stream of a service.
 
     Parameters
@@ -78,76 +53,29 @@ class LaneStreams:
         window: int,
         clock: Clock,
     ) -> None:
+        super().__init__(slots, "lane-stream-reader")
         self._calls = calls
         self._pool = pool
-        self._slots = slots
         self._window = window
         self._clock = clock
-        self._lock = threading.Lock()
-        self._open: set[_LaneStream] = set()
-        self._draining = False
 
-    def handle(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Serve one stream; grpcio's handler."""
-        self._slots.take(context)
-        stream = _LaneStream(self._calls, self._pool, self._window, self._clock)
-        with self._lock:
-            if self._draining:
-                abort(context, refuse("ENGINE_CLOSED"))
-            self._open.add(stream)
-        if not context.add_callback(lambda: self._forget(stream)):
-            self._forget(stream)
-        reader = threading.Thread(
-            target=stream.read, args=(requests,), name="lane-stream-reader", daemon=True
-        )
-        reader.start()
-        yield from stream.answers()
-        if stream.is_cut_short():
-            abort(context, refuse("ENGINE_CLOSED"))
-
-    def drain(self) -> None:
-        """Let every stream answer what is open and end; new ones are refused."""
-        with self._lock:
-            self._draining = True
-            streams = list(self._open)
-        for stream in streams:
-            stream.drain()
-
-    def _forget(self, stream: "_LaneStream") -> None:
-        stream.lose()
-        with self._lock:
-            self._open.discard(stream)
+    def _begin(self) -> OpenStream:
+        return _LaneStream(self._calls, self._pool, self._window, self._clock)
 
 
-class _LaneStream:
-    """One stream. `_changed` guards everything below it and tells of every change."""
+class _LaneStream(OpenStream):
+    """One stream: `window` requests at once, answered in any order."""
 
     def __init__(self, calls: Calls, pool: ThreadPoolExecutor, window: int, clock: Clock) -> None:
+        super().__init__()
         self._calls = calls
         self._pool = pool
         self._window = window
         self._clock = clock
-        self._changed = threading.Condition()
         self._answers: deque[tuple[int, bytes]] = deque()
         self._open_count = 0  # arrived, and the answer not yet handed to the transport
         self._working_count = 0  # arrived, and not yet answered
         self._open_ids: set[int] = set()
-        self._half_closed = False
-        self._lost = False
-        self._draining = False
-
-    def read(self, requests: Iterator[bytes]) -> None:
-        """Take requests until the lane closes its side; the reader's thread."""
-        try:
-            while self._has_room():
-                self._take(next(requests))
-        except (StopIteration, grpc.RpcError):
-            pass
-        finally:
-            with self._changed:
-                # A reader that ended because of the drain says nothing about the lane's side.
-                self._half_closed = not self._draining
-                self._changed.notify_all()
 
     def answers(self) -> Iterator[bytes]:
         """Yield answers as they come, until there will be no more."""
@@ -162,18 +90,6 @@ class _LaneStream:
                 self._changed.notify_all()
             yield answer
 
-    def drain(self) -> None:
-        """Take no more requests; end when what is open is answered."""
-        with self._changed:
-            self._draining = True
-            self._changed.notify_all()
-
-    def lose(self) -> None:
-        """Note that the call is over and nobody hears any more."""
-        with self._changed:
-            self._lost = True
-            self._changed.notify_all()
-
     def is_cut_short(self) -> bool:
         """Tell whether the service, not the lane, ended the stream."""
         with self._changed:
@@ -184,12 +100,7 @@ class _LaneStream:
         return self._lost or (ended and self._working_count == 0)
 
     def _has_room(self) -> bool:
-        """Wait for room in the window; False when nothing more is to be read."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._open_count < self._window or self._lost or self._draining
-            )
-            return not self._lost and not self._draining
+        return self._open_count < self._window
 
     def _take(self, data: bytes) -> None:
         """Open one request, or answer at once what is wrong with its envelope."""

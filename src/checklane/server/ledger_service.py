@@ -8,10 +8,11 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from checklane._engine import EngineError
+from checklane.books.entries import split_entry
 from checklane.errors import ChecklaneError, from_status, refuse
 from checklane.server.calls import EngineLike, abort, internal
-from checklane.server.entries import contract_entry, split_entry
-from checklane.server.lane_stream import StreamSlots
+from checklane.server.entries import contract_entry
+from checklane.server.open_streams import StreamSlots
 from checklane.v1 import ledger_pb2
 
 __all__ = ["LedgerStreams"]

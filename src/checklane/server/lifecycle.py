@@ -24,12 +24,13 @@ from checklane.errors import ChecklaneError, ConfigError, from_status
 from checklane.server.books_service import BooksMethods
 from checklane.server.calls import Calls, EngineLike
 from checklane.server.compiling import Compiler
-from checklane.server.lane_stream import LaneStreams, StreamSlots
+from checklane.server.lane_stream import LaneStreams
 from checklane.server.lanes import LaneCollector, Lanes
 from checklane.server.ledger_service import LedgerStreams
 from checklane.server.live_set import LivePrograms
 from checklane.server.logs import configure_logs
 from checklane.server.metrics import Metrics, SnapshotCollector, TallyCollector
+from checklane.server.open_streams import StreamSlots
 from checklane.server.port import Port
 from checklane.server.program_service import ProgramMethods
 from checklane.server.uploads import UploadStreams

@@ -12,15 +12,14 @@ answered, and the stream then ends with ENGINE_CLOSED: what is left is sent agai
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-
-import grpc
+from collections.abc import Callable, Iterator
 
 from checklane.clock import Clock
-from checklane.errors import ChecklaneError, refuse
-from checklane.server.calls import Calls, abort
+from checklane.errors import ChecklaneError
+from checklane.server.calls import Calls
 from checklane.server.contract import UPLOAD_METHODS
-from checklane.server.lane_stream import StreamSlots, refusal_answer
+from checklane.server.lane_stream import refusal_answer
+from checklane.server.open_streams import OpenStream, OpenStreams, StreamSlots
 from checklane.server.wire import check_upload_item, lane_response, read_upload_item
 from checklane.v1 import checkout_pb2
 
@@ -32,7 +31,7 @@ REFUSAL_FIELD = checkout_pb2.UploadTransactionsResponse.REFUSAL_FIELD_NUMBER
 AHEAD_ITEMS_MAX = 4
 
 
-class UploadStreams:
+class UploadStreams(OpenStreams):
     """Every open upload of a service.
 
     Parameters
@@ -44,45 +43,13 @@ class UploadStreams:
     """
 
     def __init__(self, calls: Calls, slots: StreamSlots, clock: Clock) -> None:
+        super().__init__(slots, "upload-reader")
         self._calls = calls
-        self._slots = slots
         self._clock = clock
         self._turn = threading.Lock()
-        self._lock = threading.Lock()
-        self._open: set[_Upload] = set()
-        self._draining = False
 
-    def handle(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Serve one stream; grpcio's handler."""
-        self._slots.take(context)
-        upload = _Upload()
-        with self._lock:
-            if self._draining:
-                abort(context, refuse("ENGINE_CLOSED"))
-            self._open.add(upload)
-        if not context.add_callback(lambda: self._forget(upload)):
-            self._forget(upload)
-        reader = threading.Thread(
-            target=upload.read, args=(requests,), name="upload-reader", daemon=True
-        )
-        reader.start()
-        for data in upload.items():
-            yield self._answer(data)
-        if upload.is_cut_short():
-            abort(context, refuse("ENGINE_CLOSED"))
-
-    def drain(self) -> None:
-        """Let every stream answer the item under way and end; new ones are refused."""
-        with self._lock:
-            self._draining = True
-            uploads = list(self._open)
-        for upload in uploads:
-            upload.drain()
-
-    def _forget(self, upload: "_Upload") -> None:
-        upload.lose()
-        with self._lock:
-            self._open.discard(upload)
+    def _begin(self) -> OpenStream:
+        return _Upload(self._answer)
 
     def _answer(self, data: bytes) -> bytes:
         """Work on one item when its turn has come, and rest."""
@@ -106,34 +73,16 @@ class UploadStreams:
             return refusal_answer(item_id, REFUSAL_FIELD, error, field_name)
 
 
-class _Upload:
-    """One stream. `_changed` guards everything below it and tells of every change."""
+class _Upload(OpenStream):
+    """One stream: a few items read ahead, each answered by `answer` in its turn."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._answer = answer
         self._ahead: deque[bytes] = deque()
-        self._half_closed = False
-        self._lost = False
-        self._draining = False
 
-    def read(self, requests: Iterator[bytes]) -> None:
-        """Take items until the lane closes its side; the reader's thread."""
-        try:
-            while self._has_room():
-                data = next(requests)
-                with self._changed:
-                    self._ahead.append(data)
-                    self._changed.notify_all()
-        except (StopIteration, grpc.RpcError):
-            pass
-        finally:
-            with self._changed:
-                # A reader that ended because of the drain says nothing about the lane's side.
-                self._half_closed = not self._draining
-                self._changed.notify_all()
-
-    def items(self) -> Iterator[bytes]:
-        """Yield items in the order sent, until there will be no more."""
+    def answers(self) -> Iterator[bytes]:
+        """Yield answers in the order sent; items that are not begun when it drains are left."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ahead or self._is_over())
@@ -141,19 +90,7 @@ class _Upload:
                     return
                 data = self._ahead.popleft()
                 self._changed.notify_all()
-            yield data
-
-    def drain(self) -> None:
-        """Begin no more items."""
-        with self._changed:
-            self._draining = True
-            self._changed.notify_all()
-
-    def lose(self) -> None:
-        """Note that the call is over and nobody hears any more."""
-        with self._changed:
-            self._lost = True
-            self._changed.notify_all()
+            yield self._answer(data)
 
     def is_cut_short(self) -> bool:
         """Tell whether the service ended the stream before all that was sent was answered."""
@@ -165,9 +102,9 @@ class _Upload:
         return self._half_closed or self._lost or self._draining
 
     def _has_room(self) -> bool:
-        """Wait for room; False when nothing more is to be read."""
+        return len(self._ahead) < AHEAD_ITEMS_MAX
+
+    def _take(self, data: bytes) -> None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: len(self._ahead) < AHEAD_ITEMS_MAX or self._lost or self._draining
-            )
-            return not self._lost and not self._draining
+            self._ahead.append(data)
+            self._changed.notify_all()

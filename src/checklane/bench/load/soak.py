@@ -43,8 +43,8 @@ from checklane.bench.load.rows import Row, make_row
 from checklane.bench.load.run import Load, LoadOptions, Scripts, make_scripts, prepare, target_of
 from checklane.bench.loopback import Served, free_address, serving
 from checklane.bench.world import World, opened
+from checklane.books.entries import split_entry
 from checklane.ledger.check import verify
-from checklane.server.entries import split_entry
 
 #: Share of what a closed loop reached.
 LOAD_SHARE = 0.6
