@@ -9,6 +9,7 @@ from tests.house.tree import PACKAGE, hand_written, name_of
 #: The house from the top floor down. A room may import rooms on lower floors only.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
+    frozenset({"certify"}),
     frozenset({"bench", "demo"}),
     frozenset({"client", "ledger", "server"}),
     frozenset({"books"}),

@@ -14,6 +14,7 @@ __all__ = ["main"]
 #: Each verb with its line of help. Listing them imports none: some need extras, all take time.
 VERBS = {
     "bench": "Measure decisions, quotes and durable commits on this machine.",
+    "certify": "Try lanes and services with lost answers and outages, and judge the books.",
     "config": "Show every setting and where it comes from.",
     "demo": "Replay real baskets through a server on this machine and reconcile them.",
     "explain": "Decide a committed sale again, and tell why each offer applied or did not.",

@@ -38,10 +38,20 @@ class Server:
         The data directory.
     log : Path
         Gets what the server prints, over all its lives.
+    has_lanes : bool
+        Whether it serves the lane port too.
+
+    Attributes
+    ----------
+    address : str
+        Of the management port.
+    lane_address : str
+        Of the lane port; empty when it has none.
     """
 
-    def __init__(self, data: Path, log: Path) -> None:
+    def __init__(self, data: Path, log: Path, *, has_lanes: bool = False) -> None:
         self.address = f"127.0.0.1:{free_port()}"
+        self.lane_address = f"127.0.0.1:{free_port()}" if has_lanes else ""
         self._data = data
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,7 +72,8 @@ class Server:
             It ended, or was not ready in time.
         """
         command = [sys.executable, "-c", "from checklane.cli import main; main()", "serve"]
-        command += ["--data", str(self._data), "--listen", self.address, "--lane-listen", ""]
+        command += ["--data", str(self._data), "--listen", self.address]
+        command += ["--lane-listen", self.lane_address]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         give_up_s = time.monotonic() + READY_WITHIN_S
