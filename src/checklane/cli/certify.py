@@ -238,7 +238,12 @@ def _told() -> Iterator[Any]:
 
 
 def _console(json_file: str | None) -> Console:
-    return Console(stderr=json_file == "-", highlight=False)
+    console = Console(stderr=json_file == "-", highlight=False)
+    return (
+        console
+        if console.is_terminal
+        else Console(stderr=json_file == "-", highlight=False, width=110)
+    )
 
 
 def _collect(console: Console, results: "Iterator[Result]") -> "list[Result]":
