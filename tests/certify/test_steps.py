@@ -1,5 +1,6 @@
 """Our own client passes every step; a lane that does a step wrong fails in that step."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from checklane.certify.door import HOLD, LOSE, REFUSE, Fault
 from checklane.certify.picture import BLOCK, picture_of, write_pictures
-from checklane.certify.player import HURRIED, Player
+from checklane.certify.player import Player
 from checklane.certify.run import (
     FAILED,
     NOT_OFFERED,
@@ -26,7 +27,9 @@ from checklane.certify.run import (
 )
 from checklane.certify.shop import SHOP
 from checklane.certify.step import Phase, Step
+from checklane.client import LaneStream, Policy
 from checklane.errors import ChecklaneError
+from checklane.v1 import checkout_pb2_grpc
 from tests.server.serving import COMMAND, ROOT
 
 PAGE = ROOT / "docs" / "integrating.md"
@@ -99,11 +102,12 @@ def test_a_door_that_is_shut_refuses_connections_and_keeps_its_port(session: Ses
 
 def test_every_kind_of_fault_is_told_by_the_record(session: Session, tmp_path: Path) -> None:
     player = Player(session.door.address, session.shop, tmp_path, is_broken=False)
+    hurried = Policy(change_deadline_ms=2_000, change_budget_ms=60_000)
     fates = []
     for kind in (LOSE, REFUSE, HOLD):
         session.door.record.take()
         session.door.script(Fault("CommitTransaction", kind))
-        player.pay(player.basket(1), policy=HURRIED)
+        player.pay(player.basket(1), policy=hurried)
         fates.append([exchange.fate for exchange in session.door.record.take()])
     session.door.script()
     player.close()
@@ -120,6 +124,34 @@ def test_refusals_pass_the_door_with_their_details(session: Session, tmp_path: P
     with grpc.insecure_channel(session.door.address) as channel:
         health = channel.unary_unary("/grpc.health.v1.Health/Check")
         assert health(b"", timeout=WITHIN_S) == b"\x08\x01"
+
+
+def test_lane_streams_pass_the_door_call_by_call(session: Session, tmp_path: Path) -> None:
+    """An answer that is lost breaks its stream; the key gets the first answer in another one."""
+    player = Player(session.door.address, session.shop, tmp_path, is_broken=False)
+    requests, basket = player.lane().requests, player.basket(2)
+    quote = requests.quote(basket, False, None).request
+    sale = requests.commit(
+        basket, sequence=1, date=player.date, key="streamed", shown=None, total=None, paid=False,
+        refuse_on_change=False,
+    ).request  # fmt: skip
+    session.door.record.take()
+    session.door.script(Fault("CommitTransaction", LOSE))
+    stream = LaneStream(session.door.address)
+    assert stream.send("quote_basket", quote).result(WITHIN_S).decision.totals.due_minor == 398
+    with pytest.raises(ChecklaneError):
+        stream.send("commit_transaction", sale).result(WITHIN_S)
+    stream.close()
+    with LaneStream(session.door.address) as again:
+        posted = again.send("commit_transaction", sale).result(WITHIN_S)
+    player.close()
+    seen = session.door.record.take()
+    assert [(each.method, each.stream, each.fate) for each in seen] == [
+        ("QuoteBasket", "StreamLane", "answered"),
+        ("CommitTransaction", "StreamLane", "lost"),
+        ("CommitTransaction", "StreamLane", "answered"),
+    ]
+    assert seen[1].answer == seen[2].answer == posted
 
 
 # ---- somebody else's lane
@@ -159,6 +191,42 @@ def test_lanes_of_others_are_judged_by_wire_and_journal_alone(
     cashier.close()
     assert [result.step.name for result in found] == names
     assert {result.status for result in found} == {FAILED if is_broken else PASSED}
+
+
+class NaiveLane:
+    """A lane by somebody who read only half of the contract: raw calls, no deadline, one key."""
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        self._session = session
+        self._player = Player(session.door.address, session.shop, folder, is_broken=False)
+
+    def act_once(self, step: Step, number: int, phase: Phase) -> None:
+        if number > 0:
+            return
+        with grpc.insecure_channel(self._session.door.address) as channel:
+            stub = checkout_pb2_grpc.CheckoutServiceStub(channel)
+            for sequence in (1, 2, 4):
+                request = self._player.lane().requests.commit(
+                    self._player.basket(sequence), sequence=sequence, date=self._player.date,
+                    key="the-key", shown=None, total=None, paid=False, refuse_on_change=False,
+                ).request  # fmt: skip
+                with contextlib.suppress(grpc.RpcError):
+                    stub.CommitTransaction(request)
+        self._player.close()
+
+
+def test_what_a_naive_lane_is_told(session: Session, tmp_path: Path) -> None:
+    lane = NaiveLane(session, tmp_path)
+    (found,) = watch(session, steps_named(["outage"]), lane.act_once)
+    told = "\n".join(found.findings)
+    for words in (
+        "CommitTransaction has no deadline",
+        "came twice with one key and different content",
+        "one key was used for two receipts",
+        "was tried and never entered",
+        "never sent receipt 3",
+    ):
+        assert words in told
 
 
 def test_steps_about_the_service_are_not_asked_of_lanes(session: Session) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from checklane.certify.door import HOLD, LOSE, LOWER, REFUSE, Fault
 from checklane.certify.judge import keeps_its_key
-from checklane.certify.player import HURRIED, HURRIED_ONCE, ONCE, Player
+from checklane.certify.player import HURRIED_ONCE, ONCE, Player
 from checklane.certify.record import HELD, LOST, TURNED_AWAY, Evidence, Exchange, content_of
 from checklane.certify.step import Phase, Step
 from checklane.client import Basket, Decision
@@ -60,10 +60,13 @@ class LateAnswer(Step):
     )
 
     def play(self, player: Player, phase: int) -> None:
-        if player.is_broken:
-            give_up(player)
-        else:
-            player.pay(player.basket(1), policy=HURRIED)
+        basket, sequence = player.basket(1), player.sequence()
+        try:
+            player.pay(basket, policy=HURRIED_ONCE, sequence=sequence)
+        except ChecklaneError as error:
+            # The till keeps the sale with its key, and sends it again when it has time.
+            if not player.is_broken:
+                player.pay(basket, sequence=sequence, key=error.idempotency_key)
 
     def look(self, seen: Evidence) -> Iterator[str]:
         yield from asked_again(seen, HELD)
@@ -83,10 +86,13 @@ class Draining(Step):
     )
 
     def play(self, player: Player, phase: int) -> None:
-        if player.is_broken:
-            give_up(player)
-        else:
+        if not player.is_broken:
             player.pay(player.basket(0, 1))
+            return
+        try:
+            player.pay(player.basket(0, 1), policy=ONCE)
+        except ChecklaneError as error:
+            player.remarks["gave up"] = str(error)
 
     def look(self, seen: Evidence) -> Iterator[str]:
         yield from asked_again(seen, TURNED_AWAY)
@@ -270,14 +276,6 @@ class Changed(Step):
             yield "figures that changed are to be refused with DECISION_CHANGED, at the figure"
         if seen.remarks.get("refused again"):
             yield "the old figures were sent again: quote again, show that, and commit what it says"
-
-
-def give_up(player: Player) -> None:
-    """Sell with one try, and forget the sale when it fails."""
-    try:
-        player.pay(player.basket(1), policy=HURRIED_ONCE)
-    except ChecklaneError as error:
-        player.remarks["gave up"] = str(error)
 
 
 def asked_again(seen: Evidence, fate: str) -> Iterator[str]:
