@@ -102,6 +102,10 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct facts_header_t:
         pass
+    ctypedef struct exchange_facts_t:
+        pass
+    ctypedef struct refund_t:
+        pass
     ctypedef struct found_record_t:
         pass
     ctypedef struct shared_counter_t:
@@ -1009,6 +1013,8 @@ def struct_sizes():
         "missing": sizeof(missing_t),
         "captured": sizeof(captured_t),
         "facts_header": sizeof(facts_header_t),
+        "exchange_facts": sizeof(exchange_facts_t),
+        "refund": sizeof(refund_t),
         "found_record": sizeof(found_record_t),
         "shared_counter": sizeof(shared_counter_t),
         "sold_line": sizeof(sold_line_t),

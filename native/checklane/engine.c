@@ -859,7 +859,8 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     size_t end = facts_at + padded(header->facts_bytes);
     entry_facts_t facts;
     if (header->kind != ENTRY_COMMIT || header->request_bytes > REQUEST_BYTES_MAX
-        || header->facts_bytes > FACTS_BYTES_MAX || end > entry_bytes) {
+        || header->facts_bytes > FACTS_BYTES_MAX || header->movement_count > MOVEMENTS_MAX
+        || end + header->movement_count * sizeof(movement_t) > entry_bytes) {
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "entry");
     }
     bytes_t bytes = {entry + facts_at, header->facts_bytes};
@@ -878,7 +879,7 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     if (facts.total.request_bytes > 0) status = read_totalled(session, facts.total_request, NULL);
     if (status != STATUS_OK) return status;
     if (is_explained) session->basket.explain = 1;
-    return decide_again(session, header, &facts);
+    return decide_again(session, header, &facts, (const movement_t *)(const void *)(entry + end));
 }
 
 status_t engine_replay(engine_t *engine, const uint8_t *entry, size_t entry_bytes,

@@ -1,5 +1,5 @@
-/* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c, undo.c,
- * member.c. */
+/* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c,
+ * exchange.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
@@ -33,9 +33,34 @@ typedef struct original {
     uint64_t confirmed_key; /* of the lots that were confirmed; 0: none was */
     uint32_t movement_count;
     uint32_t sold_count;
+    bool has_exchange;      /* goods of a sale before it came back with it */
     movement_t movements[MOVEMENTS_MAX];
     sold_line_t sold[BASKET_LINES_MAX];
 } original_t;
+
+/* One line that comes back, as the rules have it. */
+typedef struct asked_back {
+    const sold_line_t *sold;
+    int64_t before;         /* units that came back earlier */
+    int64_t count;
+    int64_t refund_minor;
+} asked_back_t;
+
+/* Goods of session->original that come back in the basket at hand. */
+typedef struct exchange {
+    uint32_t count;         /* of lines that name them; 0: none does */
+    status_t refused;       /* paid, and yet nothing can come back for this */
+    uint32_t refused_line_id;
+    uint32_t first_movement;
+    uint32_t moved_count;
+    const movement_t *moved; /* by the return, in the entry */
+    uint64_t posted_group;   /* of the sale */
+    bytes_t told;            /* the reversal as it is answered */
+    uint32_t sent[BASKET_LINES_MAX]; /* index of each in the basket as it was sent */
+    uint32_t line[BASKET_LINES_MAX]; /* and in session->basket */
+    return_line_t asked[BASKET_LINES_MAX];
+    uint8_t reversal[REVERSAL_BYTES_MAX];
+} exchange_t;
 
 #define HOLD_TEXTS 4
 #define HOLD_TEXT_OWNER 0
@@ -116,6 +141,9 @@ typedef struct entry_facts {
     const missing_t *missing;
     const captured_t *captured;
     bytes_t total_request;
+    exchange_facts_t exchange;    /* zeros where nothing comes back */
+    const refund_t *refunds;
+    bytes_t reversal;
 } entry_facts_t;
 
 /* The total that a commit names, copied out of the journal by the caller's thread. */
@@ -184,16 +212,22 @@ struct session {
     balance_t balances[PURSES_MAX];
     points_t points[3 * PURSES_MAX];
     exception_t exceptions[BASKET_LINES_MAX + PURSES_MAX + SELECTIONS_MAX + COUPONS_MAX + 1
-                           + MISSING_MAX];
+                           + MISSING_MAX + BASKET_LINES_MAX + 2 * PURSES_MAX];
     reversed_line_t reversed[BASKET_LINES_MAX];
     cell_t cells[RECORD_CELLS_MAX]; /* working copy of a group's cells; cell_count of them */
     cell_t free_group[RECORD_CELLS_MAX];  /* without what is held: facts.group_cells where */
     cell_t free_member[RECORD_CELLS_MAX]; /* something is; and facts.member_cells */
+    cell_t undo_group[RECORD_CELLS_MAX];  /* of the group that is taken from */
+    cell_t undo_kept[RECORD_CELLS_MAX];   /* the working copy while another group's is worked on */
     wire_t wire;
     basket_t basket;
     decision_t decision;
     serial_t serials[ISSUED_MAX]; /* of the coupons that the sale at hand issues */
     original_t original;
+    const return_line_t *asked;  /* what comes back of it */
+    uint32_t asked_count;
+    bool is_refund_paid;         /* it was paid out as asked */
+    exchange_t exchange;
     total_t total;
     cells_t posted;           /* the group's cells that the sale at hand is posted to */
     uint32_t missing_count;   /* what the sale at hand can not honour of its total */
@@ -472,8 +506,10 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts);
 void restore_facts(session_t *session, const entry_facts_t *from);
 
 /* Decides the commit request in session->wire once more, from the facts of its entry, and writes
- * the answer as it was then. session->live holds the program and catalogue that the facts name. */
-status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from);
+ * the answer as it was then. session->live holds the program and catalogue that the facts name;
+ * `movements` are the entry's. */
+status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from,
+                      const movement_t *movements);
 
 /* ---- sale.c ---- */
 
@@ -587,7 +623,44 @@ status_t note_live(const engine_t *engine, const accounts_view_t *view, entry_bu
 /* Whether the program is the one that was noted last. */
 bool is_noted_live(session_t *session, const live_t *live);
 
+/* ---- exchange.c ---- */
+
+/* What is wrong by form with the lines of a basket that name what they give back. */
+status_t check_exchange(session_t *session, const sent_basket_t *sent);
+
+/* Nothing comes back in the basket at hand, as far as is known. */
+void begin_exchange(session_t *session);
+
+/* Finds the lines that name what they give back, and that sale: session->exchange. Behind
+ * resolve_basket and load_total, without a view pinned. */
+status_t load_exchange(session_t *session);
+
+/* The lines' amounts in session->basket become what the rules refund, unless that was paid out.
+ * *is_changed: one was another. Of a sale that was paid, what can not come back is passed over. */
+status_t judge_exchange(session_t *session, const accounts_view_t *view, bool *is_changed);
+
+/* A paid sale whose goods can not come back says so. */
+void note_exchange(session_t *session);
+
+/* The writer: takes the goods back, behind what the sale moves and its exceptions. */
+status_t move_exchange(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                       const account_t *account, uint32_t exception_count);
+
 /* ---- undo.c ---- */
+
+/* Finds a sale, by its receipt or where `key` is not empty by the key of its commit. One that was
+ * not seen has position 0 and status RECEIPT_UNKNOWN. */
+status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
+                       const char *place);
+
+/* Judges one of session->asked by the record of the original's receipt. */
+status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked_back_t *back);
+
+/* Takes session->asked back from session->original, which was not voided, by movements behind those
+ * that the entry has. Exceptions stand behind the first `first_exception`. */
+status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                         uint32_t first_exception, int32_t business_date,
+                         reversal_answer_t *answer);
 
 /* The id of a purse. The live program may no longer declare it: it then has no name. */
 bytes_t purse_id_of(const program_t *program, uint32_t purse);

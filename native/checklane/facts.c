@@ -54,6 +54,25 @@ static uint8_t *put_total(const session_t *session, uint8_t *at)
     return put(at, zeros, (8 - record.request_bytes % 8) % 8);
 }
 
+/* What came back in the basket: of a total what is to be. */
+static uint8_t *put_exchange(const session_t *session, uint8_t *at)
+{
+    static const uint8_t zeros[8] = {0};
+    const exchange_t *exchange = &session->exchange;
+    exchange_facts_t record = {.position = session->original.position,
+                               .refund_count = exchange->count,
+                               .reversal_bytes = exchange->told.size};
+    if (exchange->told.size > 0) record.first_movement = exchange->first_movement;
+    at = put(at, &record, sizeof record);
+    for (uint32_t i = 0; i < exchange->count; i++) {
+        const line_t *line = &session->basket.lines[exchange->line[i]];
+        refund_t refund = {.line_id = line->line_id, .refund_minor = line->amount_minor};
+        at = put(at, &refund, sizeof refund);
+    }
+    at = put(at, exchange->told.at, exchange->told.size);
+    return put(at, zeros, (8 - exchange->told.size % 8) % 8);
+}
+
 static uint8_t *put_found(const session_t *session, uint8_t *at)
 {
     for (uint32_t i = 0; i < session->found_count; i++) {
@@ -100,6 +119,10 @@ uint32_t write_facts(session_t *session)
         header.flags |= FACTS_FLAG_TOTALLED;
         at = put_total(session, at);
     }
+    if (session->exchange.count > 0 && session->exchange.refused == STATUS_OK) {
+        header.flags |= FACTS_FLAG_EXCHANGE;
+        at = put_exchange(session, at);
+    }
     memcpy(session->facts_bytes, &header, sizeof header);
     INVARIANT(at <= session->facts_bytes + sizeof session->facts_bytes);
     return (uint32_t)(at - session->facts_bytes);
@@ -138,7 +161,30 @@ static bool take_total(bytes_t *left, entry_facts_t *facts)
         return false;
     }
     facts->total_request.size = total->request_bytes;
-    return take(left, (const void **)&facts->total_request.at, total->request_bytes, 1);
+    if (!take(left, (const void **)&facts->total_request.at, total->request_bytes, 1)) {
+        return false;
+    }
+    const void *zeros;
+    return take(left, &zeros, (8 - total->request_bytes % 8) % 8, 1);
+}
+
+static bool take_exchange(bytes_t *left, entry_facts_t *facts)
+{
+    const void *at;
+    exchange_facts_t *exchange = &facts->exchange;
+    memset(exchange, 0, sizeof *exchange);
+    facts->reversal = (bytes_t){NULL, 0};
+    if ((facts->header.flags & FACTS_FLAG_EXCHANGE) == 0) return true;
+    if (!take(left, &at, 1, sizeof *exchange)) return false;
+    memcpy(exchange, at, sizeof *exchange);
+    if (exchange->refund_count > BASKET_LINES_MAX) return false;
+    if (exchange->first_movement > MOVEMENTS_MAX) return false;
+    if (exchange->reversal_bytes > REVERSAL_BYTES_MAX) return false;
+    if (!take(left, (const void **)&facts->refunds, exchange->refund_count, sizeof(refund_t))) {
+        return false;
+    }
+    facts->reversal.size = exchange->reversal_bytes;
+    return take(left, (const void **)&facts->reversal.at, exchange->reversal_bytes, 1);
 }
 
 bool read_facts(bytes_t bytes, entry_facts_t *facts)
@@ -170,7 +216,7 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
                    sizeof(found_record_t))
            && take(&bytes, (const void **)&facts->shared, header->shared_count,
                    sizeof(shared_counter_t))
-           && take_total(&bytes, facts);
+           && take_total(&bytes, facts) && take_exchange(&bytes, facts);
 }
 
 void restore_facts(session_t *session, const entry_facts_t *from)
@@ -209,6 +255,12 @@ void restore_facts(session_t *session, const entry_facts_t *from)
         memcpy(session->shared, from->shared, header->shared_count * sizeof from->shared[0]);
     }
     session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
+    for (uint32_t i = 0; i < from->exchange.refund_count; i++) {
+        for (uint32_t j = 0; j < session->basket.line_count; j++) {
+            if (session->basket.lines[j].line_id != from->refunds[i].line_id) continue;
+            session->basket.lines[j].amount_minor = from->refunds[i].refund_minor;
+        }
+    }
 }
 
 /* What the sale was posted to, and what was missing then. */
@@ -228,7 +280,22 @@ static void restore_total(session_t *session, const entry_facts_t *from)
     }
 }
 
-status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from)
+/* What the return in the basket moved, and how it was told. */
+static void restore_exchange(session_t *session, const entry_header_t *entry,
+                             const entry_facts_t *from, const movement_t *movements)
+{
+    exchange_t *exchange = &session->exchange;
+    begin_exchange(session);
+    if (from->exchange.reversal_bytes == 0) return;
+    if (from->exchange.first_movement > entry->movement_count) return;
+    exchange->told = from->reversal;
+    exchange->posted_group = entry->account_group;
+    exchange->moved = movements + from->exchange.first_movement;
+    exchange->moved_count = entry->movement_count - from->exchange.first_movement;
+}
+
+status_t decide_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from,
+                      const movement_t *movements)
 {
     uint32_t exception_count;
     session->total.position = from->total.position;
@@ -236,6 +303,7 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
     if (status != STATUS_OK) return status;
     restore_facts(session, from);
     restore_total(session, from);
+    restore_exchange(session, entry, from, movements);
     status = decide(session);
     if (session->is_voided_before) give_nothing(&session->decision);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);

@@ -922,6 +922,7 @@ _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 
 #define FACTS_FLAG_VOIDED_BEFORE 1 /* a void of this receipt came before the sale */
 #define FACTS_FLAG_TOTALLED 2      /* total_facts_t stands behind the shared counters */
+#define FACTS_FLAG_EXCHANGE 4      /* exchange_facts_t stands behind those */
 
 /* Of a sale that named a total or holds: this, then the cells of the group's record when it was
  * posted, the missing records, the captured ones, and the request that had been totalled, padded
@@ -951,6 +952,25 @@ typedef struct captured {
     int64_t points;
 } captured_t;
 _Static_assert(sizeof(captured_t) == 16, "drawn without padding");
+
+/* Of a basket in which goods of an earlier sale come back: this, then what each such line refunds,
+ * and the reversal as it was answered, padded with zeros to 8 bytes. */
+typedef struct exchange_facts {
+    uint64_t position;        /* of the entry of that sale */
+    uint32_t refund_count;
+    uint32_t first_movement;  /* of the entry's: from here on they are those of the return */
+    uint32_t reversal_bytes;  /* a total has none: nothing came back yet */
+    uint32_t reserved;
+} exchange_facts_t;
+_Static_assert(sizeof(exchange_facts_t) == 24, "drawn without padding");
+
+/* What one return line of a basket refunds, by the rules or, where it was paid out, as it was. */
+typedef struct refund {
+    uint32_t line_id;         /* of the basket */
+    uint32_t reserved;
+    int64_t refund_minor;
+} refund_t;
+_Static_assert(sizeof(refund_t) == 16, "four to a cache line");
 
 /* Whom one identifier of the request had found. */
 typedef struct found_record {

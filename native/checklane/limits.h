@@ -100,15 +100,19 @@
 /* Open holds that a decision looks through: those that its sale spends, and its own total's. */
 #define OWN_HOLDS_MAX (16 + 1)
 /* What a commit could not honour of its total: each candidate, each payment with points, each
- * coupon, the total itself; and of the holds that it names: two of each. */
-#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16)
+ * coupon, the total itself; of the holds that it names two of each; the goods that came back. */
+#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16 + 1)
+/* The reversal in the answer to a basket in which goods come back: 512 lines of 37 B and as many
+ * exceptions of 20 B, purses' points and balances of 100 B each. */
+#define REVERSAL_BYTES_MAX (40 * 1024)
 /* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
 #define ISSUED_MAX 32
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
  * also the group's cells, what was missing, the points of its holds and the total's request:
- * 24 + 32,000 + 8,472 + 256 + 262,144 = 302,896. */
-#define FACTS_BYTES_MAX (398 * 1024)
+ * 24 + 32,000 + 8,496 + 256 + 262,144 = 302,920; of one in which goods come back the refunds and
+ * the reversal: 24 + 8,192 + 40,960 = 49,176. 455,392 in all. */
+#define FACTS_BYTES_MAX (446 * 1024)
 /* Programs that are not live any more and that totals and late sales use, a few open files each. */
 #define KEPT_MAX 8
 /* Changes of the live program that are known by their time, for sales that come late: a change a

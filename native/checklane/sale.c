@@ -8,8 +8,6 @@
 #include "engine_internal.h"
 #include "invariant.h"
 
-#define ORIGINAL_OF_LINE 18 /* field Line.original */
-
 static int32_t business_date_of(const session_t *session, int64_t local_ms)
 {
     if (session->basket.business_date != 0) return session->basket.business_date;
@@ -80,23 +78,10 @@ static status_t check_currency(const session_t *session, bytes_t currency_code)
     return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "basket.currency_code");
 }
 
-/* A line that names what it gives back would have to change that sale, which is a call of its own
- * so far: passing over it would let the same goods come back twice. */
-static status_t check_lines_built(session_t *session, const sent_basket_t *sent)
-{
-    for (uint32_t i = 0; i < sent->lines.count; i++) {
-        if (!is_present(session->wire.lines[sent->lines.first + i].present, ORIGINAL_OF_LINE)) {
-            continue;
-        }
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "basket.lines[%u].original", i);
-    }
-    return STATUS_OK;
-}
-
 /* What has a number below KEY_REUSED: what is not served yet, the currency, the stores. */
 status_t judge_basket(session_t *session, const sent_basket_t *sent)
 {
-    status_t status = check_lines_built(session, sent);
+    status_t status = check_exchange(session, sent);
     if (status == STATUS_OK) status = check_currency(session, sent->currency_code);
     if (status == STATUS_OK) status = check_sender(session, "basket.store_id");
     if (status == STATUS_OK) status = find_basket_store(session);
@@ -153,15 +138,19 @@ decision_answer_t decision_answer(const session_t *session, bytes_t locale)
 status_t call_quote(session_t *session)
 {
     const quote_request_t *request = &session->wire.quote;
+    bool is_changed;
+    begin_exchange(session);
     status_t status = judge_basket(session, &request->basket);
     if (status == STATUS_OK) status = resolve_basket(session, false);
+    if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
     session->own_view = view;
     session->facts.degraded_level = session->degraded_level;
+    status = judge_exchange(session, view, &is_changed);
     if (session->degraded_level == 0) gather(session, view);
     else identify_nobody(session, view, &request->basket);
-    status = decide(session);
+    if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK) {
         decision_answer_t answer = decision_answer(session, request->locale);
         status = wire_write_quote(session->reply, &answer);
@@ -575,7 +564,8 @@ status_t move_burns(session_t *session, entry_builder_t *entry)
     return status;
 }
 
-/* Balances after the sale: the group's cells without what paid, with the awards on top. */
+/* Balances after the sale: the group's cells without what paid, with the awards on top, and with
+ * what came back for it. */
 static uint32_t balances_after(session_t *session)
 {
     const decision_t *decision = &session->decision;
@@ -591,6 +581,12 @@ static uint32_t balances_after(session_t *session)
     }
     for (uint32_t i = 0; i < decision->award_count; i++) {
         add_cell(session, lot_of(&decision->awards[i]));
+    }
+    const exchange_t *exchange = &session->exchange;
+    record_key_t group = key_of(session, FAMILY_GROUP, exchange->posted_group, 0);
+    for (uint32_t i = 0; i < exchange->moved_count; i++) {
+        bool is_own = memcmp(&exchange->moved[i].record, &group, sizeof group) == 0;
+        if (is_own) add_cell(session, exchange->moved[i].cell);
     }
     return balances_of(session->cells, session->cell_count, session->live->program,
                        facts->business_day, session->balances);
@@ -655,7 +651,8 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
                                           .business_date =
                                               (int32_t)request->receipt.business_date},
                               .balances = session->balances,
-                              .outcome = COMMIT_POSTED};
+                              .outcome = COMMIT_POSTED,
+                              .reversal = session->exchange.told};
     answer.decision.exceptions = session->exceptions;
     answer.decision.exception_count = exception_count;
     if (exception_count > 0) answer.outcome = COMMIT_POSTED_WITH_EXCEPTIONS;
@@ -733,11 +730,17 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
 static status_t decide_now(session_t *session, const accounts_view_t *view, account_t *account)
 {
     facts_t *facts = &session->facts;
-    status_t status = STATUS_OK;
+    bool is_other;
+    status_t status = judge_exchange(session, view, &is_other);
+    if (status != STATUS_OK) return status;
     own_total(session, view);
     own_captures(session, view);
-    if (session->total.position != 0) return judge_total(session, view, account);
-    if (gather_again(session, view)) {
+    if (session->total.position != 0) {
+        if (is_other) return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
+        return judge_total(session, view, account);
+    }
+    bool is_changed = gather_again(session, view);
+    if (is_changed || is_other) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);
     }
@@ -780,8 +783,12 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     status_t status = decide_now(session, view, &account);
     if (status == STATUS_OK) status = find_tombstone(session, view, entry);
     if (status == STATUS_OK) status = judge_captures(session, view, &account);
+    if (status == STATUS_OK) note_exchange(session);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status == STATUS_OK) status = move_all(session, view, entry, &account);
+    if (status == STATUS_OK) {
+        status = move_exchange(session, view, entry, &account, exception_count);
+    }
     if (status == STATUS_OK) {
         status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
     }
@@ -801,6 +808,7 @@ static status_t decide_in_training(session_t *session)
 {
     uint32_t exception_count;
     session->posted = (cells_t){session->facts.group_cells, session->facts.group_cell_count};
+    note_exchange(session);
     status_t status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
     return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
@@ -814,9 +822,15 @@ static status_t decide_and_submit(session_t *session)
     const accounts_view_t *view = ledger_pin(session->reader);
     own_total(session, view);
     own_captures(session, view);
-    if (session->total.position != 0) restore_facts(session, &session->total.facts);
-    else gather(session, view);
-    status_t status = decide(session);
+    bool is_changed;
+    status_t status = STATUS_OK;
+    if (session->total.position != 0) {
+        restore_facts(session, &session->total.facts);
+    } else {
+        gather(session, view);
+        status = judge_exchange(session, view, &is_changed);
+    }
+    if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK && request->context.training) status = decide_in_training(session);
     ledger_unpin(session->reader);
     if (status != STATUS_OK || request->context.training) return status;
@@ -848,6 +862,7 @@ status_t call_commit(session_t *session)
     session->total.position = 0;
     session->missing_count = 0;
     session->captured_count = 0;
+    begin_exchange(session);
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     status_t status = judge_basket(session, &request->basket);
@@ -858,6 +873,7 @@ status_t call_commit(session_t *session)
     bool is_totalled = session->total.position != 0;
     if (status == STATUS_OK) go_back(session);
     if (status == STATUS_OK) status = resolve_basket(session, is_paid(session) || is_totalled);
+    if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;
     return decide_and_submit(session);
 }

@@ -146,10 +146,13 @@ static status_t prepare_total(void *context, const accounts_view_t *view, entry_
     const facts_t *facts = &session->facts;
     token_t token = {.position = entry->position, .lsn = entry->lsn};
     token.check = token_check(session, token.position, token.lsn);
-    status_t status = STATUS_OK;
     session->post_unix_ms = entry->post_unix_ms;
+    bool is_other;
+    status_t status = judge_exchange(session, view, &is_other);
+    if (status != STATUS_OK) return status;
     own_total(session, view);
-    if (gather_again(session, view)) {
+    bool is_changed = gather_again(session, view);
+    if (is_changed || is_other) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);
     }
@@ -176,16 +179,20 @@ status_t call_total(session_t *session)
     session->total.position = 0;
     session->missing_count = 0;
     session->captured_count = 0;
+    begin_exchange(session);
     begin_change(session, REQUEST_TOTAL_BASKET, prepare_total);
     status_t status = judge_basket(session, &request->basket);
     if (!is_training) status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = resolve_basket(session, false);
+    if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;
+    bool is_changed;
     const accounts_view_t *view = ledger_pin(session->reader);
     own_total(session, view);
     gather(session, view);
-    status = decide(session);
+    status = judge_exchange(session, view, &is_changed);
+    if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK && is_training) {
         status = write_total(session, NULL, &(hold_draft_t){0}, NULL);
     }
@@ -436,6 +443,7 @@ uint32_t list_missing(session_t *session, uint32_t count)
             const offer_t *offer = &program->offers[missing->number];
             exception.offer_id = (bytes_t){program->strings + offer->id_text, offer->id_length};
         }
+        if (missing->kind == EXCEPTION_ORIGINAL_UNKNOWN) exception.line_id = missing->number;
         bool is_hold = missing->kind == EXCEPTION_HOLD_EXPIRED
                        || missing->kind == EXCEPTION_HOLD_UNKNOWN;
         if (is_hold && missing->number < session->wire.commit.hold_captures.count) {

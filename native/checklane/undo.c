@@ -38,6 +38,7 @@ static status_t copy_original(session_t *session, uint64_t position)
     original->business_date = entry.header->business_date;
     original->movement_count = entry.header->movement_count;
     original->sold_count = facts.header.sold_count;
+    original->has_exchange = facts.exchange.reversal_bytes > 0;
     memcpy(original->movements, entry.movements, original->movement_count * sizeof(movement_t));
     memcpy(original->sold, facts.sold, original->sold_count * sizeof(sold_line_t));
     return STATUS_OK;
@@ -76,9 +77,8 @@ static void note_record(original_t *original, record_key_t named)
     }
 }
 
-/* Finds the sale. One that was not seen has position 0 and status RECEIPT_UNKNOWN. */
-static status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
-                              const char *place)
+status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
+                       const char *place)
 {
     original_t *original = &session->original;
     record_key_t named = named_record(session, receipt, key);
@@ -92,6 +92,7 @@ static status_t load_original(session_t *session, const receipt_id_t *receipt, b
     original->business_date = 0;
     original->movement_count = 0;
     original->sold_count = 0;
+    original->has_exchange = false;
     status_t status = position == 0 ? STATUS_RECEIPT_UNKNOWN : copy_original(session, position);
     note_record(original, named);
     if (status != STATUS_OK) return fault_at(session->fault, status, "%s", place);
@@ -191,8 +192,31 @@ typedef struct undo {
     int64_t goal_points[PURSES_MAX + 1]; /* by purse: rewards of goals that are reached no more */
     uint32_t line_count;
     uint32_t points_count;
-    uint32_t exception_count;
+    uint32_t first_exception; /* of session->exceptions: before it are those of the sale at hand */
+    uint32_t exception_count; /* those before it included */
+    uint32_t first_movement;  /* of the entry: before it is what the sale at hand moves */
 } undo_t;
+
+/* A cell as the writer sees it, with what the sale at hand moves in it; NULL: there is none. */
+static const cell_t *find_now(const undo_t *undo, const accounts_view_t *view,
+                              const entry_builder_t *entry, const record_key_t *key,
+                              const cell_t *name, cell_t *now)
+{
+    const cell_t *found = record_find(accounts_read(view, *key), name->kind, name->sub, name->day,
+                                      name->key);
+    if (undo->first_movement == 0) return found;
+    bool is_there = found != NULL;
+    *now = is_there ? *found : *name;
+    if (!is_there) now->value = now->other = 0;
+    for (uint32_t i = 0; i < undo->first_movement; i++) {
+        const movement_t *moved = &entry->movements[i];
+        if (cell_compare(&moved->cell, name) != 0 || moved->op != MOVEMENT_ADD) continue;
+        if (memcmp(&moved->record, key, sizeof *key) != 0) continue;
+        now->value += moved->cell.value;
+        is_there = true;
+    }
+    return is_there ? now : NULL;
+}
 
 /* Points of `earned` that what was refunded so far takes back. */
 static int64_t due_back(const undo_t *undo, int64_t earned)
@@ -272,6 +296,20 @@ static status_t take_referral(session_t *session, entry_builder_t *entry, undo_t
     return status;
 }
 
+/* The working copy becomes what can be taken from in a group's record. */
+static void begin_cells(session_t *session, const accounts_view_t *view,
+                        const entry_builder_t *entry, const undo_t *undo, record_key_t record)
+{
+    cells_t group;
+    if (undo->first_movement > 0) {
+        group = lay_entry(session, view, entry, record, session->undo_group);
+    } else {
+        group = read_free(session, accounts_read(view, record), session->undo_group,
+                          &session->held_mark);
+    }
+    copy_cells(session, group.at, group.count);
+}
+
 /* P11: of whoever referred the member, once nothing of the sale is left. Their group takes the
  * place of the member's in the working copy meanwhile. */
 static status_t move_referral_back(session_t *session, const accounts_view_t *view,
@@ -292,17 +330,15 @@ static status_t move_referral_back(session_t *session, const accounts_view_t *vi
     bool is_other = group != original->account_group;
     uint32_t kept_count = session->cell_count;
     if (is_other) {
-        memcpy(session->free_member, session->cells, kept_count * sizeof session->cells[0]);
-        cells_t theirs = read_free(session, accounts_read(view, record), session->free_group,
-                                   &session->held_mark);
-        copy_cells(session, theirs.at, theirs.count);
+        memcpy(session->undo_kept, session->cells, kept_count * sizeof session->cells[0]);
+        begin_cells(session, view, entry, undo, record);
     }
     status_t status = STATUS_OK;
     for (uint8_t purse = 1; purse <= PURSES_MAX && status == STATUS_OK; purse++) {
         if (given[purse] == 0) continue;
         status = take_referral(session, entry, undo, record, purse, given[purse]);
     }
-    if (is_other) copy_cells(session, session->free_member, kept_count);
+    if (is_other) copy_cells(session, session->undo_kept, kept_count);
     return status;
 }
 
@@ -319,9 +355,10 @@ static status_t take_rewards(session_t *session, const accounts_view_t *view,
     uint64_t offer = session->live->program->offers[progress->reward_offer].key;
     record_key_t member = key_of(session, FAMILY_MEMBER, original->member_group,
                                  original->member);
-    const cell_t *left = record_find(accounts_read(view, member), CELL_GRANT, 0, 0, offer);
-    if (left == NULL || left->value <= 0) return STATUS_OK;
     cell_t cell = {.kind = CELL_GRANT, .key = offer};
+    cell_t now;
+    const cell_t *left = find_now(undo, view, entry, &member, &cell, &now);
+    if (left == NULL || left->value <= 0) return STATUS_OK;
     cell.value = -(left->value < times ? left->value : times);
     return entry_builder_move(entry, member, cell, MOVEMENT_ADD, REASON_REVERSE);
 }
@@ -332,8 +369,8 @@ static status_t move_step(session_t *session, const accounts_view_t *view, entry
 {
     const program_t *program = session->live->program;
     const cell_t *undone = record_find(undo->receipt, CELL_UNDONE, 0, 0, made->cell.key);
-    const cell_t *now = record_find(accounts_read(view, made->record), CELL_PROGRESS,
-                                    made->cell.sub, made->cell.day, made->cell.key);
+    cell_t laid;
+    const cell_t *now = find_now(undo, view, entry, &made->record, &made->cell, &laid);
     bool is_visit = made->cell.sub == PROGRESS_VISITS;
     int64_t due = is_visit && !undo->is_whole ? 0 : due_back(undo, made->cell.value);
     int64_t back = due - (undone == NULL ? 0 : undone->value);
@@ -448,8 +485,8 @@ static status_t move_counts(session_t *session, const accounts_view_t *view,
             if (status != STATUS_OK) return status;
         }
         if (made->reason != REASON_COUNT) continue;
-        const cell_t *now = record_find(accounts_read(view, made->record), made->cell.kind,
-                                        made->cell.sub, made->cell.day, made->cell.key);
+        cell_t laid;
+        const cell_t *now = find_now(undo, view, entry, &made->record, &made->cell, &laid);
         if (now == NULL) continue; /* swept with its window */
         cell_t cell = made->cell;
         cell.value = -(made->cell.value < now->value ? made->cell.value : now->value);
@@ -488,10 +525,12 @@ static void follow_merges(session_t *session, const accounts_view_t *view)
     original->account_group = group;
 }
 
-static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *undo)
+static void begin_undo(session_t *session, const accounts_view_t *view,
+                       const entry_builder_t *entry, undo_t *undo)
 {
     original_t *original = &session->original;
     memset(undo, 0, sizeof *undo);
+    undo->first_movement = entry->movement_count;
     follow_merges(session, view);
     undo->receipt_key = original->record;
     undo->receipt = accounts_read(view, undo->receipt_key);
@@ -502,9 +541,7 @@ static void begin_undo(session_t *session, const accounts_view_t *view, undo_t *
          i < undo->receipt.head->cell_count && undo->receipt.cells[i].kind == CELL_RETURNED; i++) {
         undo->refunded += undo->receipt.cells[i].other;
     }
-    cells_t group = read_free(session, accounts_read(view, group_record(session)),
-                              session->free_group, &session->held_mark);
-    copy_cells(session, group.at, group.count);
+    begin_cells(session, view, entry, undo, group_record(session));
 }
 
 static int64_t discount_part(const sold_line_t *sold, int64_t count)
@@ -542,38 +579,63 @@ static const sold_line_t *find_sold(const original_t *original, int64_t line_id)
     return NULL;
 }
 
-static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *undo,
-                            uint32_t index)
+/* Refuses line `index` of what is asked back, which stands in the request or in a basket. */
+static status_t refuse_asked(session_t *session, status_t status, uint32_t index,
+                             const char *field, const char *field_of_basket)
 {
-    const return_line_t *asked = &session->wire.return_lines[index];
+    const exchange_t *exchange = &session->exchange;
+    if (exchange->count == 0) {
+        return fault_at(session->fault, status, "lines[%u].%s", index, field);
+    }
+    return fault_at(session->fault, status, "basket.lines[%u].%s", exchange->sent[index],
+                    field_of_basket);
+}
+
+status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked_back_t *back)
+{
+    const return_line_t *asked = &session->asked[index];
     const sold_line_t *sold = find_sold(&session->original, asked->line_id);
-    const cell_t *returned =
-        record_find(undo->receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+    if (sold == NULL) {
+        return refuse_asked(session, STATUS_LINE_UNKNOWN, index, "line_id", "original.line_id");
+    }
+    const cell_t *returned = record_find(receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
     int64_t before = returned == NULL ? 0 : returned->value;
     int64_t refunded = returned == NULL ? 0 : returned->other;
     int64_t count = is_present(asked->present, RETURN_LINE_COUNT) ? asked->count
                                                                   : sold->count - before;
     if (count < 1 || count > sold->count - before) {
-        return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].count", index);
+        return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "count", "count");
     }
     int64_t refund = share_of(sold->net_minor, before + count, sold->count) - refunded;
     if (refund < 0) refund = 0; /* more than the rules say was paid out before */
+    *back = (asked_back_t){
+        .sold = sold, .before = before, .count = count, .refund_minor = refund};
+    return STATUS_OK;
+}
+
+static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *undo,
+                            uint32_t index)
+{
+    const return_line_t *asked = &session->asked[index];
+    asked_back_t back;
+    status_t status = judge_asked(session, undo->receipt, index, &back);
+    if (status != STATUS_OK) return status;
+    int64_t refund = back.refund_minor;
     if (is_present(asked->present, RETURN_LINE_REFUND)) {
         int64_t differs = asked->refund_minor - refund;
-        bool is_paid = session->wire.give_back.paid != 0;
-        if (differs > 0 && !is_paid) {
-            return fault_at(session->fault, STATUS_RETURN_TOO_MUCH, "lines[%u].refund_minor",
-                            index);
+        if (differs > 0 && !session->is_refund_paid) {
+            return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "refund_minor",
+                                "amount_minor");
         }
         refund = asked->refund_minor;
-        if (differs != 0 && is_paid) {
+        if (differs != 0 && session->is_refund_paid) {
             session->exceptions[undo->exception_count++] =
                 (exception_t){.kind = EXCEPTION_DISCOUNT_DIFFERS,
-                              .line_id = sold->line_id,
+                              .line_id = back.sold->line_id,
                               .amount_minor = differs};
         }
     }
-    return reverse_line(session, entry, undo, sold, before, count, refund);
+    return reverse_line(session, entry, undo, back.sold, back.before, back.count, refund);
 }
 
 /* What the sale's lines cost before discounts, and of that what came back, by units. */
@@ -625,11 +687,11 @@ static reversal_answer_t reversal_answer(session_t *session, const undo_t *undo,
     reversal_answer_t answer = {.program = session->live->program,
                                 .lines = session->reversed,
                                 .points = session->points,
-                                .exceptions = session->exceptions,
+                                .exceptions = session->exceptions + undo->first_exception,
                                 .balances = session->balances,
                                 .line_count = undo->line_count,
                                 .points_count = undo->points_count,
-                                .exception_count = undo->exception_count,
+                                .exception_count = undo->exception_count - undo->first_exception,
                                 .balance_count = balances_now(session),
                                 .refund_minor = undo->refund,
                                 .posting = posting_of(entry, business_date),
@@ -689,13 +751,16 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     const original_t *original = &session->original;
     undo_t undo;
     session->post_unix_ms = entry->post_unix_ms;
-    begin_undo(session, view, &undo);
+    begin_undo(session, view, entry, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
     if (original->position == 0) return prepare_tombstone(session, entry, &undo);
     uint32_t at = record_first(undo.receipt, CELL_RETURNED);
     if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
+        return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
+    }
+    if (original->has_exchange) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
     session->facts.business_day = day_from_date(void_date(session, entry));
@@ -724,22 +789,19 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
                      business_date, wire_write_void(session->reply, &answer));
 }
 
-static status_t prepare_return(void *context, const accounts_view_t *view, entry_builder_t *entry)
+status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                         uint32_t first_exception, int32_t business_date,
+                         reversal_answer_t *answer)
 {
-    session_t *session = context;
-    const return_request_t *request = &session->wire.give_back;
     status_t status = STATUS_OK;
     undo_t undo;
-    session->post_unix_ms = entry->post_unix_ms;
-    begin_undo(session, view, &undo);
-    if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
-        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    begin_undo(session, view, entry, &undo);
+    undo.first_exception = undo.exception_count = first_exception;
+    for (uint32_t i = 0; i < session->asked_count; i++) {
+        if (find_sold(&session->original, session->asked[i].line_id) != NULL) continue;
+        return refuse_asked(session, STATUS_LINE_UNKNOWN, i, "line_id", "original.line_id");
     }
-    for (uint32_t i = 0; i < request->lines.count; i++) {
-        if (find_sold(&session->original, session->wire.return_lines[i].line_id) != NULL) continue;
-        return fault_at(session->fault, STATUS_LINE_UNKNOWN, "lines[%u].line_id", i);
-    }
-    for (uint32_t i = 0; i < request->lines.count && status == STATUS_OK; i++) {
+    for (uint32_t i = 0; i < session->asked_count && status == STATUS_OK; i++) {
         status = return_line(session, entry, &undo, i);
     }
     if (status != STATUS_OK) return status;
@@ -752,9 +814,23 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
     if (status == STATUS_OK) status = move_spent(session, entry, &undo, EARN_REASON_RETURN);
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status == STATUS_OK) status = move_referral_back(session, view, entry, &undo);
-    if (status != STATUS_OK) return status;
+    if (status == STATUS_OK) *answer = reversal_answer(session, &undo, entry, business_date);
+    return status;
+}
+
+static status_t prepare_return(void *context, const accounts_view_t *view, entry_builder_t *entry)
+{
+    session_t *session = context;
+    const return_request_t *request = &session->wire.give_back;
     int32_t business_date = (int32_t)request->receipt.business_date;
-    reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
+    reversal_answer_t answer;
+    session->post_unix_ms = entry->post_unix_ms;
+    record_t receipt = accounts_read(view, session->original.record);
+    if (record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
+        return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
+    }
+    status_t status = take_goods_back(session, view, entry, 0, business_date, &answer);
+    if (status != STATUS_OK) return status;
     return seal_undo(session, entry, ENTRY_RETURN, request->completed_time_unix_ms,
                      business_date, wire_write_return(session->reply, &answer));
 }
@@ -869,7 +945,7 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
     int32_t business_day = day_from_date(original->business_date);
     undo_t undo;
     session->post_unix_ms = entry->post_unix_ms;
-    begin_undo(session, view, &undo);
+    begin_undo(session, view, entry, &undo);
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
@@ -959,6 +1035,10 @@ status_t call_return(session_t *session)
     bool is_answered = false;
     begin_change(session, REQUEST_RETURN_ITEMS, prepare_return);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
+    session->exchange.count = 0;
+    session->asked = session->wire.return_lines;
+    session->asked_count = request->lines.count;
+    session->is_refund_paid = request->paid != 0;
     status_t status = check_return_built(session);
     if (status == STATUS_OK) status = check_sender(session, "receipt.store_id");
     status = answer_repeat(session, status, &is_answered);

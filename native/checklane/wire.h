@@ -702,6 +702,7 @@ typedef struct balance {
 #define EXCEPTION_HOLD_EXPIRED 9
 #define EXCEPTION_TOTAL_UNKNOWN 10
 #define EXCEPTION_PROGRAM_NOT_KEPT 11
+#define EXCEPTION_ORIGINAL_UNKNOWN 13
 #define EXCEPTION_CLAW_BACK_SHORT 14
 #define EXCEPTION_COUPON_HELD 15
 #define EXCEPTION_HOLD_UNKNOWN 16
@@ -772,6 +773,7 @@ typedef struct commit_answer {
     uint32_t balance_count;
     uint32_t outcome;         /* COMMIT_ */
     bytes_t receipt_capsule;
+    bytes_t reversal;         /* as wire_write_reversal wrote it; empty: nothing came back */
 } commit_answer_t;
 
 /* A hold, or one of the things that it keeps. */
@@ -927,6 +929,8 @@ status_t wire_write_total(reply_t *reply, const total_answer_t *answer);
 status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer);
 status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);
+/* The reversal alone, as a part of a commit's answer. */
+status_t wire_write_reversal(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_identify(reply_t *reply, const identify_answer_t *answer);
 /* EnrolMember and UpdateMember with a posting, GetMember with NULL. */
 status_t wire_write_member(reply_t *reply, const member_answer_t *answer, const posting_t *posting);

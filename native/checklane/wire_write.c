@@ -388,6 +388,7 @@ status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer)
     put_balances(&writer, 4, answer->decision.program, answer->balances, answer->balance_count);
     put_text(&writer, 5, answer->receipt_capsule);
     if (answer->serials != NULL) put_issued(&writer, 6, &answer->decision, answer->serials);
+    put_text(&writer, 7, answer->reversal);
     return put_end(&writer, reply);
 }
 
@@ -414,9 +415,8 @@ static void put_restored(writer_t *writer, const restored_coupon_t *coupon)
     put_close(writer, mark);
 }
 
-static void put_reversal(writer_t *writer, uint32_t number, const reversal_answer_t *answer)
+static void put_reversed(writer_t *writer, const reversal_answer_t *answer)
 {
-    uint32_t mark = put_open(writer, number);
     put_number(writer, 1, answer->refund_minor);
     for (uint32_t i = 0; i < answer->line_count; i++) put_reversed_line(writer, &answer->lines[i]);
     for (uint32_t i = 0; i < answer->points_count; i++) {
@@ -425,7 +425,20 @@ static void put_reversal(writer_t *writer, uint32_t number, const reversal_answe
     for (uint32_t i = 0; i < answer->coupon_count; i++) put_restored(writer, &answer->coupons[i]);
     put_exceptions(writer, 5, answer->exceptions, answer->exception_count);
     put_balances(writer, 6, answer->program, answer->balances, answer->balance_count);
+}
+
+static void put_reversal(writer_t *writer, uint32_t number, const reversal_answer_t *answer)
+{
+    uint32_t mark = put_open(writer, number);
+    put_reversed(writer, answer);
     put_close(writer, mark);
+}
+
+status_t wire_write_reversal(reply_t *reply, const reversal_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_reversed(&writer, answer);
+    return put_end(&writer, reply);
 }
 
 status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer)

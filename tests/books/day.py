@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checklane.v1 import checkout_pb2, common_pb2, decision_pb2, member_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, member_pb2
 from tests.engine.shop import CARDS, MEMBER_ID, Built, Shop, basket, identifier
 
 DATES = (20260303, 20260304, 20260305)
@@ -125,7 +125,7 @@ class Day:
         works = {
             self.sell: 60, self.repeat: 5, self.void: 10, self.void_unseen: 3,
             self.give_back: 18, self.adjust: 5, self.capture: 4,
-            self.sell_with_hold: 6,
+            self.sell_with_hold: 6, self.exchange: 8,
         }  # fmt: skip
         for work in self.random.choices(list(works), list(works.values()), k=steps):
             work()
@@ -218,7 +218,11 @@ class Day:
         answer = self.commit(request)
         receipt = request.receipt
         key = (receipt.store_id, receipt.business_date, receipt.till_id, request.basket.shift_id)
-        left = {line.line_id: line.count for line in request.basket.lines}
+        left = {
+            line.line_id: line.count
+            for line in request.basket.lines
+            if line.kind != basket_pb2.LINE_KIND_RETURN
+        }
         sale = Sale(request, answer.decision, key, left)
         sale.has_exceptions = answer.outcome == checkout_pb2.COMMIT_OUTCOME_POSTED_WITH_EXCEPTIONS
         self.sales.append(sale)
@@ -231,7 +235,33 @@ class Day:
                 points[taken.purse_id] -= taken.points
         self.clerk.move(key, points)
         self.clerk.sold.update(shares_of(key[1], key[0], answer.decision))
+        if answer.HasField("reversal"):
+            self.clerk.sums[key]["return_count"] += 1
+            self.clerk.move(key, points_back(answer.reversal))
+            self.clerk.returned[key[1], key[0]] += sum(
+                line.discount_minor for line in answer.reversal.lines
+            )
         return points
+
+    def exchange(self) -> None:
+        """Sell, and take goods of an earlier sale back in the same basket."""
+        choices = [sale for sale in self.sales if sale.is_open and any(sale.left.values())]
+        if not choices:
+            return
+        sale = self.random.choice(choices)
+        request = self.sale_request()
+        request.paid = False
+        for line_id in [line for line, left in sale.left.items() if left > 0]:
+            count = self.random.randint(1, sale.left[line_id])
+            sale.left[line_id] -= count
+            line = request.basket.lines.add(
+                line_id=100 + line_id, product_code="100", code_kind=2, count=count,
+                amount_minor=1, kind=basket_pb2.LINE_KIND_RETURN,
+            )  # fmt: skip
+            line.original.receipt.CopyFrom(sale.request.receipt)
+            line.original.line_id = line_id
+        self.enter(request)
+        sale.has_returns = self.sales[-1].has_returns = True
 
     def _count(self, sale: Sale, sign: int) -> None:
         totals = sale.decision.totals

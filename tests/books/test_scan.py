@@ -8,7 +8,7 @@ from checklane.books.scan import DISCOUNT, GOODS, GROSS, NET, UNITS, read_scan_d
 from checklane.books.walk import LiveJournal
 from checklane.errors import NotFoundError
 from checklane.tables.catalogue_tables import open_catalogue
-from checklane.v1 import decision_pb2
+from checklane.v1 import basket_pb2, decision_pb2
 from tests.books.day import DATES, TOBACCO
 
 
@@ -26,7 +26,9 @@ def test_every_line_of_the_goods_is_there_with_who_pays(day, scanned):
     expected = Counter()
     for sale in day.sales:
         goods = {
-            line.line_id: line for line in sale.request.basket.lines if line.product_code in TOBACCO
+            line.line_id: line
+            for line in sale.request.basket.lines
+            if line.product_code in TOBACCO and line.kind != basket_pb2.LINE_KIND_RETURN
         }
         receipt = sale.request.receipt
         place = (receipt.store_id, receipt.business_date, receipt.till_id, receipt.sequence)

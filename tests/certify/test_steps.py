@@ -35,7 +35,7 @@ from tests.server.serving import COMMAND, ROOT
 PAGE = ROOT / "docs" / "integrating.md"
 WITHIN_S = 300
 #: What this service does not serve yet: the step says so, and passes once it is served.
-NOT_SERVED = {"exchange", "late-card"}
+NOT_SERVED = {"late-card"}
 #: Steps whose pictures would be too long to be read.
 NOT_DRAWN = {"day"}
 

@@ -330,6 +330,8 @@ def _add_totals(decision: OracleDecision, basket: Basket) -> None:
     for line, amount in basket.amounts.items():
         decision.discounts[line] = sum(a.shares.get(line, 0) for a in decision.applied)
         decision.nets[line] = amount - decision.discounts[line]
+    for line, amount in basket.returned.items():
+        decision.discounts[line], decision.nets[line] = 0, amount
     gross, off = sum(basket.amounts.values()), sum(decision.discounts.values())
     refund = sum(basket.returned.values())
     by_class = {"price_reduction": 0, "third_party": 0, "tender": 0}

@@ -63,7 +63,8 @@ class Example:
         `void` says that it was undone, `back` which units of which lines came back. One with
         `confirm` says when its event came, `cancelled` that it will not. One
         with `adjust` was no sale: points were given or taken by hand. Nor was one with `merge`:
-        the member of a card became that of another. What a customer shows or asks for is not that
+        the member of a card became that of another. A return line with `of` names the
+        sale, from 1, and its line that it gives back. What a customer shows or asks for is not that
         of the basket to be decided.
         """
         kept = {key: value for key, value in self.written.items() if key not in ONCE_KEYS}

@@ -1,7 +1,6 @@
 """Every worked example of docs/semantics.md, through the slow twin and through the engine."""
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from tests.oracle.answer import OracleDecision
 from tests.oracle.decide import commit, decide
 from tests.oracle.past import Past
 from tests.oracle.program import day_number
-from tests.oracle.values import rounded, scaled
+from tests.oracle.returns import Sold, bring_back_named, sold_of, with_refunds
+from tests.oracle.values import scaled
 from tests.semantics.examples import Example, Sample, read_page, rules_of_page
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
 from tests.support.told import Told, by_engine, by_oracle, differences
@@ -28,8 +28,10 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         "keys": (IDENTITY_KEY, HOLD_OUT_KEY),
     }
     past = Past()
+    sold: list[Sold] = []
 
     def answer(basket: dict[str, Any]) -> OracleDecision:
+        basket = with_refunds(basket, sold)
         return decide(program, sample.catalogue, sample.members, basket, past=past, **more)
 
     for basket in example.before:
@@ -46,38 +48,13 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
         if "confirm" in basket:
             day, cancelled = day_number(basket["confirm"]), "cancelled" in basket
             past.confirm(sale, program, day, cancelled=cancelled)
-        if is_undone(basket):
-            past.take_back(program, sale, -1, 0)
-            past.undo(sale)
+        sold.append(sold_of(basket, decision.nets, sale))
+        bring_back_named(past, program, basket, sold)
+        if basket["void"] == "true":
+            sold[-1].bring_back(past, program, sold[-1].counts)
         elif basket["back"]:
-            past.take_back(program, sale, *refund_of(basket, decision))
-            past.give_back(sale, *gross_of(basket))
+            sold[-1].bring_back(past, program, basket["back"])
     return answer(example.basket)
-
-
-def refund_of(basket: dict[str, Any], decision: OracleDecision) -> tuple[int, int]:
-    """Return what is refunded for the units that came back, and the net of all lines."""
-    counts = {line["id"]: int(line["count"]) for line in basket["lines"]}
-    parts = [
-        Fraction(decision.nets[line] * count, counts[line])
-        for line, count in basket["back"].items()
-    ]
-    return sum(rounded(part, "half_away") for part in parts), sum(decision.nets.values())
-
-
-def gross_of(basket: dict[str, Any]) -> tuple[int, int]:
-    """Return the gross of the units that came back, and that of all lines."""
-    parts = [
-        Fraction(scaled(line["amount"], 2) * basket["back"].get(line["id"], 0), int(line["count"]))
-        for line in basket["lines"]
-    ]
-    return int(sum(parts)), sum(scaled(line["amount"], 2) for line in basket["lines"])
-
-
-def is_undone(basket: dict[str, Any]) -> bool:
-    """Tell whether nothing of a sale is left (L3)."""
-    kept = [int(line["count"]) - basket["back"].get(line["id"], 0) for line in basket["lines"]]
-    return basket["void"] == "true" or not any(kept)
 
 
 def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:

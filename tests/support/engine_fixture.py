@@ -75,6 +75,8 @@ class EngineFixture:
         self._numbers = itertools.count(1)
         #: Coupons that commits issued, under the program at hand: code and serial.
         self.printed: list[tuple[str, str]] = []
+        #: Baskets that were committed, with their numbers here.
+        self.sold: list[tuple[dict[str, Any], int]] = []
         #: Answers to commits, by their numbers here.
         self.committed: dict[int, checkout_pb2.CommitTransactionResponse] = {}
         self._zones = {
@@ -146,6 +148,7 @@ class EngineFixture:
         answer = self.call("CheckoutService.CommitTransaction", request.SerializeToString())
         committed = checkout_pb2.CommitTransactionResponse.FromString(answer)
         self.committed[number] = committed
+        self.sold.append((basket, number))
         self.printed += [(coupon.code, coupon.serial) for coupon in committed.issued_coupons]
         return number
 
@@ -335,6 +338,10 @@ class EngineFixture:
                 message.fuel.price_level = number_of(
                     basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", line["fuel"]["level"]
                 )
+        if "of" in line:
+            sale, of = line["of"]
+            message.original.receipt.CopyFrom(self._receipt(*self.sold[int(sale) - 1]))
+            message.original.line_id = int(of)
         if "pos_discount" in line:
             given = scaled(line["pos_discount"], self._decimals)
             message.pos_discounts.add(reason="till", amount_minor=given)

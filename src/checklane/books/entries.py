@@ -11,7 +11,14 @@ import numpy.typing as npt
 from checklane import _layout
 from checklane.errors import refuse
 
-__all__ = ["Sections", "original_of", "receipt_of", "sold_lines", "split_entry"]
+__all__ = [
+    "Sections",
+    "original_of",
+    "receipt_of",
+    "sold_lines",
+    "split_entry",
+    "takes_goods_back",
+]
 
 SECTION_ALIGN_BYTES = 16
 KEY_BYTES = 8
@@ -78,8 +85,18 @@ def receipt_of(sections: Sections) -> int:
     return _bound(sections.movements, (_layout.CELL_ENTRY,))
 
 
+def takes_goods_back(entry: bytes) -> bool:
+    """Tell whether goods of an earlier sale came back in the basket of a sale's entry."""
+    header = np.frombuffer(entry, dtype=_layout.ENTRY_HEADER, count=1)[0]
+    if int(header["facts_bytes"]) < _layout.FACTS_HEADER.itemsize:
+        return False
+    at = _padded(_layout.ENTRY_HEADER.itemsize) + _padded(int(header["request_bytes"]))
+    facts = np.frombuffer(entry, dtype=_layout.FACTS_HEADER, count=1, offset=at)[0]
+    return bool(int(facts["flags"]) & _layout.FACTS_FLAG_EXCHANGE)
+
+
 def original_of(sections: Sections) -> int:
-    """Return the name of the sale that a void's or return's entry undoes, as `receipt_of` has it.
+    """Return the name of the sale that an entry undoes in whole or part, as `receipt_of` has it.
 
     A void by key of a sale that was never seen has a name that no sale has.
     """

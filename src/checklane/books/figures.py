@@ -110,6 +110,8 @@ def points_told(request: Any, response: Any) -> Counter[str]:
             for taken in response.decision.redemptions:
                 if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
                     points[taken.purse_id] -= taken.points
+            for award in response.reversal.points:
+                points[award.purse_id] += award.points
         case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
             for award in response.reversal.points:
                 points[award.purse_id] += award.points

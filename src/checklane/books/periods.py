@@ -269,7 +269,9 @@ class Periods:
         part.gross_minor += totals.gross_minor
         part.discount_minor += totals.discount_minor
         part.refund_minor += totals.refund_minor
-        self._other.refund_minor += totals.refund_minor
+        part.return_count += response.HasField("reversal")
+        unnamed_minor = totals.refund_minor - response.reversal.refund_minor
+        self._other.refund_minor += unnamed_minor + _refunded(sections)
         part.price_reduction_minor += totals.price_reduction_minor
         part.third_party_minor += totals.third_party_minor
         part.tender_minor += totals.tender_minor
@@ -312,7 +314,7 @@ class Periods:
 
 
 def _refunded(sections: Sections) -> int:
-    """Return what a return's movements note on the receipt as refunded."""
+    """Return what movements note on a receipt as refunded."""
     cells = sections.movements["cell"]
     return int(cells["other"][cells["kind"] == _layout.CELL_RETURNED].sum())
 

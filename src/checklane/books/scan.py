@@ -63,7 +63,7 @@ COLUMNS = (
     Column("settlement_class", is_text=True),
     Column("discount_minor"),
 )
-UNITS, GROSS, NET, DISCOUNT = 11, 12, 13, 17
+KIND, UNITS, GROSS, NET, DISCOUNT = 3, 11, 12, 13, 17
 NO_SHARE = Share("", "", 0, 0)
 
 #: Returns the catalogue of a content hash.
@@ -133,6 +133,9 @@ class ScanData:
                     self._sales[name] = lines
                 if is_asked:
                     self._sell(sections, request, lines)
+                if is_asked and response.HasField("reversal"):
+                    lines = self._sales.get(original_of(sections), {})
+                    self._take_back(sections, request, response, lines)
             case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
                 lines = self._sales.get(original_of(sections), {})
                 if is_asked and lines:
@@ -180,6 +183,8 @@ class ScanData:
         self, sections: Sections, request: Any, response: Any, lines: dict[int, _Line]
     ) -> None:
         head = _head(sections, request)
+        if isinstance(response, checkout_pb2.CommitTransactionResponse):
+            head = (*head[:KIND], KINDS[_layout.ENTRY_RETURN], *head[KIND + 1 :])
         for back in response.reversal.lines:
             line = lines.get(back.line_id)
             if line is None:

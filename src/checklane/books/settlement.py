@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from checklane import _layout
-from checklane.books.entries import Sections, original_of, receipt_of, sold_lines, split_entry
+from checklane.books.entries import (
+    Sections,
+    original_of,
+    receipt_of,
+    sold_lines,
+    split_entry,
+    takes_goods_back,
+)
 from checklane.books.figures import has_effect, messages_of, where_of
 from checklane.books.proof import Column, Proof, Table
 from checklane.books.walk import Advance, Source, walk
@@ -182,6 +189,10 @@ class Settlement:
         match response:
             case checkout_pb2.CommitTransactionResponse() if has_effect(response):
                 self._add_sale(sections, request, response, is_asked=is_asked)
+                if is_asked and response.HasField("reversal"):
+                    sold = self._sales.get(original_of(sections), {})
+                    store_id = request.receipt.store_id
+                    self._add_reversal(date, store_id, sold, response, column=RETURNED)
             case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
                 is_void = isinstance(response, checkout_pb2.VoidTransactionResponse)
                 sold = self._sales.get(original_of(sections), {})
@@ -299,6 +310,9 @@ def undone_sales(source: Source, advance: Advance | None = None) -> set[int]:
         is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
         for at in np.flatnonzero(is_undo).tolist():
             undone.add(original_of(split_entry(page.entries[at])))
+        for at in np.flatnonzero(page.heads["kind"] == _layout.ENTRY_COMMIT).tolist():
+            if takes_goods_back(page.entries[at]):
+                undone.add(original_of(split_entry(page.entries[at])))
     return undone
 
 

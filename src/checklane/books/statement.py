@@ -157,6 +157,8 @@ class _Reader:
             self.statement.told.update(points_told(request, response))
             self.statement.told.subtract(points_of_referrer(response))
             self.statement.told.update(captured)
+            if kind == _layout.ENTRY_COMMIT and response.HasField("reversal"):
+                self._tell_back(found, movements, response)
         else:
             if kind in TOLD:
                 found.kind = _KIND.MEMBER_ENTRY_KIND_ADJUSTMENT
@@ -169,6 +171,21 @@ class _Reader:
             if kind == _layout.ENTRY_ADJUST:
                 found.reason = messages_of(sections)[0].reason
         self._keep(found, sections, date)
+
+    def _tell_back(self, found: member_pb2.MemberEntry, movements: Records, response: Any) -> None:
+        """Tell what goods that came back with a sale moved here: their sale may be another's."""
+        for award in response.reversal.points:
+            self.statement.told[award.purse_id] -= award.points
+        reasons = movements["reason"]
+        is_back = (reasons == _layout.REASON_REVERSE) | (reasons == _layout.REASON_CLAW_BACK)
+        for purse_id, moved in sorted(
+            by_purse(lots_moved(movements[is_back]), self._names).items()
+        ):
+            if moved:
+                self.statement.told[purse_id] += moved
+                found.points.add(
+                    purse_id=purse_id, points=moved, reason=decision_pb2.EARN_REASON_RETURN
+                )
 
     def _keep(self, found: member_pb2.MemberEntry, sections: Sections, date: int) -> None:
         lsn = int(sections.header["lsn"])

@@ -274,6 +274,47 @@ class Basket:
             tender.amount_minor = self._minor(amount, amount_minor)
         return self
 
+    def give_back(
+        self,
+        code: str,
+        *,
+        original_line: int,
+        original_sequence: int,
+        original_date: int,
+        original_store: str = "",
+        original_till: str = "",
+        count: int = 1,
+        paid_out: Amount | None = None,
+        kind: str = "GTIN",
+        line_id: int | None = None,
+    ) -> Self:
+        """Add goods of an earlier receipt that come back: with what is bought, an exchange.
+
+        What is refunded for them is decided, and is part of what is due.
+
+        Parameters
+        ----------
+        code, kind, line_id
+            As `add`.
+        original_line, original_sequence, original_date, original_store, original_till
+            The line and its receipt: one receipt for all lines of the basket that come back.
+            Store and till default to the basket's own.
+        count : int
+            Units that come back.
+        paid_out : Decimal or str, optional
+            What was paid out for them, where the sale is `paid`.
+        """
+        line = self._line(code, kind, line_id)
+        line.kind = basket_pb2.LINE_KIND_RETURN
+        line.count = count
+        line.amount_minor = 0 if paid_out is None else _exact(paid_out, self.exponent)
+        line.original.line_id = original_line
+        line.original.receipt.store_id = original_store
+        line.original.receipt.till_id = original_till
+        line.original.receipt.business_date = original_date
+        line.original.receipt.sequence = original_sequence
+        return self
+
     def at(
         self,
         *,

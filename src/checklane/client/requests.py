@@ -373,6 +373,11 @@ class Requests:
         sent.CopyFrom(basket.message)
         sent.store_id = sent.store_id or self.store
         sent.till_id = sent.till_id or self.till
+        for line in sent.lines:
+            if line.HasField("original"):
+                named = line.original.receipt
+                named.store_id = named.store_id or sent.store_id
+                named.till_id = named.till_id or sent.till_id
         return sent
 
     def _today(self) -> int:

@@ -339,11 +339,36 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class ReversedLine:
+    """What became of one line of the original receipt."""
+
+    line_id: int
+    count: int
+    gross_minor: int
+    discount_minor: int
+    refund_minor: int
+    remaining_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What undoing a sale gives back and takes back."""
+
+    refund_minor: int
+    lines: tuple[ReversedLine, ...]
+    points: tuple[PointsAward, ...]
+    exceptions: tuple[SaleException, ...]
+    balances: tuple[PurseBalance, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A sale that is entered.
 
     Attributes
     ----------
+    reversal : Reversal or None
+        Of goods that came back in the same basket.
     key : str
         The idempotency key that it was sent under.
     sequence : int
@@ -356,6 +381,7 @@ class Receipt:
     balances: tuple[PurseBalance, ...]
     receipt_capsule: bytes
     issued_coupons: tuple[IssuedCoupon, ...]
+    reversal: Reversal | None
     message: Any = field(repr=False, compare=False)
     key: str = ""
     sequence: int = 0
@@ -393,29 +419,6 @@ class ReleaseResult:
     posting: Posting
     message: Any = field(repr=False, compare=False)
     key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReversedLine:
-    """What became of one line of the original receipt."""
-
-    line_id: int
-    count: int
-    gross_minor: int
-    discount_minor: int
-    refund_minor: int
-    remaining_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reversal:
-    """What undoing a sale gives back and takes back."""
-
-    refund_minor: int
-    lines: tuple[ReversedLine, ...]
-    points: tuple[PointsAward, ...]
-    exceptions: tuple[SaleException, ...]
-    balances: tuple[PurseBalance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +465,9 @@ def _reader(hint: Any, known: FieldDescriptor) -> Callable[[Any], Any]:
         inner = typing.get_args(hint)[0]
         return lambda message: tuple(from_message(inner, item) for item in getattr(message, name))
     if typing.get_origin(hint) is types.UnionType:
-        return lambda message: getattr(message, name) if message.HasField(name) else None
+        inner = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+        read = _reader(inner, known)
+        return lambda message: read(message) if message.HasField(name) else None
     if dataclasses.is_dataclass(hint):
         whole: Any = hint
         return lambda message: from_message(whole, getattr(message, name))

@@ -198,6 +198,8 @@ def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
         for taken in decision.redemptions:
             if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
                 points[taken.purse_id] -= taken.points
+        for award in response.reversal.points if "reversal" in fields else ():
+            points[award.purse_id] += award.points
     elif "reversal" in fields:
         reversal = response.reversal
         entry.due_minor = -reversal.refund_minor
