@@ -165,6 +165,7 @@ cdef extern from "checklane/engine.h" nogil:
         uint64_t memtable_records
         uint64_t frozen_bytes
         uint64_t frozen_records
+        uint64_t index_bytes
         uint64_t checkpoints
         uint64_t checkpoint_records
         uint64_t covered_lsn
@@ -430,6 +431,7 @@ cdef dict ledger_figures(const ledger_metrics_t *metrics):
         "memtable_bytes": metrics.accounts.memtable_bytes,
         "memtable_records": metrics.accounts.memtable_records,
         "frozen_records": metrics.accounts.frozen_records,
+        "index_bytes": metrics.accounts.index_bytes,
         "checkpoints": metrics.accounts.checkpoints,
         "checkpoint_records": metrics.accounts.checkpoint_records,
         "covered_lsn": metrics.accounts.covered_lsn,

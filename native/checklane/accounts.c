@@ -345,6 +345,7 @@ void accounts_measure(accounts_t *accounts, accounts_metrics_t *metrics)
     metrics->memtable_records = atomic_load(&accounts->memtable_records);
     metrics->frozen_bytes = atomic_load(&accounts->frozen_bytes);
     metrics->frozen_records = atomic_load(&accounts->frozen_records);
+    metrics->index_bytes = atomic_load(&accounts->index_bytes);
     metrics->checkpoints = atomic_load(&accounts->checkpoints);
     metrics->checkpoint_records = atomic_load(&accounts->checkpoint_records);
     metrics->covered_lsn = accounts_covered(accounts).lsn;
@@ -379,6 +380,8 @@ status_t accounts_open(const accounts_options_t *options, accounts_t **opened, f
     if (used->memtable_slots == 0) used->memtable_slots = MEMTABLE_SLOTS;
     if (used->retention_days == 0) used->retention_days = RETENTION_DAYS;
     if (used->run_records == 0) used->run_records = RUN_RECORDS_MIN;
+    if (used->index_words == 0) used->index_words = INDEX_WORDS_DEFAULT;
+    INVARIANT((used->index_words & (used->index_words - 1)) == 0);
     INVARIANT(used->retention_days <= RETENTION_DAYS_MAX);
     accounts->post_day = -1;
     if (used->checkpoint_records == 0) used->checkpoint_records = CHECKPOINT_RECORDS_DEFAULT;

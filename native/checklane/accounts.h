@@ -86,12 +86,14 @@ typedef struct accounts_options {
     uint32_t checkpoint_pause_ms; /* between two; 5 by default */
     uint32_t retention_days;     /* of keys and receipts, at most RETENTION_DAYS_MAX */
     uint32_t run_records;        /* after which a run of keys or receipts is closed */
+    uint32_t index_words;        /* of the smallest run index, a power of two; 64 Ki by default */
     bool is_read_only;           /* for tools: nothing is made or written, and the environment may
                                   * be another process's */
 } accounts_options_t;
 
 #define CHECKPOINT_RECORDS_DEFAULT 250
 #define CHECKPOINT_PAUSE_MS_DEFAULT 5
+#define INDEX_WORDS_DEFAULT (64 * 1024)
 
 /* Opens DIRECTORY/accounts.lmdb, made when missing. STATUS_FORMAT_UNSUPPORTED: another format.
  * STATUS_IO_FAILED, STATUS_DISK_FULL, STATUS_OUT_OF_MEMORY. Start-up only. */
@@ -273,6 +275,7 @@ typedef struct accounts_metrics {
     uint64_t memtable_records;
     uint64_t frozen_bytes;
     uint64_t frozen_records;
+    uint64_t index_bytes;       /* of the run index, and of the one that it replaced */
     uint64_t checkpoints;       /* finished */
     uint64_t checkpoint_records; /* written in all */
     uint64_t covered_lsn;

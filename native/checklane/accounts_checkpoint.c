@@ -205,6 +205,13 @@ static size_t batch_size(const found_t *found, size_t count, size_t records)
     return size;
 }
 
+bool checkpoint_rests(const accounts_t *accounts, pace_t (*between)(void *context), void *context)
+{
+    pace_t pace = between(context);
+    if (pace == PACE_PAUSE) rest(accounts, lag_of(accounts, 1, 1));
+    return pace != PACE_STOP;
+}
+
 static int write_all(accounts_t *accounts, const found_t *found, size_t count, bool is_sweep,
                      pace_t (*between)(void *context), void *context, bool *is_stopped)
 {
@@ -272,8 +279,7 @@ static void retire(accounts_t *accounts, tables_t *fresh, pace_t (*between)(void
         }
     }
     memtable_free(old->frozen);
-    free(accounts->retired_index);
-    accounts->retired_index = NULL;
+    index_free_retired(accounts);
     free(old);
     free(accounts->before_freeze);
     accounts->before_freeze = NULL;
@@ -316,6 +322,7 @@ status_t accounts_checkpoint(accounts_t *accounts, pace_t (*between)(void *conte
         }
         bool is_sweep_stopped = false;
         write_all(accounts, found, empty, true, between, context, &is_sweep_stopped);
+        index_grow_ahead(accounts, count, between, context);
         retire(accounts, fresh, between, context);
         fresh = NULL;
         atomic_fetch_add_explicit(&accounts->checkpoints, 1, memory_order_relaxed);

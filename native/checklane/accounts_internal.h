@@ -158,6 +158,7 @@ struct accounts {
     _Atomic uint32_t oldest_month;
     _Atomic(run_index_t *) index; /* NULL: not built yet, or no memory for it */
     run_index_t *retired_index;   /* readers may hold it until the next retirement */
+    _Atomic uint64_t index_bytes; /* of both */
     uint32_t replay_looks;        /* in the environment, without an index */
     _Atomic(tables_t *) tables;
     _Atomic uint64_t epoch;
@@ -315,6 +316,22 @@ record_t find_monthly(const accounts_t *accounts, MDB_txn *transaction, const re
 
 /* Notes in which run a record is. Once is enough. The checkpointer. */
 void index_note(run_index_t *index, uint64_t hash, uint32_t slot, uint32_t run);
+
+/* Frees the index that was replaced; no reader holds it any more. The checkpointer. */
+void index_free_retired(accounts_t *accounts);
+
+/* Builds a larger index unless this one has room for some checkpoints of `count` records; rests
+ * meanwhile as a checkpoint does. Without one the next checkpoint builds what it needs. The
+ * checkpointer, before it retires. */
+void index_grow_ahead(accounts_t *accounts, uint64_t count, pace_t (*between)(void *context),
+                      void *context);
+
+/* ---------------------------------------------------------------- accounts_checkpoint.c --- */
+
+/* Rests between two pieces of what the checkpointer does beside a checkpoint's transactions, unless
+ * the active memtable is more than a third full; false: stop. */
+bool checkpoint_rests(const accounts_t *accounts, pace_t (*between)(void *context),
+                      void *context);
 
 /* ---------------------------------------------------------------- accounts_walk.c --------- */
 

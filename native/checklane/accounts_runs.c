@@ -4,21 +4,29 @@
  *
  * The run index, in memory, tells in which run a key may be. The checkpointer alone changes it:
  * it notes a record, and puts an index that has become too small into the next retirement, since
- * readers may hold it until then. Readers load its words and trust LMDB for the rest: a word is a
- * hint where to look, and what lies there has the key itself and its month. Without an index a
- * look-up goes through all runs that its own transaction has. */
+ * readers may hold it until then. It builds the larger one ahead of need, at the end of a
+ * checkpoint, piece by piece and resting as the checkpoint does: a second's work at once would take
+ * a core from the lanes and keep the writer's next segment waiting.
+ *
+ * Readers load its words and trust LMDB for the rest: a word is a hint where to look, and what lies
+ * there has the key itself and its month. Without an index a look-up goes through all runs that its
+ * own transaction has. */
 #include "accounts_internal.h"
 
 #include <stdlib.h>
 
-/* Words of the smallest run index, and parts of 24 that may be used: when it is built, and before
- * it is built anew. 16 million keys and receipts / (18 / 24) fit into 2^25 words of 4 B = 128 MiB;
- * 13 million more may come. A look-up in vain reads 4 words side by side, at the end 32; each has
- * 16 bits of the hash, so 32 words lead to a run in vain once in 2,000 times. */
-#define INDEX_WORDS_MIN (64 * 1024)
+/* Parts of 24 of a run index that may be used: when it is built, and before it is built anew. 16
+ * million keys and receipts / (18 / 24) fit into 2^25 words of 4 B = 128 MiB; 13 million more may
+ * come. A look-up in vain reads 4 words side by side, at the end 32; each has 16 bits of the hash,
+ * so 32 words lead to a run in vain once in 2,000 times. */
 #define INDEX_FULL_BUILT 18
 #define INDEX_FULL_MOST 21
 #define INDEX_FULL_PARTS 24
+/* Checkpoints of one size that must have room, else the index grows at the end of this one. */
+#define INDEX_AHEAD_TIMES 4
+/* Records noted between two rests for each record of a checkpoint's transaction: 16,000 by default,
+ * 2 to 5 ms. */
+#define INDEX_PIECE_TIMES 64
 /* A word: bits of the hash that do not say where it stands, the month's slot, the run and one. */
 #define INDEX_TAG_SHIFT 16
 #define INDEX_SLOT_SHIFT 11
@@ -160,22 +168,43 @@ record_t find_monthly(const accounts_t *accounts, MDB_txn *transaction,
     return find_indexed(accounts, transaction, key, slot, index, run);
 }
 
+/* An index on its way. */
+typedef struct building {
+    accounts_t *accounts;
+    run_index_t *index;
+    pace_t (*between)(void *context); /* NULL: without a rest */
+    void *context;
+    uint32_t noted; /* since the last rest */
+    bool is_stopped;
+} building_t;
+
 /* Notes every record of one slot of the ring. */
-static int index_fill(run_index_t *index, MDB_txn *transaction, MDB_dbi table, uint32_t slot)
+static int index_fill(building_t *building, MDB_txn *transaction, MDB_dbi table, uint32_t slot)
 {
     MDB_cursor *cursor;
     int error = mdb_cursor_open(transaction, table, &cursor);
     if (error != 0) return error;
     MDB_val name;
-    while ((error = mdb_cursor_get(cursor, &name, NULL, MDB_NEXT)) == 0) {
+    uint32_t piece = building->accounts->options.checkpoint_records * INDEX_PIECE_TIMES;
+    while (!building->is_stopped
+           && (error = mdb_cursor_get(cursor, &name, NULL, MDB_NEXT)) == 0) {
         run_name_t named;
         INVARIANT(name.mv_size == sizeof named);
         memcpy(&named, name.mv_data, sizeof named);
         record_key_t key = key_of_name(&named);
-        index_note(index, key_hash(&key), slot, run_of_name(&named));
+        index_note(building->index, key_hash(&key), slot, run_of_name(&named));
+        if (building->between == NULL || ++building->noted < piece) continue;
+        building->noted = 0;
+        building->is_stopped =
+            !checkpoint_rests(building->accounts, building->between, building->context);
     }
     mdb_cursor_close(cursor);
     return error == MDB_NOTFOUND ? 0 : error;
+}
+
+static uint64_t index_bytes(const run_index_t *index)
+{
+    return index == NULL ? 0 : sizeof *index + (index->mask + 1) * sizeof index->words[0];
 }
 
 /* Puts another index in the place of the one that readers may still hold. */
@@ -184,12 +213,21 @@ static void index_replace(accounts_t *accounts, run_index_t *index)
     INVARIANT(accounts->retired_index == NULL);
     accounts->retired_index = atomic_load(&accounts->index);
     atomic_store(&accounts->index, index);
+    atomic_fetch_add(&accounts->index_bytes, index_bytes(index));
+}
+
+void index_free_retired(accounts_t *accounts)
+{
+    atomic_fetch_sub(&accounts->index_bytes, index_bytes(accounts->retired_index));
+    free(accounts->retired_index);
+    accounts->retired_index = NULL;
 }
 
 /* Builds the index from what a transaction has, with room for `more` records. Without memory for
- * it there is none, rather than one that becomes full. */
-static int index_build(accounts_t *accounts, MDB_txn *transaction, uint64_t more)
+ * it there is none, rather than one that becomes full; one that is stopped is given up. */
+static int index_build(building_t *building, MDB_txn *transaction, uint64_t more)
 {
+    accounts_t *accounts = building->accounts;
     uint64_t count = more;
     int error = 0;
     for (int at = 0; at < MONTHLY_FAMILIES * MONTH_SLOTS && error == 0; at++) {
@@ -199,36 +237,52 @@ static int index_build(accounts_t *accounts, MDB_txn *transaction, uint64_t more
         count += stat.ms_entries;
     }
     if (error != 0) return error;
-    uint64_t words = INDEX_WORDS_MIN;
+    uint64_t words = accounts->options.index_words;
     while (words / INDEX_FULL_PARTS * INDEX_FULL_BUILT < count && words < 1ull << 40) words *= 2;
     run_index_t *index = calloc(1, sizeof *index + words * sizeof index->words[0]);
     if (index != NULL) index->mask = words - 1;
+    building->index = index;
     uint32_t slots = index != NULL ? MONTHLY_FAMILIES * MONTH_SLOTS : 0;
     for (uint32_t at = 0; at < slots && error == 0; at++) {
         uint32_t slot = at % MONTH_SLOTS;
         if (atomic_load(&accounts->slot_months[at / MONTH_SLOTS][slot]) == 0) continue;
         MDB_dbi table = accounts->tables_of_months[at / MONTH_SLOTS][slot];
-        error = index_fill(index, transaction, table, slot);
+        error = index_fill(building, transaction, table, slot);
     }
-    if (error == 0) index_replace(accounts, index);
+    if (error == 0 && !building->is_stopped) index_replace(accounts, index);
     else free(index);
     return error;
 }
 
-status_t accounts_prepare_index(accounts_t *accounts, uint64_t more)
+/* Builds the index unless there is one with room for `more`. */
+static status_t index_prepare(building_t *building, uint64_t more)
 {
+    accounts_t *accounts = building->accounts;
     const run_index_t *index = atomic_load(&accounts->index);
     if (index != NULL && index_has_room(index, more, INDEX_FULL_MOST)) return STATUS_OK;
-    /* Then one was replaced by an attempt of this checkpoint, with room for all of its records: it
-     * finds its own notes there again. */
+    /* Then one was replaced in this checkpoint, by an attempt of it with room for all of its
+     * records, which finds its own notes there again. */
     if (accounts->retired_index != NULL) return STATUS_OK;
     MDB_txn *transaction;
     int error = mdb_txn_begin(accounts->environment, NULL, MDB_RDONLY, &transaction);
     if (error == 0) {
-        error = index_build(accounts, transaction, more);
+        error = index_build(building, transaction, more);
         mdb_txn_abort(transaction);
     }
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
+}
+
+status_t accounts_prepare_index(accounts_t *accounts, uint64_t more)
+{
+    building_t building = {.accounts = accounts};
+    return index_prepare(&building, more);
+}
+
+void index_grow_ahead(accounts_t *accounts, uint64_t count, pace_t (*between)(void *context),
+                      void *context)
+{
+    building_t building = {.accounts = accounts, .between = between, .context = context};
+    index_prepare(&building, INDEX_AHEAD_TIMES * count);
 }
 
 status_t accounts_index_view(const accounts_view_t *view)
@@ -236,6 +290,7 @@ status_t accounts_index_view(const accounts_view_t *view)
     accounts_t *accounts = view->reader->accounts;
     INVARIANT(accounts->options.is_read_only);
     if (atomic_load(&accounts->index) != NULL) return STATUS_OK;
-    int error = index_build(accounts, view_transaction(view), 0);
+    building_t building = {.accounts = accounts};
+    int error = index_build(&building, view_transaction(view), 0);
     return error == 0 ? STATUS_OK : STATUS_IO_FAILED;
 }

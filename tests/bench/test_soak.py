@@ -34,6 +34,17 @@ def test_two_minutes_leave_nothing_behind(tmp_path):
     assert found["settings"]["ledger"].startswith("verified;")
 
 
+def test_a_soak_that_fails_says_why_and_keeps_its_report(tmp_path, monkeypatch):
+    monkeypatch.setattr("checklane.bench.load.soak.GROWTH_BYTES_MAX", -(1 << 40))
+    command = ["soak", "--quick", "--minutes", "0.1", "--chunks", "3", "--no-ladder"]
+    done = CliRunner().invoke(bench, [*command, "--rate", "200", "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "memory grew by" in done.output
+    found = json.loads((tmp_path / "soak.json").read_text())
+    assert len(found["figures"]) == 3
+    assert "memory grew by" in found["settings"]["failed"]
+
+
 def test_misbehaviour_is_drawn_for_some_lanes_only():
     lanes = np.arange(400_000, dtype=np.uint16) % 8
     acts = draw_acts(lanes, 1)

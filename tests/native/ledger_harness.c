@@ -891,7 +891,8 @@ static void mode_runs(const char *directory, uint64_t seed)
                                   .memtable_slots = 4096,
                                   .run_records = 1 + (uint32_t)random_below(&seed, 60),
                                   .retention_days = 28 * RUN_KEPT_MONTHS,
-                                  .checkpoint_records = 3};
+                                  .index_words = 64,
+                                  .checkpoint_records = 1 + (uint32_t)random_below(&seed, 3)};
     runs_t *runs = calloc(1, sizeof *runs);
     CHECK(runs != NULL);
     runs->month = 1;

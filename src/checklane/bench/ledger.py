@@ -34,6 +34,7 @@ BURST = "the ledger, burst"
 SUSTAINED = "the ledger, sustained with checkpoints"
 OPEN = "the ledger, open loop at half of the sustained rate, checkpoints running"
 GOAL_OPEN = "the ledger, open loop at half of the goal's 20,000 a second, checkpoints running"
+BARE = "this disk, the same open loop: append and sync, nothing else"
 GOAL_PER_SECOND = 20_000
 #: An open loop at that rate, in times of a sustained run: so long until a checkpoint has run.
 GOAL_TIMES = 2
@@ -194,7 +195,12 @@ def measure_sustained(
         rows.append(row)
     opened_drive.close(is_checkpointed=False)
     shutil.rmtree(data)
-    return rows
+    rate = GOAL_PER_SECOND / 2
+    tell(f"the disk alone in an open loop, {rate:,.0f} a second")
+    bare = Row(BARE, f"{rate:,.0f} a second", 0, Figure(BARE, ""))
+    entry_bytes = int(statistics.mean(map(len, sales)))
+    bare.figure.add(*machine.bare_groups(work, entry_bytes, rate, effort.sustained_s))
+    return [*rows, bare]
 
 
 def add_run(

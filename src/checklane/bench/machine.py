@@ -17,6 +17,8 @@ SECTION = "disk"
 WRITE_BYTES = 4096
 #: The file is written with zeros beforehand, as a journal segment is, and overwritten in order.
 FILE_WRITES = 512
+#: Of the file that a bare loop of groups writes, round and round; a stalled second fits.
+BARE_BYTES = 64 << 20
 PACKAGES = ("grpcio", "protobuf", "numpy", "lmdb")
 
 
@@ -131,3 +133,58 @@ class SyncProbe:
             os.fdatasync(self._descriptor)
             times[at] = time.perf_counter_ns() - begin_ns
         self.figure.add(times, time.monotonic() - begin_s)
+
+
+def bare_groups(
+    folder: Path, entry_bytes: int, per_second: float, seconds: float
+) -> tuple[np.ndarray, float]:
+    """Write what is due and sync it, again and again: the least that any journal has to do.
+
+    Arrivals are due evenly, as in the ledger's open loop; those that are due when a sync has ended
+    are written together into zeros, one behind the other, and answered by the next sync. One
+    thread that does nothing else and never sleeps: no key, no balance, no checkpoint.
+
+    Parameters
+    ----------
+    folder : Path
+        On the disk that is measured.
+    entry_bytes : int
+        Of one arrival.
+    per_second, seconds : float
+        Arrivals, and for how long.
+
+    Returns
+    -------
+    times : ndarray of int64, shape (arrivals,)
+        Nanoseconds from the moment when each was due to the end of its sync.
+    elapsed_s : float
+    """
+    count = int(per_second * seconds)
+    times = np.zeros(count, dtype=np.int64)
+    due_ns = np.arange(count) * (1e9 / per_second)
+    path = folder / "bare-journal"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        for _ in range(BARE_BYTES >> 20):
+            os.write(descriptor, bytes(1 << 20))
+        os.fsync(descriptor)
+        done = offset = 0
+        begin_ns = time.perf_counter_ns()
+        while done < count:
+            late_ns = time.perf_counter_ns() - begin_ns
+            ready = min(count, int(late_ns * per_second / 1e9) + 1)
+            if ready == done:
+                continue
+            # The contents change, so that no layer below can leave the write out.
+            group = ready.to_bytes(8, "little") + bytes((ready - done) * entry_bytes)
+            if offset + len(group) > BARE_BYTES:
+                offset = 0
+            os.pwrite(descriptor, group, offset)
+            os.fdatasync(descriptor)
+            offset += len(group)
+            times[done:ready] = time.perf_counter_ns() - begin_ns - due_ns[done:ready]
+            done = ready
+        return times, (time.perf_counter_ns() - begin_ns) / 1e9
+    finally:
+        os.close(descriptor)
+        path.unlink()

@@ -181,12 +181,14 @@ def soak(
     with shown(console) as (tell, watch), work_folder(out) as work:
         options = LoadOptions(work, rates=(rate,) if rate else (), **flags)
         chunks = chunks or max(int(minutes * 2), 3)
-        report = run_soak(options, minutes, chunks, tell, watch, has_ladder=has_ladder)
+        report, problem = run_soak(options, minutes, chunks, tell, watch, has_ladder=has_ladder)
     show(console, report)
     write_json(report, out / "soak.json")
     write_markdown(report, out / "soak.md")
     write_page(report, out / "soak.html")
     console.print(f"\nreport: {out / 'soak.html'}, also as .md and .json", soft_wrap=True)
+    if problem is not None:
+        raise click.ClickException(str(problem))
 
 
 @click.command("compare")

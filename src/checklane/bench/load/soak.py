@@ -64,6 +64,7 @@ UNRULY = ((CANCEL, 20_000), (LEAVE, 8_000), (CUT, 4_000), (STALL, 800))
 #: How much the server may grow after the first third of the soak, beside the accounts' own memory.
 GROWTH_BYTES_MAX = 32 << 20
 QUIET_WITHIN_S = 20.0
+CHECKPOINT_WITHIN_S = 120.0
 PAUSE_S = 0.1
 ENTRIES_A_READ = 1000
 READ_BYTES_MAX = 64 << 20
@@ -77,7 +78,8 @@ class Sample:
     Attributes
     ----------
     memory_bytes : int
-        Anonymous memory, without what the accounts' memtables hold at most so far.
+        Anonymous memory when no checkpoint is under way, without the active memtable and the index
+        of keys and receipts: those hold what was sold.
     sockets, descriptors : int
     p99_ns : int
         Of the chunk before.
@@ -101,7 +103,6 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     answered: list[Array] = field(default_factory=list)
-    memtable_bytes: int = 0
 
     def chunk(self, server: Served, metrics: str, number: int, watch: Watch) -> None:
         """Load the server once, and note what it holds afterwards."""
@@ -127,10 +128,7 @@ class Soak:
 
     def _sample(self, server: Served, metrics: str, p99_ns: int) -> Sample:
         descriptors, sockets = quiet_descriptors(server.process_id)
-        held = scraped(metrics, "checklane_engine_memtable_bytes")
-        # An arena that was filled once stays in memory when it is emptied.
-        self.memtable_bytes = max(self.memtable_bytes, held)
-        memory = anonymous_bytes(server.process_id) - self.memtable_bytes
+        memory = anonymous_bytes(server.process_id) - checkpointed_bytes(metrics)
         return Sample(memory, sockets, descriptors, p99_ns)
 
 
@@ -187,14 +185,35 @@ def quiet_descriptors(process_id: int) -> tuple[int, int]:
         time.sleep(PAUSE_S)
 
 
-def scraped(metrics: str, name: str) -> int:
-    """Return one figure of the metrics endpoint."""
+def checkpointed_bytes(metrics: str) -> int:
+    """Return what the ledger holds in memory once the checkpoint under way has ended.
+
+    Raises
+    ------
+    BenchError
+        It does not end, or the endpoint does not tell.
+    """
+    names = ("frozen_records", "memtable_bytes", "index_bytes")
+    give_up_s = time.monotonic() + CHECKPOINT_WITHIN_S
+    while time.monotonic() < give_up_s:
+        waiting, *held = scraped(metrics, names)
+        if waiting == 0:
+            return sum(held)
+        time.sleep(PAUSE_S)
+    raise BenchError(f"a checkpoint did not end within {CHECKPOINT_WITHIN_S:g} s")
+
+
+def scraped(metrics: str, names: Sequence[str]) -> list[int]:
+    """Return figures of the engine from the metrics endpoint."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
-    if found is None:
-        raise BenchError(f"the metrics do not have {name}")
-    return int(float(found[1]))
+    figures = []
+    for name in names:
+        found = re.search(rf"^checklane_engine_{name} (\S+)$", text, re.MULTILINE)
+        if found is None:
+            raise BenchError(f"the metrics do not have checklane_engine_{name}")
+        figures.append(int(float(found[1])))
+    return figures
 
 
 def run_soak(
@@ -205,8 +224,8 @@ def run_soak(
     watch: Watch,
     *,
     has_ladder: bool = True,
-) -> LoadReport:
-    """Soak a server and return the report.
+) -> tuple[LoadReport, BenchError | None]:
+    """Soak a server; return the report and what was found wrong, if anything was.
 
     Parameters
     ----------
@@ -222,7 +241,7 @@ def run_soak(
     Raises
     ------
     BenchError
-        A wrong answer, a lost commit, memory that grows, a descriptor that stays open.
+        The soak did not come to the end of its first chunk.
     """
     serials, cores = Serials(), Cores.apart() if options.is_pinned else Cores()
     world, machine = prepare(options.work, options.seed, cores, tell, is_quick=options.is_quick)
@@ -240,20 +259,41 @@ def run_soak(
         base = quiet_descriptors(server.process_id)[1]
         rate = options.rates[0] if options.rates else capacity(server, scripts, options, serials)
         soak = Soak(options, minutes * 60 / chunks, rate, scripts, serials)
-        for number in range(chunks):
-            tell(f"soak: chunk {number + 1} of {chunks}, {rate:,.0f} calls a second")
-            soak.chunk(server, metrics, number, watch)
-        must_be_flat(soak.samples, base)
-        tell("ledger verify")
-        verdict = verify(world.data, lambda *_: None)
+        problem = None
+        try:
+            for number in range(chunks):
+                tell(f"soak: chunk {number + 1} of {chunks}, {rate:,.0f} calls a second")
+                soak.chunk(server, metrics, number, watch)
+            must_be_flat(soak.samples, base)
+            tell("ledger verify")
+            must_verify(world)
+        except BenchError as failure:
+            problem = failure
+    if not soak.samples:
+        raise problem or BenchError("no chunk was asked for")
+    pairs = np.concatenate(soak.answered)
+    if problem is None:
+        tell("looking every answered commit up in the journal")
+        problem = first_missed(world, pairs)
+    machine["load"] += f" before, {os.getloadavg()[0]:.1f} at the end"
+    words = words_of(soak, minutes, base)
+    if problem is None:
+        words["ledger"] = f"verified; {len(pairs):,} answered commits found at their positions"
+    else:
+        words["failed"] = str(problem)
+    return LoadReport("checklane bench soak", machine, words, soak.rows), problem
+
+
+def must_verify(world: World) -> None:
+    """Refuse a data directory in which the ledger's checkers find anything, while it is served.
+
+    Raises
+    ------
+    BenchError
+    """
+    verdict = verify(world.data, lambda *_: None)
     if not verdict.is_sound:
         raise BenchError(f"the ledger's checkers found: {verdict.problem}")
-    tell("looking every answered commit up in the journal")
-    pairs = np.concatenate(soak.answered)
-    must_be_kept(world, pairs)
-    machine["load"] += f" before, {os.getloadavg()[0]:.1f} at the end"
-    words = words_of(soak, minutes, base, len(pairs))
-    return LoadReport("checklane bench soak", machine, words, soak.rows)
 
 
 def capacity(server: Served, scripts: Scripts, options: LoadOptions, serials: Serials) -> float:
@@ -284,6 +324,15 @@ def must_be_flat(samples: Sequence[Sample], base_sockets: int) -> None:
         raise BenchError(f"{more} descriptors more are open than after the first third of the soak")
 
 
+def first_missed(world: World, pairs: Array) -> BenchError | None:
+    """Return what `must_be_kept` refuses, if it does."""
+    try:
+        must_be_kept(world, pairs)
+    except BenchError as failure:
+        return failure
+    return None
+
+
 def must_be_kept(world: World, pairs: Array) -> None:
     """Refuse a journal that lacks a commit that was answered, or has it under another key.
 
@@ -310,7 +359,7 @@ def must_be_kept(world: World, pairs: Array) -> None:
         raise BenchError(f"{len(wanted)} answered commits are not in the journal")
 
 
-def words_of(soak: Soak, minutes: float, base: int, commits: int) -> dict[str, str]:
+def words_of(soak: Soak, minutes: float, base: int) -> dict[str, str]:
     """Return what was done and found, in words."""
     mib = [sample.memory_bytes / (1 << 20) for sample in soak.samples]
     shares = ", ".join(
@@ -325,9 +374,8 @@ def words_of(soak: Soak, minutes: float, base: int, commits: int) -> dict[str, s
         "clients": f"{soak.options.lanes} lanes, {IN_FLIGHT} in flight on each; of the calls of"
         f" every {UNRULY_EVERY}th {shares}",
         "memory": f"{mib[0]:.1f} MiB after the first chunk, {max(mib):.1f} at most, {mib[-1]:.1f}"
-        " after the last, beside the memtables",
+        " after the last, beside the memtable and the index",
         "sockets": f"{base} before, {soak.samples[-1].sockets} after",
         "p99": f"{p99[0]:,.0f} µs in the first third, {p99[1]:,.0f} µs in the last, of the lanes"
         " that behave",
-        "ledger": f"verified; {commits:,} answered commits found at their positions",
     }
