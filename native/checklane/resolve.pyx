@@ -1180,12 +1180,15 @@ cdef bint build_program(scratch_t *scratch) noexcept nogil:
     cdef uint32_t columns = 0
     lp_begin(&scratch.lp)
     scratch.search.grain = 0
+    scratch.search.asked_count = 0
     for r in range(scratch.run_count):
         scratch.run_column[r] = NONE_32
         scratch.run_row[r] = NONE_32
     for c in range(contest.contender_count):
         scratch.search.owner_row[c] = NONE_32
         scratch.search.owner_most[c] = LP_UNBOUNDED
+        scratch.search.worth_row[c] = NONE_32
+        scratch.search.asked[c] = ASKED_NOTHING
         if not is_in(scratch, c):
             continue
         contender = &contest.contenders[c]
@@ -1374,13 +1377,25 @@ cdef bint build_flow(scratch_t *scratch, const int64_t *whole) noexcept nogil:
 
 cdef int64_t transport(scratch_t *scratch, const int64_t *whole) noexcept nogil:
     """Worth of the best units for whole counts; below any worth when there are none or the steps
-    ran out. The flow stays for reading."""
+    ran out. The flow stays for reading. Equally good units are dealt in canonical order, and those
+    asked to be worth something come first only where that leaves one of them worth nothing."""
+    cdef int64_t worth = transport_once(scratch, whole, False)
+    if scratch.search.asked_count == 0 or worth == -LP_UNBOUNDED or has_worth_asked(scratch, whole):
+        return worth
+    worth = transport_once(scratch, whole, True)
+    return worth if has_worth_asked(scratch, whole) else -LP_UNBOUNDED
+
+
+cdef int64_t transport_once(scratch_t *scratch, const int64_t *whole,
+                            bint is_favoured) noexcept nogil:
     cdef contest_t *contest = &scratch.contest
     cdef int64_t worth = 0
     cdef int64_t gain
     cdef uint32_t c, arc
     if not build_flow(scratch, whole):
         return -LP_UNBOUNDED
+    if is_favoured:
+        favour_asked(scratch)
     scratch.flow.step_limit = maximum(1, <int64_t>scratch.step_budget - <int64_t>(
         scratch.steps + scratch.lp.steps))
     flow_solve(&scratch.flow)
@@ -2396,15 +2411,18 @@ cdef int64_t most_in_box(const scratch_t *scratch, uint32_t number) noexcept nog
 
 cdef bint enter_box(scratch_t *scratch, uint32_t box, uint32_t number,
                     int64_t times) noexcept nogil:
-    """Bounds of a box with what the contenders before `number` have and it shall have; False when
-    that cannot be."""
+    """Bounds of a box with what the contenders before `number` have and it shall have (NONE_32:
+    whatever they have); False when that cannot be."""
     cdef search_t *search = &scratch.search
-    cdef bint is_possible = True
+    cdef bint is_possible
     cdef uint32_t c, i
     for i in range(scratch.lp.column_count):
         scratch.lp.lower[i] = search.box_lower[box][i]
         scratch.lp.upper[i] = search.box_upper[box][i]
     scratch.steps += scratch.lp.column_count
+    is_possible = keep_out_asked(scratch)
+    if number == NONE_32:
+        return is_possible
     for c in range(number + 1):
         if not (is_in(scratch, c) or search.owner_row[c] != NONE_32):
             continue
@@ -2414,8 +2432,8 @@ cdef bint enter_box(scratch_t *scratch, uint32_t box, uint32_t number,
 
 
 cdef bint find_as_good(scratch_t *scratch, uint32_t number, int64_t times) noexcept nogil:
-    """Look for a solution as good that applies a contender so often. is_proven tells whether an
-    answer of no is proven."""
+    """Look for a solution as good that applies a contender so often (NONE_32: any). is_proven tells
+    whether an answer of no is proven."""
     cdef search_t *search = &scratch.search
     cdef int64_t best = search.incumbent_parts
     cdef bint is_proven = True
@@ -2452,7 +2470,8 @@ cdef void settle_ties(scratch_t *scratch) noexcept nogil:
         if not may_add_rows(scratch):
             break
         if search.is_owner[c]:
-            count_owned(scratch, c)
+            if search.owner_row[c] == NONE_32:
+                count_owned(scratch, c)
             if scratch.lp.is_full:
                 search.is_probe = False
                 return
@@ -2469,6 +2488,292 @@ cdef void settle_ties(scratch_t *scratch) noexcept nogil:
             # After a first success the rest is halved: counts may be large.
             times = most - (most - search.best_times[c]) // 2
     search.is_probe = False
+
+
+# ------------------------------------------------------------------ worth nothing -------------
+# Ties are settled by counts alone, and an offer that is worth nothing in a combination is not in it
+# (D1). Where one comes out so, ties are settled twice again: with a row that asks it to be worth
+# something, and without it. The greater counts of both are the answer.
+
+
+cdef int64_t own_worth(const scratch_t *scratch, const fitting_t *entry) noexcept nogil:
+    """What a unit is worth itself; the search counts what is above its base."""
+    return entry.worth + scratch.run_base[entry.run]
+
+
+cdef uint32_t find_worthless(scratch_t *scratch) noexcept nogil:
+    """The first contender that applies in the best solution and is worth nothing; NONE_32: none."""
+    cdef search_t *search = &scratch.search
+    cdef contest_t *contest = &scratch.contest
+    cdef const allocation_t *kept
+    cdef const place_t *place
+    cdef uint32_t at = 0
+    cdef uint32_t i, tries
+    for i in range(contest.contender_count):
+        search.turn_parts[i] = -contest.contenders[i].price_parts * search.best_times[i]
+    for i in range(search.kept_count):
+        kept = &search.kept[i]
+        place = &contest.places[contest.contenders[kept.contender].first_place + kept.place]
+        # Units are kept in the order of the entries, nearly always.
+        tries = place.entry_count
+        while tries > 0 and (at >= place.entry_count or
+                             contest.entries[place.first_entry + at].run != kept.run):
+            at = at + 1 if at + 1 < place.entry_count else 0
+            tries -= 1
+        if kept.is_rewarded:
+            search.turn_parts[kept.contender] += kept.units * own_worth(
+                scratch, &contest.entries[place.first_entry + at])
+    for i in range(contest.contender_count):
+        if is_in(scratch, i) and search.best_times[i] > 0 and search.turn_parts[i] <= 0:
+            return i
+    return NONE_32
+
+
+cdef int64_t worth_grain(const scratch_t *scratch, uint32_t number) noexcept nogil:
+    """What the row counts in: of a group for a price what divides all its worths; 0 for others,
+    where a unit that is worth anything counts as one."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place
+    cdef int64_t grain = contender.price_parts
+    cdef uint32_t p, i
+    if grain == 0:
+        return 0
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        for i in range(place.entry_count):
+            grain = greatest_divisor(
+                grain, own_worth(scratch, &contest.entries[place.first_entry + i]))
+    return grain
+
+
+cdef int64_t worth_factor(const scratch_t *scratch, uint32_t entry, int64_t grain) noexcept nogil:
+    cdef int64_t worth = own_worth(scratch, &scratch.contest.entries[entry])
+    return worth // grain if grain > 0 else worth > 0
+
+
+cdef void end_places(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """No more units in a place than its applications have: what is beyond them is worth nothing."""
+    cdef const contender_t *contender = &scratch.contest.contenders[number]
+    cdef const place_t *place
+    cdef uint32_t times = scratch.search.times_column[number]
+    cdef uint32_t column = times + 1
+    cdef uint32_t p, i
+    for p in range(contender.place_count):
+        place = &scratch.contest.places[contender.first_place + p]
+        lp_add_nonzero(&scratch.lp, times, -place.count)
+        for i in range(place.entry_count):
+            lp_add_nonzero(&scratch.lp, column + i, 1)
+        column += place.entry_count
+        lp_add_row(&scratch.lp, 0, LP_UNBOUNDED)
+
+
+cdef void add_worth_row(scratch_t *scratch, uint32_t number) noexcept nogil:
+    """The row that counts what a contender is worth. It asks for nothing yet."""
+    cdef search_t *search = &scratch.search
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender = &contest.contenders[number]
+    cdef const place_t *place
+    cdef int64_t grain = worth_grain(scratch, number)
+    cdef int64_t most = 0
+    cdef int64_t paid = 0
+    cdef int64_t factor
+    cdef uint32_t column = search.first_column[number]
+    cdef uint32_t stride = 1
+    cdef uint32_t p, i
+    if contender.kind == CONTEND_CHEAPEST:
+        stride = stride_of(contender)
+        column += 2 if contender.get > 1 else 0
+    else:
+        if grain > 0:
+            paid = contender.price_parts // grain
+            lp_add_nonzero(&scratch.lp, column, -paid)
+        column += 1
+    for p in range(contender.place_count):
+        place = &contest.places[contender.first_place + p]
+        for i in range(place.entry_count):
+            factor = worth_factor(scratch, place.first_entry + i, grain)
+            if factor > 0:
+                lp_add_nonzero(&scratch.lp, column, factor)
+            most += factor * search.most_units[column]
+            column += stride
+    search.worth_range[number] = most + capped_product(paid, contender.cap)
+    search.worth_row[number] = lp_add_row(&scratch.lp, most, search.worth_range[number])
+    scratch.steps += scratch.lp.column_count
+    if contender.kind == CONTEND_APPLICATIONS:
+        end_places(scratch, number)
+
+
+cdef void favour_asked(scratch_t *scratch) noexcept nogil:
+    """Of equally good units deal those first that are worth something to who is asked for it."""
+    cdef contest_t *contest = &scratch.contest
+    cdef const contender_t *contender
+    cdef const place_t *place
+    cdef int64_t grain, gain
+    cdef uint32_t c, p, i, arc
+    for c in range(contest.contender_count):
+        if scratch.search.asked[c] != ASKED_WORTH:
+            continue
+        contender = &contest.contenders[c]
+        grain = worth_grain(scratch, c)
+        for p in range(contender.place_count):
+            place = &contest.places[contender.first_place + p]
+            for i in range(place.entry_count):
+                arc = scratch.entry_arc[place.first_entry + i]
+                gain = minimum(worth_factor(scratch, place.first_entry + i, grain), FAVOUR_MOST)
+                scratch.flow.arcs[arc].second_gain += gain * FAVOUR_WEIGHT
+                scratch.flow.arcs[arc + 1].second_gain -= gain * FAVOUR_WEIGHT
+
+
+cdef bint has_worth_asked(const scratch_t *scratch, const int64_t *whole) noexcept nogil:
+    """Whether in the flow at hand all who are asked to be worth something are."""
+    cdef const contest_t *contest = &scratch.contest
+    cdef const search_t *search = &scratch.search
+    cdef const contender_t *contender
+    cdef const place_t *place
+    cdef int64_t worth
+    cdef uint32_t c, p, i
+    for c in range(contest.contender_count):
+        if search.asked[c] != ASKED_WORTH:
+            continue
+        contender = &contest.contenders[c]
+        worth = 0
+        if contender.kind == CONTEND_APPLICATIONS:
+            worth = -contender.price_parts * whole[search.times_column[c]]
+        for p in range(contender.place_count):
+            place = &contest.places[contender.first_place + p]
+            for i in range(place.entry_count):
+                worth += own_worth(scratch, &contest.entries[place.first_entry + i]) * \
+                    flow_on(&scratch.flow, scratch.entry_arc[place.first_entry + i])
+        if worth <= 0:
+            return False
+    return True
+
+
+cdef bint keep_out_asked(scratch_t *scratch) noexcept nogil:
+    """No applications of those who are asked not to apply; False where the bounds want some."""
+    cdef const search_t *search = &scratch.search
+    cdef uint32_t i
+    if search.asked_count == 0:
+        return True
+    for i in range(scratch.lp.column_count):
+        if search.asked[search.columns[i].contender] == ASKED_OUT and is_whole(&search.columns[i]):
+            if scratch.lp.lower[i] > 0:
+                return False
+            scratch.lp.upper[i] = 0
+    return True
+
+
+cdef void ask_anew(scratch_t *scratch) noexcept nogil:
+    """Ask for what is asked now, and no more for counts that settled ties before."""
+    cdef search_t *search = &scratch.search
+    cdef lp_t *lp = &scratch.lp
+    cdef int64_t owned
+    cdef uint32_t c, r
+    for c in range(scratch.contest.contender_count):
+        if search.is_owner[c]:
+            search.owner_most[c] = LP_UNBOUNDED
+            if search.owner_row[c] == NONE_32:
+                continue
+            owned = 0
+            for r in range(scratch.run_count):
+                owned += scratch.run_left[r] if scratch.base_owner[r] == c else 0
+            lp.upper[lp_slack(search.owner_row[c])] = owned
+        if not is_in(scratch, c):
+            continue
+        if search.total_row[c] != NONE_32:
+            lp.upper[lp_slack(search.total_row[c])] = scratch.contest.contenders[c].cap
+        if search.asked[c] == ASKED_WORTH and search.worth_row[c] == NONE_32:
+            add_worth_row(scratch, c)
+        if search.worth_row[c] != NONE_32:
+            lp.upper[lp_slack(search.worth_row[c])] = search.worth_range[c] \
+                if search.asked[c] != ASKED_WORTH else lp.right[search.worth_row[c]] - 1
+
+
+cdef bint settle_asked(scratch_t *scratch) noexcept nogil:
+    """Settle ties among the solutions as good that do what is asked. False: none was found."""
+    cdef search_t *search = &scratch.search
+    cdef bint is_found
+    if not may_add_rows(scratch):
+        search.is_proven = False
+        return False
+    ask_anew(scratch)
+    if scratch.lp.is_full:
+        search.is_proven = False
+        return False
+    search.is_probe = True
+    is_found = find_as_good(scratch, NONE_32, 0)
+    if is_found:
+        settle_ties(scratch)
+    search.is_probe = False
+    return is_found
+
+
+cdef bint are_greater(const scratch_t *scratch) noexcept nogil:
+    """Whether the counts at hand are greater in rank order than those settled on."""
+    cdef const search_t *search = &scratch.search
+    cdef uint32_t c
+    for c in range(scratch.contest.contender_count):
+        if (is_in(scratch, c) or search.is_owner[c]) and \
+                search.best_times[c] != search.settled_times[c]:
+            return search.best_times[c] > search.settled_times[c]
+    return False
+
+
+cdef bint ask_next(search_t *search) noexcept nogil:
+    """Whoever was asked last for worth is to stay out; False when all was tried."""
+    cdef uint32_t last
+    while search.asked_count > 0:
+        last = search.asked_in_turn[search.asked_count - 1]
+        if search.asked[last] == ASKED_WORTH:
+            search.asked[last] = ASKED_OUT
+            return True
+        search.asked[last] = ASKED_NOTHING
+        search.asked_count -= 1
+    return False
+
+
+cdef void settle_worthless(scratch_t *scratch) noexcept nogil:
+    """D1: of the best solutions in which nobody who applies is worth nothing, the greatest counts.
+    Where steps run out, what was found last stays."""
+    cdef search_t *search = &scratch.search
+    cdef uint32_t number = find_worthless(scratch)
+    cdef uint32_t c
+    cdef bint has_settled = False
+    cdef bint is_at_hand = False
+    cdef bint is_found = True
+    if number == NONE_32:
+        return
+    while True:
+        is_found &= not has_settled or are_greater(scratch)
+        if is_found and number == NONE_32:
+            has_settled = True
+            is_at_hand = True
+            for c in range(scratch.contest.contender_count):
+                search.settled_times[c] = search.best_times[c]
+                search.settled_asked[c] = search.asked[c]
+        if is_found and number != NONE_32 and search.asked[number] == ASKED_NOTHING and \
+                search.asked_count < ASKED_MAX:
+            search.asked[number] = ASKED_WORTH
+            search.asked_in_turn[search.asked_count] = number
+            search.asked_count += 1
+        elif not ask_next(search):
+            break
+        is_found = settle_asked(scratch)
+        if not search.is_proven:
+            return
+        if is_found:
+            is_at_hand = False
+            number = find_worthless(scratch)
+    if not has_settled or is_at_hand:
+        return
+    for c in range(scratch.contest.contender_count):
+        search.asked[c] = search.settled_asked[c]
+        search.asked_count += search.asked[c] != ASKED_NOTHING
+    settle_asked(scratch)
+
+
+# ------------------------------------------------------------------ a part --------------------
 
 
 cdef void keep_turn(scratch_t *scratch, uint32_t first, int64_t worth) noexcept nogil:
@@ -2576,6 +2881,7 @@ cdef int64_t search_part(scratch_t *scratch, uint32_t part, int64_t *bound) noex
     if search.is_proven:
         if not search.is_settled:
             settle_ties(scratch)
+        settle_worthless(scratch)
     else:
         bound[0] = 0
         for i in range(scratch.contest.contender_count):

@@ -238,6 +238,16 @@ typedef struct frame {
 #define TRAIL_MAX (8 * 1024)
 /* Closed nodes that may hold other solutions as good as the best. */
 #define BOXES_MAX 4
+/* What is asked of a contender that came out worth nothing (D1). */
+#define ASKED_NOTHING 0
+#define ASKED_WORTH 1     /* to be worth something */
+#define ASKED_OUT 2       /* not to apply */
+/* At most so many at a time: each doubles what is tried, 2^6 settlements inside the budget. */
+#define ASKED_MAX 6
+/* How much a unit that is asked for comes before others as good. Their order takes 42 bits along
+ * a path (20 of rewarded ones, 10 of runs, 12 of arcs), what is asked for the rest of 62. */
+#define FAVOUR_WEIGHT ((int64_t)1 << 42)
+#define FAVOUR_MOST ((int64_t)1 << 14)
 /* How often a search goes back to its root with a better incumbent. */
 #define RESTARTS_MAX 4
 /* Rounds of rows against parts of applications, at the root, and by how many units such a row must
@@ -276,7 +286,7 @@ typedef struct search {
     uint32_t restart_count;
     uint32_t is_vertex;       /* VERTEX_: the incumbent is best_vertex, not laid out yet */
     uint32_t is_settled;      /* ties are settled already */
-    uint32_t reserved;
+    uint32_t asked_count;     /* how many are asked for anything */
     int64_t root_bound;
     int64_t root_incumbent;   /* when the root was last left */
     int64_t split_lower[2];   /* bounds of the two branches, the first to be tried first */
@@ -294,6 +304,12 @@ typedef struct search {
     uint32_t owner_node[CANDIDATES_MAX];
     uint32_t owner_arc[CANDIDATES_MAX];
     int64_t owner_most[CANDIDATES_MAX];    /* most that others may take */
+    uint32_t asked[CANDIDATES_MAX];        /* ASKED_ */
+    uint32_t asked_in_turn[ASKED_MAX];     /* who is asked, in the order they were found */
+    uint32_t worth_row[CANDIDATES_MAX];    /* row that counts what it is worth; NONE_32 none */
+    int64_t worth_range[CANDIDATES_MAX];   /* of the slack of that row, when nothing is asked */
+    int64_t settled_times[CANDIDATES_MAX]; /* counts of the best in which none is worth nothing */
+    uint32_t settled_asked[CANDIDATES_MAX];
     int64_t box_lower[BOXES_MAX + 1][LP_COLUMNS_MAX]; /* the last one is the root */
     int64_t box_upper[BOXES_MAX + 1][LP_COLUMNS_MAX];
     trail_entry_t trail[TRAIL_MAX];

@@ -1008,6 +1008,10 @@ cdef extern from "checklane/scratch.h" nogil:
         FRAMES_MAX
         TRAIL_MAX
         BOXES_MAX
+        ASKED_NOTHING
+        ASKED_WORTH
+        ASKED_OUT
+        ASKED_MAX
         RESTARTS_MAX
         CUT_ROUNDS
         LAYERS_STEPS_MAX
@@ -1129,6 +1133,8 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t column
         int64_t lower
         int64_t upper
+    const int64_t FAVOUR_WEIGHT
+    const int64_t FAVOUR_MOST
     ctypedef struct search_t:
         uint32_t component
         uint32_t frame_count
@@ -1147,6 +1153,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t restart_count
         uint32_t is_vertex
         uint32_t is_settled
+        uint32_t asked_count
         int64_t root_bound
         int64_t root_incumbent
         int64_t split_lower[2]
@@ -1164,6 +1171,12 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t owner_node[CANDIDATES_MAX]
         uint32_t owner_arc[CANDIDATES_MAX]
         int64_t owner_most[CANDIDATES_MAX]
+        uint32_t asked[CANDIDATES_MAX]
+        uint32_t asked_in_turn[ASKED_MAX]
+        uint32_t worth_row[CANDIDATES_MAX]
+        int64_t worth_range[CANDIDATES_MAX]
+        int64_t settled_times[CANDIDATES_MAX]
+        uint32_t settled_asked[CANDIDATES_MAX]
         int64_t box_lower[BOXES_MAX + 1][LP_COLUMNS_MAX]
         int64_t box_upper[BOXES_MAX + 1][LP_COLUMNS_MAX]
         trail_entry_t trail[TRAIL_MAX]

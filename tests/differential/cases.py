@@ -391,7 +391,7 @@ class Cases:
                     (0.1, "floor", lambda: self.pick({"cost": True}, {"margin_percent": "20"})),
                     (0.1 * (name != "fuel"), "reshare", True),
                 )
-            if name not in ("group_price", "coverage", "redeem", "fuel"):
+            if name not in ("redeem", "fuel"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
         anyone = offer.get("who") == {"members": "non_members"}
         limits = self.limits(mechanic, not anyone and not wallet)

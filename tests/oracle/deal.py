@@ -324,8 +324,12 @@ class Group(Contender):
     """Units together (M4, M10): for a price, a percentage off each, or an amount off the whole."""
 
     def restrict(self) -> None:
-        sign = {"price": -1, "amount": 1}.get(self.offer.reward, 0)
-        self.an_application = sign * PARTS * self.offer.value
+        offer = self.offer
+        if offer.reward == "amount":
+            self.an_application = PARTS * offer.value
+        elif offer.reward == "price":
+            units = offer.products or sum(self.counts)
+            self.an_application = -PARTS * max(offer.value, units * offer.floor)
 
     def worth_in_place(self, unit: Unit) -> int:
         if self.offer.reward == "percent":
@@ -372,6 +376,40 @@ class CoverageCheapest(BuyGet):
         most = self.capacity.times
         self.capacity = Capacity(times=1 if most is None else min(1, most))
         self.fitting = [chosen[:-1], chosen[-1:]]
+
+
+class Worthwhile(Contender):
+    """An offer that is worth something, or is not in the combination (D1).
+
+    Its state tells what its units are worth too: there are many more, and few baskets need them.
+    """
+
+    def __init__(self, one: Contender) -> None:
+        self.one, self.offer, self.an_application = one, one.offer, one.an_application
+
+    @property
+    def slots(self) -> list[int]:
+        return self.one.slots
+
+    @property
+    def start(self) -> State:
+        return (self.one.start, 0)
+
+    def look(self, unit: Unit) -> None:
+        """Let the offer look at it."""
+        self.one.look(unit)
+
+    def steps(self, state: State) -> Iterator[tuple[State, int, bool]]:
+        """Yield its ways."""
+        for after, parts, rewarded in self.one.steps(state[0]):
+            yield (after, state[1] + parts), parts, rewarded
+
+    def count(self, state: State) -> int | None:
+        """Return its count; None when it applies and is worth nothing."""
+        count = self.one.count(state[0])
+        if count and state[1] + count * self.an_application <= 0:
+            return None
+        return count
 
 
 def contender(offer: Offer, capacity: Capacity, zone: str, units: list[Unit]) -> Contender:
@@ -443,6 +481,12 @@ def best_deal(contenders: list[Contender], units: list[Unit], *, apart: bool = F
     """
     ways = _search(contenders, units)
     counts = _choose(contenders, ways, units, apart)
+    if counts is None:
+        # Other units with the same counts may make each of them worth something.
+        contenders = [*map(Worthwhile, contenders)]
+        ways = _search(contenders, units)
+        most = max(way.parts for way in ways.values())
+        counts = max(counts for counts, way in ways.items() if way.parts == most)
     best = ways[counts]
     uses = _uses(contenders, counts, best.chosen, units, apart)
     applied = [use for use in uses if use.times > 0]
@@ -496,15 +540,17 @@ def _complete(contenders: list[Contender], states: dict[State, Way]) -> dict[Cou
 
 def _choose(
     contenders: list[Contender], best: dict[Counts, Way], units: list[Unit], apart: bool
-) -> Counts:
-    """Return the counts that win: worth most, no offer in vain, greatest in rank order (D3)."""
+) -> Counts | None:
+    """Return the counts that win: worth most, greatest in rank order (D3).
+
+    None where an offer that is worth nothing is among them (D1).
+    """
     most = max(way.parts for way in best.values())
-    for counts in sorted((n for n in best if best[n].parts == most), reverse=True):
-        uses = _uses(contenders, counts, best[counts].chosen, units, apart)
-        pairs = zip(contenders, uses, strict=True)
-        if all(use.times == 0 or one.worth_of(use) > 0 for one, use in pairs):
-            return counts
-    raise AssertionError("the best combination has an offer that is worth nothing")
+    counts = max(counts for counts, way in best.items() if way.parts == most)
+    uses = _uses(contenders, counts, best[counts].chosen, units, apart)
+    pairs = zip(contenders, uses, strict=True)
+    has_worth = all(use.times == 0 or one.worth_of(use) > 0 for one, use in pairs)
+    return counts if has_worth else None
 
 
 def _uses(
