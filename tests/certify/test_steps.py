@@ -1,7 +1,9 @@
 """Our own client passes every step; a lane that does a step wrong fails in that step."""
 
 import contextlib
+import itertools
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -33,6 +35,8 @@ from checklane.v1 import checkout_pb2_grpc
 from tests.server.serving import COMMAND, ROOT
 
 PAGE = ROOT / "docs" / "integrating.md"
+#: Where `make` installs what tests/conformance/node/package.json names.
+NODE = ROOT / ".cache" / "npm" / "node_modules"
 WITHIN_S = 300
 #: What this service does not serve yet: the step says so, and passes once it is served.
 NOT_SERVED = {"late-card"}
@@ -227,6 +231,39 @@ def test_what_a_naive_lane_is_told(session: Session, tmp_path: Path) -> None:
         "never sent receipt 3",
     ):
         assert words in told
+
+
+class NodeLane:
+    """The lane of the page in Node, which sells under the number that it is given."""
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        assert NODE.is_dir(), "the packages of npm are missing: `make test` brings them"
+        (folder / "node_modules").symlink_to(NODE)
+        (folder / "proto").symlink_to(ROOT / "proto")
+        (code,) = re.findall(r"^```js\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        self._code = code.replace("127.0.0.1:7072", session.door.address)
+        self._folder = folder
+        self._sales = itertools.count(1)
+
+    def act(self, step: Step, number: int, phase: Phase) -> None:
+        sale = next(self._sales)
+        code = self._code.replace("sequence: 1", f"sequence: {sale}")
+        code = code.replace("till-3/2026-03-02/1", f"till-3/2026-03-02/{sale}")
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", code],
+            cwd=self._folder, capture_output=True, text=True, timeout=WITHIN_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_lane_of_the_page_in_node_passes(session: Session, tmp_path: Path) -> None:
+    lane = NodeLane(session, tmp_path)
+    found = list(watch(session, steps_named(["sale", "lost-answer", "draining"]), lane.act))
+    assert [result.findings for result in found] == [[], [], []]
+    # A lane that sells under a number that it has used is told so.
+    lane._sales = itertools.count(1)
+    (again,) = watch(session, steps_named(["sale"]), lane.act)
+    assert "take a new number and a new key for each sale" in "".join(again.findings)
 
 
 def test_steps_about_the_service_are_not_asked_of_lanes(session: Session) -> None:

@@ -60,7 +60,12 @@ def entered_once(seen: Evidence) -> Iterator[str]:
         for entry in (*seen.entered("SALE"), *seen.entered("RETURN"))
     )  # fmt: skip
     for receipt, tries in seen.tries():
-        if counts[receipt] == 0:
+        if counts[receipt] == 0 and any(found.is_seen for found in tries):
+            yield (
+                f"{words_of(receipt)} was answered, and is not among what this step entered: take a"
+                " new number and a new key for each sale"
+            )
+        elif counts[receipt] == 0:
             yield _never(receipt)
         elif not any(found.is_seen for found in tries):
             yield (
