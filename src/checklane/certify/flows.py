@@ -249,17 +249,16 @@ class ExchangeGoods(Step):
             player.remarks["sale"] = player.pay(player.basket(0, 0, 2))
             return
         basket, product = player.basket(2), player.shop.products[2]
-        basket.add(product.code, kind=product.kind, amount_minor=product.price_minor)
-        back = basket.message.lines[-1]
-        back.kind = basket_pb2.LINE_KIND_RETURN
-        if not player.is_broken:
-            first = player.remarks["sale"].sequence
-            back.original.receipt.CopyFrom(player.lane().requests.receipt(first, player.date))
-            back.original.line_id = 1
-        try:
-            player.pay(basket)
-        except NotServedError:
-            raise NotOfferedError("lines that come back are not served by this service") from None
+        basket.give_back(
+            product.code,
+            kind=product.kind,
+            original_line=1,
+            original_sequence=player.remarks["sale"].sequence,
+            original_date=player.date,
+        )
+        if player.is_broken:
+            basket.message.lines[-1].ClearField("original")
+        player.pay(basket)
 
     def look(self, seen: Evidence) -> Iterator[str]:
         returned = [

@@ -8,7 +8,7 @@ from typing import Any
 from checklane.certify.failure import CertifyError
 from checklane.certify.record import ANSWERED, LOST, TURNED_AWAY, Exchange
 from checklane.certify.run import Result
-from checklane.v1 import checkout_pb2, decision_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, decision_pb2
 
 __all__ = ["BLOCK", "picture_of", "write_pictures"]
 
@@ -153,9 +153,17 @@ def _holding(method: str, request: Any) -> list[str]:
 
 
 def _goods(lines: Any) -> str:
+    back = [line for line in lines if line.kind == basket_pb2.LINE_KIND_RETURN]
+    sold = [line for line in lines if line.kind != basket_pb2.LINE_KIND_RETURN]
+    goods = _units(sold) if len(sold) == 1 else f"{_units(sold)} in {len(sold)} lines"
+    if not back:
+        return goods
+    return f"{goods}, {_units(back)} of receipt {back[0].original.receipt.sequence} back"
+
+
+def _units(lines: Any) -> str:
     count = sum(line.count for line in lines)
-    goods = "1 unit" if count == 1 else f"{count} units"
-    return goods if len(lines) == 1 else f"{goods} in {len(lines)} lines"
+    return "1 unit" if count == 1 else f"{count} units"
 
 
 def _answered(exchange: Exchange) -> str:
@@ -188,6 +196,7 @@ _TELL: Mapping[str, Callable[[Any], str]] = {
     "TotalBasket": lambda answer: f"{_figures(answer.decision)}, total token",
     "CommitTransaction": lambda answer: (
         f"{_outcome('CommitTransaction', answer)}, {_figures(answer.decision)}"
+        + (f", refunded {answer.reversal.refund_minor}" if answer.HasField("reversal") else "")
     ),
     "VoidTransaction": lambda answer: _outcome("VoidTransaction", answer),
     "ReturnItems": lambda answer: f"refund {answer.reversal.refund_minor}",
