@@ -3,8 +3,10 @@
 import shutil
 
 import lmdb
+import numpy as np
 import pytest
 
+from checklane import _layout
 from checklane.errors import RequestError
 from checklane.ledger.files import list_segments, write_mark
 from checklane.ledger.prune import KEEP_DAYS_MIN, prune
@@ -61,6 +63,26 @@ def test_what_is_old_and_covered_goes_and_the_rest_works(harness, data, tmp_path
     assert len(found.records) > len(before)
 
 
+def test_accounts_of_another_format_are_rebuilt_from_the_archive(
+    harness, data, tmp_path, later_ms, cli
+):
+    before = dump(harness("plain"), shutil.copytree(data, tmp_path / "before")).records
+    prune(data, later_ms, archive=tmp_path / "archive")
+    for folder in ("accounts", "base"):
+        change_format(data / folder / "accounts.lmdb")
+    status, told = cli("rebuild", "--data", data)
+    assert (status, "this format is not supported" in told) == (69, True), told
+    assert sorted(path.name for path in data.iterdir()) == ["LOCK", "accounts", "base", "journal"]
+    for path in (tmp_path / "archive").iterdir():
+        shutil.copy(path, data / "journal")
+    shutil.rmtree(data / "base")
+    status, told = cli("rebuild", "--data", data)
+    assert status == 0, told
+    status, told = cli("verify", "--data", data)
+    assert (status, "sound: yes" in told) == (0, True), told
+    assert dump(harness("plain"), data).records == before
+
+
 def test_a_changed_balance_is_found_behind_a_base_too(data, later_ms, cli):
     prune(data, later_ms)
     change_lmdb(data, b"group", one_point_more)
@@ -103,6 +125,16 @@ def test_keys_and_receipts_go_after_their_retention(harness, tmp_path, kind):
                 # Three months are left, each with its own key and one that was bound anew.
                 assert sorted(counts)[-3:] == [2, 2, 2]
                 assert sum(counts) == 6
+
+
+def change_format(path):
+    """Make the accounts say that a version before wrote them."""
+    with lmdb.open(str(path), subdir=False, max_dbs=80) as environment:
+        meta = environment.open_db(b"meta", create=False)
+        with environment.begin(write=True) as transaction:
+            covered = np.frombuffer(transaction.get(b"covered", db=meta), _layout.COVERED).copy()
+            covered["format"] -= 1
+            transaction.put(b"covered", covered.tobytes(), db=meta)
 
 
 def _entries(environment, name):
