@@ -153,6 +153,7 @@ def test_the_verb_names_the_modes_and_profiles():
 
 def test_the_verb_loads_a_server_and_writes_its_report(tmp_path):
     command = ["load", "--quick", "--mode", "mixed", "--lanes", "4", "--seconds", "0.4"]
+    command.append("--no-ladder")
     command += ["--rate", "300", "--rate", "600", "--profile", "day", "--out", str(tmp_path)]
     done = CliRunner().invoke(bench, command)
     assert done.exit_code == 0, done.output

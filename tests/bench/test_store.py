@@ -36,6 +36,7 @@ def test_each_lane_sends_its_calls_once_and_in_order():
 def test_nobody_notices_a_new_program_or_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(journeys, "make_store", lambda *_: None)
     command = ["load", "--scenario", "busy-store", "--quick", "--lanes", "4", "--rate", "150"]
+    command.append("--no-ladder")
     done = CliRunner().invoke(bench, [*command, "--seconds", "6", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     (row,) = json.loads((tmp_path / "load.json").read_text())["figures"]
@@ -56,7 +57,9 @@ def test_nobody_notices_a_new_program_or_a_checkpoint(tmp_path, monkeypatch):
 
 def test_a_program_that_decides_otherwise_fails_the_run(tmp_path):
     """The scenario itself can fail: the reference knew of no such program."""
-    options = LoadOptions(work=tmp_path, lanes=2, rates=(150.0,), seconds=3.0, is_quick=True)
+    options = LoadOptions(
+        work=tmp_path, lanes=2, rates=(150.0,), seconds=3.0, is_quick=True, has_ladder=False
+    )
 
     def with_another_program(data, lanes, calls, seed):
         world = make_world(tmp_path / "other", QUICK, seed)

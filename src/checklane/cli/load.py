@@ -23,6 +23,15 @@ SCENARIOS = ("busy-store",)
 PORTS = ("lane", "unix", "management")
 
 
+ladder_option = click.option(
+    "--ladder/--no-ladder",
+    "has_ladder",
+    default=True,
+    help="Whether a late quote may be decided with less, which fails the run. --no-ladder is for a"
+    " machine that does other work beside.",
+)
+
+
 @click.command("load")
 @click.option("--mode", type=click.Choice(MODES), default="quotes", show_default=True)
 @click.option(
@@ -71,6 +80,7 @@ PORTS = ("lane", "unix", "management")
     is_flag=True,
     help="Count refusals with RESOURCE_EXHAUSTED and degraded answers; do not fail.",
 )
+@ladder_option
 @quick_option
 @seed_option
 @out_option("bench-out/load")
@@ -149,13 +159,7 @@ def peers(out: Path, chart: Path | None, **flags: Any) -> None:
     type=click.FloatRange(1, 10_000_000),
     help="Calls a second. Default: 60 % of what a closed loop reaches.",
 )
-@click.option(
-    "--ladder/--no-ladder",
-    "has_ladder",
-    default=True,
-    help="Whether a late quote may be decided with less, which fails the soak. --no-ladder is for a"
-    " machine that does other work beside.",
-)
+@ladder_option
 @click.option("--pin", "is_pinned", is_flag=True, help="Server and generator on a core each.")
 @quick_option
 @seed_option
@@ -165,7 +169,6 @@ def soak(
     minutes: float,
     chunks: int | None,
     rate: float | None,
-    has_ladder: bool,
     **flags: Any,
 ) -> None:
     """Soak a server with clients that come, go, stall and reset, and see what it left behind.
@@ -181,7 +184,7 @@ def soak(
     with shown(console) as (tell, watch), work_folder(out) as work:
         options = LoadOptions(work, rates=(rate,) if rate else (), **flags)
         chunks = chunks or max(int(minutes * 2), 3)
-        report, problem = run_soak(options, minutes, chunks, tell, watch, has_ladder=has_ladder)
+        report, problem = run_soak(options, minutes, chunks, tell, watch)
     show(console, report)
     write_json(report, out / "soak.json")
     write_markdown(report, out / "soak.md")

@@ -48,6 +48,12 @@ PROFILES = {"steady": poisson_times, "day": day_times}
 BASKETS_A_LANE = 4
 #: Shares of what a closed loop reached, when no rate is asked for.
 STEPS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
+#: The server's settings where it shares the machine with other work: late quotes are whole quotes.
+NO_LADDER = tuple(
+    word
+    for name in ("public-offers", "shelf-price", "refuse")
+    for word in (f"--lane-{name}-us", "0")
+)
 #: Before anything is counted: connections, caches, the server's own first times.
 WARM_UP_S = 0.3
 SYNCS = 200
@@ -79,6 +85,8 @@ class LoadOptions:
         Server and generator on a core each.
     is_overload : bool
         True: refusals with RESOURCE_EXHAUSTED and degraded answers are counted, not fatal.
+    has_ladder : bool
+        False: a late quote is never decided with less, whatever the machine does beside.
     spin_us : int
         How long the generator polls before it sleeps.
     """
@@ -95,6 +103,7 @@ class LoadOptions:
     is_stream: bool = False
     is_pinned: bool = False
     is_overload: bool = False
+    has_ladder: bool = True
     spin_us: int = 0
     is_quick: bool = False
 
@@ -236,6 +245,8 @@ def lane_of(options: LoadOptions) -> tuple[str, list[str]]:
         return "", []
     # One core serves lanes with one thread; more would take turns on it.
     flags = ["--lane-threads", "1"] if options.is_pinned else []
+    if not options.has_ladder:
+        flags += NO_LADDER
     return f"unix:{options.work}/lane" if options.port == "unix" else free_address(), flags
 
 

@@ -40,7 +40,15 @@ from checklane.bench.load.plan import (
 from checklane.bench.load.report import LoadReport
 from checklane.bench.load.requests import COMMIT, METHODS, engine_call
 from checklane.bench.load.rows import Row, make_row
-from checklane.bench.load.run import Load, LoadOptions, Scripts, make_scripts, prepare, target_of
+from checklane.bench.load.run import (
+    Load,
+    LoadOptions,
+    Scripts,
+    lane_of,
+    make_scripts,
+    prepare,
+    target_of,
+)
 from checklane.bench.loopback import Served, free_address, serving
 from checklane.bench.world import World, opened
 from checklane.books.entries import split_entry
@@ -53,12 +61,6 @@ IN_FLIGHT = 4
 STALL_S = 0.3
 #: Every so many lanes one misbehaves; the report has the latencies of the others.
 UNRULY_EVERY = 4
-#: The server's settings where it shares the machine with other work: late quotes are whole quotes.
-NO_LADDER = tuple(
-    word
-    for name in ("public-offers", "shelf-price", "refuse")
-    for word in (f"--lane-{name}-us", "0")
-)
 #: Calls in a million of such a lane that come with misbehaviour.
 UNRULY = ((CANCEL, 20_000), (LEAVE, 8_000), (CUT, 4_000), (STALL, 800))
 #: How much the server may grow after the first third of the soak, beside the accounts' own memory.
@@ -222,8 +224,6 @@ def run_soak(
     chunks: int,
     tell: Callable[[str], None],
     watch: Watch,
-    *,
-    has_ladder: bool = True,
 ) -> tuple[LoadReport, BenchError | None]:
     """Soak a server; return the report and what was found wrong, if anything was.
 
@@ -235,8 +235,6 @@ def run_soak(
     chunks : int
         Parts of it; half of them over streams.
     tell, watch : callable
-    has_ladder : bool
-        False: a late quote is never decided with less, whatever the machine does beside.
 
     Raises
     ------
@@ -249,8 +247,8 @@ def run_soak(
         call = engine_call(engine)
         scripts = make_scripts("mixed", options.lanes, call, serials, options.seed)
     world.go_live()
-    lane, metrics, log = free_address(), free_address(), options.work / "server.log"
-    flags = () if has_ladder else NO_LADDER
+    lane, flags = lane_of(options)
+    metrics, log = free_address(), options.work / "server.log"
     with (
         on_cores(cores.server),
         serving(world.data, log, "--metrics-listen", metrics, *flags, lane=lane) as server,
