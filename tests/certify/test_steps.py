@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import grpc
 import pytest
@@ -301,32 +302,41 @@ def test_the_command_against_a_target_says_what_to_mend(session: Session, tmp_pa
 
 
 def test_the_command_plays_the_service_to_a_lane(tmp_path: Path) -> None:
-    """A till that gives up when the service drains is told so by the command."""
-    command = [*COMMAND, "certify", "serve", "--listen", "127.0.0.1:0", "--step", "draining"]
+    """A till that gives up when the service drains is told so; a step may be passed over."""
+    command = [*COMMAND, "certify", "serve", "--listen", "127.0.0.1:0"]
     served = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-    )
+        [*command, "--step", "sale", "--step", "draining"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
+    )  # fmt: skip
     assert served.stdin is not None
     assert served.stdout is not None
     watchdog = threading.Timer(WITHIN_S, served.kill)
     watchdog.start()
-    said = ""
-    while "Enter when" not in said:
-        line = served.stdout.readline()
-        assert line, said
-        said += line
+    said = read_until(served.stdout, "Enter when")
     address = said.split("Your lane calls ")[1].split(",")[0]
-    (step,) = steps_named(["draining"])
+    served.stdin.write("skip\n")
+    served.stdin.flush()
+    said += read_until(served.stdout, "Enter when")
     player = Player(address, SHOP, tmp_path, is_broken=True)
-    step.play(player, 0)
+    steps_named(["draining"])[0].play(player, 0)
     player.close()
     served.stdin.write("\n")
     served.stdin.close()
-    said = served.stdout.read()
+    said += served.stdout.read()
     assert served.wait(WITHIN_S) == 1
     watchdog.cancel()
+    assert "why: passed over at the till" in said
     assert "FAIL  draining" in said
     assert "tried and never entered" in said
+
+
+def read_until(stream: TextIO, words: str) -> str:
+    said = ""
+    while words not in said:
+        line = stream.readline()
+        assert line, said
+        said += line
+    return said
 
 
 def test_each_step_says_what_it_is() -> None:

@@ -22,7 +22,7 @@ def show_result(console: Console, result: Result) -> None:
     line = Text.assemble((mark, style), f"  {result.step.name:<13} {result.step.title}")
     console.print(line, soft_wrap=True)
     for finding in result.findings:
-        word = "not offered" if result.status == NOT_OFFERED else "mend"
+        word = "why" if result.status == NOT_OFFERED else "mend"
         console.print(Text(f"        {word}: {finding}"), soft_wrap=True)
 
 
@@ -33,7 +33,7 @@ def show_sum(console: Console, results: Sequence[Result]) -> bool:
     if counts[FAILED]:
         told += f", {counts[FAILED]} failed"
     if counts[NOT_OFFERED]:
-        told += f", {counts[NOT_OFFERED]} not offered by this service"
+        told += f", {counts[NOT_OFFERED]} not offered"
     console.print(told)
     return counts[FAILED] == 0
 

@@ -296,13 +296,17 @@ def _introduce(console: Console, session: "Session") -> None:
 
 def _cashier(console: Console) -> "Callable[[Step, int, Phase], None]":
     """Return what tells the person at the till what to do, and waits for Enter."""
+    from checklane.certify.step import NotOfferedError
 
     def act(step: "Step", number: int, phase: "Phase") -> None:
         if number == 0:
             console.print(f"\n{step.name}: {step.title}", style="bold")
         console.print(f"  {phase.say}", soft_wrap=True)
-        console.print("  Enter when the lane is done.", style="dim")
-        if not sys.stdin.readline():
+        console.print("  Enter when the lane is done; skip and Enter passes over it.", style="dim")
+        line = sys.stdin.readline()
+        if not line:
             raise click.ClickException("the input ended before the steps did")
+        if line.strip() == "skip":
+            raise NotOfferedError("passed over at the till")
 
     return act
