@@ -12,7 +12,7 @@ from checklane.certify.step import NotOfferedError, Phase, Step
 from checklane.client import Basket, ReturnLine
 from checklane.client.requests import Call
 from checklane.clock import SYSTEM_CLOCK
-from checklane.errors import ChecklaneError, NotServedError
+from checklane.errors import ChecklaneError, NotServedError, StateError
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
 
 __all__ = ["STEPS"]
@@ -316,6 +316,10 @@ class LateCard(Step):
             lane.send(call)
         except NotServedError:
             raise NotOfferedError("ClaimTransaction is not served by this service") from None
+        except StateError as error:
+            if error.reason == "CLAIM_NOT_ALLOWED":
+                raise NotOfferedError("the program allows no claims") from None
+            player.remarks["refused"] = error.reason
         except ChecklaneError as error:
             player.remarks["refused"] = error.reason
 
