@@ -295,8 +295,19 @@ class ByUnits(Contender):
         return int(state[0])
 
 
+def shelf_of(unit: Unit) -> Any:
+    """Return what units have in common that no rule tells apart, after who took them too."""
+    return (unit.run, tuple(unit.takers))
+
+
 class BuyGet(Contender):
-    """Buy of some groups, get of another (M2, M9): the last slot is rewarded."""
+    """Buy of some groups, get of another (M2, M9): the last slot is rewarded.
+
+    The last element of a state counts the units of the run with which the cheapest begin.
+    """
+
+    begin: Any = None
+    most_of_begin = 0
 
     def restrict(self) -> None:
         if self.offer.choose != "cheapest":
@@ -305,7 +316,28 @@ class BuyGet(Contender):
         if self.capacity.times is not None:
             times.append(self.capacity.times)
         most = min(times) * self.counts[-1]
-        self.fitting[-1] = self.fitting[-1][max(0, len(self.fitting[-1]) - most) :]
+        cheapest = self.fitting[-1][max(0, len(self.fitting[-1]) - most) :]
+        if cheapest:
+            self.begin = shelf_of(cheapest[0])
+            self.most_of_begin = sum(shelf_of(unit) == self.begin for unit in cheapest)
+        shelves = {shelf_of(unit) for unit in cheapest}
+        self.fitting[-1] = [unit for unit in self.fitting[-1] if shelf_of(unit) in shelves]
+
+    @property
+    def start(self) -> State:
+        return (*super().start, 0)
+
+    def steps(self, state: State) -> Iterator[tuple[State, int, bool]]:
+        """Yield the ways that leave no more of the run with which the cheapest begin."""
+        for after, parts, rewarded in super().steps(state):
+            if not rewarded or self.begin is None or shelf_of(self.unit) != self.begin:
+                yield after, parts, rewarded
+            elif after[-1] < self.most_of_begin:
+                yield (*after[:-1], after[-1] + 1), parts, rewarded
+
+    def count(self, state: State) -> int | None:
+        """Return the applications."""
+        return super().count(state[:-1])
 
     def rewards(self, slot: int, state: State) -> bool:
         """Tell whether it is the last slot."""
@@ -366,16 +398,18 @@ class CoverageCheapest(BuyGet):
     """Of some different products, one unit each, the cheapest is rewarded (M11)."""
 
     def restrict(self) -> None:
-        self.counts = [self.offer.products - 1, 1]
-        dearest: dict[int, Unit] = {}
+        shelves: dict[int, list[Unit]] = {}
         for unit in self.fitting[0]:
-            dearest.setdefault(unit.code, unit)
-        chosen = list(dearest.values())[: self.offer.products]
-        if len(chosen) < self.offer.products:
-            chosen = []
+            first = shelves.setdefault(unit.code, [])
+            if not first or shelf_of(first[0]) == shelf_of(unit):
+                first.append(unit)
+        self.counts = [1] * self.offer.products
+        chosen = list(shelves.values())[: self.offer.products]
         most = self.capacity.times
         self.capacity = Capacity(times=1 if most is None else min(1, most))
-        self.fitting = [chosen[:-1], chosen[-1:]]
+        if len(chosen) < self.offer.products:
+            chosen = [[] for _ in self.counts]
+        self.fitting = chosen
 
 
 class Worthwhile(Contender):
