@@ -98,6 +98,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct missing_t:
         pass
+    ctypedef struct fuel_right_t:
+        pass
     ctypedef struct captured_t:
         pass
     ctypedef struct facts_header_t:
@@ -1014,6 +1016,7 @@ def struct_sizes():
         "total_facts": sizeof(total_facts_t),
         "missing": sizeof(missing_t),
         "captured": sizeof(captured_t),
+        "fuel_right": sizeof(fuel_right_t),
         "facts_header": sizeof(facts_header_t),
         "exchange_facts": sizeof(exchange_facts_t),
         "refund": sizeof(refund_t),

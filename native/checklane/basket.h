@@ -23,13 +23,17 @@ typedef struct bytes {
 #define LINE_KIND_GIFT_CARD_LOAD 5
 #define LINE_KIND_CHARGE 6
 
+#define CHANNEL_FUEL 4 /* of the wire enum Channel */
 #define FUEL_LEVEL_CASH 1
 #define FUEL_LEVEL_CREDIT 2
 #define FUEL_PRICE_MAX 100000000000000 /* thousandths of a minor unit, as on the wire */
 
-/* Of the wire enum MeasureUnit: what scanned coupons weigh by. */
+/* Of the wire enum MeasureUnit: what scanned coupons weigh by, and what fuel is sold by. */
 #define MEASURE_UNIT_KILOGRAM 1
 #define MEASURE_UNIT_POUND 2
+#define MEASURE_UNIT_LITRE 3
+#define MEASURE_UNIT_GALLON 4
+#define MEASURE_UNIT_KILOWATT_HOUR 9
 
 #define LINE_FLAG_NO_DISCOUNT 1
 #define LINE_FLAG_NO_EARN 2
@@ -127,6 +131,8 @@ typedef struct basket {
     uint32_t selection_count;
     uint32_t tender_count;
     uint32_t redemption_count;
+    uint32_t sent_redemption_count; /* those behind them are of authorised fills */
+    uint32_t fill_count;      /* lines that name a fuel authorisation */
     bytes_t store_id, till_id, basket_id, locale, channel_text;
     uint64_t store_key;       /* name key of "store:" + store_id */
     uint32_t channel;         /* wire enum Channel; bit of channel_mask */
@@ -178,6 +184,9 @@ typedef struct facts {
      * SHARED_COUNTERS_MAX were asked for. NULL: 0 was given of everything. */
     int64_t (*read_shared)(void *context, const shared_counter_t *counter);
     void *shared_context;
+    const fuel_right_t *rights; /* what was promised to the fills of the basket */
+    uint32_t right_count;
+    uint32_t is_authorising;  /* the fill is yet to begin: any offer may be promised */
 } facts_t;
 
 /* No limit can be used more than this by one basket, whatever it counts. So what a shared counter
@@ -224,6 +233,7 @@ static inline int64_t basket_reach(const basket_t *basket)
 #define OUTCOME_PROGRESS 29
 #define OUTCOME_POINTS_SHORT 30
 #define OUTCOME_NOTHING_DUE 31
+#define OUTCOME_AFTER_FUELLING 32
 #define OUTCOME_NO_SAVING 35
 #define OUTCOME_OTHER_BETTER 36
 #define OUTCOME_COUPON_HELD 37 /* told where OUTCOME_COUPON_USED would be */
@@ -309,6 +319,14 @@ typedef struct progressed {
     int64_t times;            /* how often the goal is reached by that */
 } progressed_t;
 
+/* What an offer takes off the unit of measure of a fill that is being authorised. */
+typedef struct fuel_step {
+    uint32_t offer;
+    uint32_t reserved;
+    int64_t step;             /* thousandths of a minor unit */
+    int64_t floor;            /* price below which it does not go */
+} fuel_step_t;
+
 #define OPTIMALITY_EXACT 1
 #define OPTIMALITY_BOUNDED 2
 
@@ -325,6 +343,8 @@ typedef struct decision {
     uint32_t progressed_count;
     uint32_t issued_count;    /* coupons of all applied offers of MECHANIC_ISSUE: their times */
     uint32_t component_count; /* groups of offers that competed for units */
+    uint32_t fuel_count;      /* more than FUEL_OFFERS_MAX: there was no room for all */
+    uint32_t reserved;
     int64_t gap_minor;        /* BOUNDED: most money that could have been missed */
     int64_t forgone_minor;    /* what hold-out offers would have saved */
     uint64_t steps;
@@ -343,6 +363,7 @@ typedef struct decision {
     explained_t explained[CANDIDATES_MAX];
     counted_t counted[COUNTED_MAX];
     progressed_t progressed[PROGRESS_MAX];
+    fuel_step_t fuel[FUEL_OFFERS_MAX]; /* while authorising, as they are clipped */
 } decision_t;
 
 #endif

@@ -482,12 +482,34 @@ cdef bint is_for_some(const program_t *program, const offer_t *offer) noexcept n
     return asks_for_member(program, offer)
 
 
+cdef bint has_right(const facts_t *facts, const offer_t *offer) noexcept nogil:
+    cdef uint32_t i
+    for i in range(facts.right_count):
+        if facts.rights[i].offer == offer.key:
+            return True
+    return False
+
+
+cdef uint32_t judge_right(const program_t *program, const basket_t *basket, const facts_t *facts,
+                          scratch_t *scratch, candidate_t *candidate) noexcept nogil:
+    """F6: what was promised before fuelling needs its coupon and its limits, no more."""
+    cdef uint32_t why = 0
+    if candidate.offer.flags & OFFER_FLAG_WALLET:
+        is_in_wallet(facts, candidate)
+    candidate.coupon_count = coupons_of(basket, facts, scratch, candidate, &why)
+    if candidate.offer.flags & OFFER_FLAG_COUPON and candidate.coupon_count == 0:
+        return why
+    return read_limits(program, basket, facts, scratch, candidate)
+
+
 cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
                     scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
     cdef const offer_t *offer = candidate.offer
     cdef uint32_t why = 0
     cdef uint32_t outcome
+    if has_right(facts, offer):
+        return judge_right(program, basket, facts, scratch, candidate)
     if holds_key(facts.stopped, facts.stopped_count, offer.key):
         return OUTCOME_STOPPED
     outcome = judge_time(program, facts, offer)
@@ -668,9 +690,22 @@ cdef bint unit_fits(const program_t *program, const facts_t *facts, const candid
                                                zone) != NULL
 
 
-cdef bint fits_fuel(const program_t *program, const basket_t *basket,
-                    const candidate_t *candidate, const run_t *run) noexcept nogil:
-    """F1: the grade and the price level; anything fits an offer that is not for fuel."""
+cdef bint is_promised(const program_t *program, const facts_t *facts, uint64_t offer,
+                      uint32_t line_id) noexcept nogil:
+    """F5: whether a fill may have an offer."""
+    cdef uint32_t i
+    if program.header.fuel_policy == FUEL_ANY or facts.is_authorising:
+        return True
+    for i in range(facts.right_count):
+        if facts.rights[i].offer == offer and facts.rights[i].line_id == line_id:
+            return True
+    return False
+
+
+cdef bint fits_fuel(const program_t *program, const basket_t *basket, const facts_t *facts,
+                    candidate_t *candidate, const run_t *run) noexcept nogil:
+    """F1 and F5: grade, price level and authorisation; anything fits an offer that is not for
+    fuel."""
     cdef const offer_more_t *more = candidate.more
     cdef const line_t *line
     if candidate.offer.mechanic != MECHANIC_FUEL:
@@ -678,8 +713,13 @@ cdef bint fits_fuel(const program_t *program, const basket_t *basket,
     line = &basket.lines[basket.pieces[run.first_piece].line]
     if run.fuel_line_id == 0 or not more.fuel_levels >> line.fuel_level & 1:
         return False
-    return more.grade_count == 0 or holds_key(program.grades + more.first_grade,
-                                              more.grade_count, line.fuel_grade)
+    if more.grade_count != 0 and not holds_key(program.grades + more.first_grade,
+                                               more.grade_count, line.fuel_grade):
+        return False
+    if not is_promised(program, facts, candidate.offer.key, run.fuel_line_id):
+        candidate.flags |= CANDIDATE_AFTER_FUELLING
+        return False
+    return True
 
 
 cdef bint counts_for_progress(const slot_t *slot, const run_t *run) noexcept nogil:
@@ -707,7 +747,8 @@ cdef status_t touch_slot(const program_t *program, const basket_t *basket, const
         return status
     if unit_fits(program, facts, &scratch.candidates[candidate], slot, &basket.runs[run]) and (
             slot.role == SLOT_NEED
-            or fits_fuel(program, basket, &scratch.candidates[candidate], &basket.runs[run])):
+            or fits_fuel(program, basket, facts, &scratch.candidates[candidate],
+                         &basket.runs[run])):
         row = candidate * OFFER_SLOTS_MAX + slot_number - \
             scratch.candidates[candidate].offer.first_slot
         scratch.bits[row][run // 64] |= <uint64_t>1 << (run % 64)
@@ -965,6 +1006,11 @@ cdef status_t touch_all_opened(const program_t *program, const basket_t *basket,
         if facts.member_cells[i].kind == CELL_GRANT:
             status = touch_opened(program, basket, facts, scratch,
                                   find_offer(program, facts.member_cells[i].key))
+        if status != STATUS_OK:
+            return status
+    for i in range(facts.right_count):
+        status = touch_opened(program, basket, facts, scratch,
+                              find_offer(program, facts.rights[i].offer))
         if status != STATUS_OK:
             return status
     for i in range(scratch.coupon_pair_count):

@@ -149,6 +149,7 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_CAPTURE_HOLD: return call_capture_hold(session);
     case METHOD_RELEASE_HOLD: return call_release_hold(session);
     case METHOD_EXTEND_HOLD: return call_extend_hold(session);
+    case METHOD_AUTHORIZE_FUEL: return call_authorize_fuel(session);
     default: return STATUS_METHOD_UNKNOWN;
     }
 }
@@ -177,6 +178,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_CAPTURE_HOLD] = REQUEST_CAPTURE_HOLD,
         [METHOD_RELEASE_HOLD] = REQUEST_RELEASE_HOLD,
         [METHOD_EXTEND_HOLD] = REQUEST_EXTEND_HOLD,
+        [METHOD_AUTHORIZE_FUEL] = REQUEST_AUTHORIZE_FUEL,
     };
     return method < sizeof kinds ? kinds[method] : 0;
 }

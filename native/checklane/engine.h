@@ -43,7 +43,8 @@
     METHOD(RELEASE_HOLD, 17, "CheckoutService.ReleaseHold")            \
     METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")              \
     METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")            \
-    METHOD(UPLOAD_TRANSACTIONS, 20, "CheckoutService.UploadTransactions")
+    METHOD(UPLOAD_TRANSACTIONS, 20, "CheckoutService.UploadTransactions") \
+    METHOD(AUTHORIZE_FUEL, 21, "CheckoutService.AuthorizeFuel")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -51,7 +52,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 21
+#define METHOD_NUMBERS 22
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

@@ -98,6 +98,13 @@ typedef struct capture {
     int64_t uses;
 } capture_t;
 
+/* A fill of the basket at hand that names an authorisation: fuel.c. */
+typedef struct fill {
+    uint32_t line;            /* as sent */
+    bool is_first;            /* no line before it names the same */
+    hold_t hold;              /* number 0: there is none */
+} fill_t;
+
 /* A coupon that can be used once, as a hold keeps it. */
 typedef struct held_coupon {
     hash128_t id;             /* of code and serial */
@@ -136,6 +143,8 @@ typedef struct entry_facts {
     const sold_line_t *sold;
     const found_record_t *found;
     const shared_counter_t *shared;
+    const fuel_right_t *rights;
+    uint64_t right_count;
     total_facts_t total;          /* zeros for a sale that named no total */
     const cell_t *posted_cells;
     const missing_t *missing;
@@ -200,6 +209,10 @@ struct session {
     int64_t post_unix_ms; /* of the reading at hand; 0: not asked for yet (post_time) */
     uint32_t own_hold_count;
     uint64_t own_holds[OWN_HOLDS_MAX]; /* do not count against the decision at hand */
+    uint32_t fill_count;
+    fill_t fills[FUEL_FILLS_MAX];
+    uint32_t right_count;
+    fuel_right_t rights[FUEL_RIGHTS_MAX]; /* facts.rights */
     const accounts_view_t *own_view; /* where own_total is yet to look; NULL: it has, or need not */
     hold_t holds[HOLDS_MAX]; /* whose texts the answers point to */
     hold_answer_t hold_answers[HOLDS_MAX];
@@ -378,6 +391,8 @@ typedef struct hold_draft {
     uint32_t count_count;     /* GROUP, COUNT_SCOPE_GRANT; at most COUNTED_MAX of them */
     uint32_t coupon_count;    /* at most COUPONS_MAX */
     const held_coupon_t *coupons;
+    const fuel_right_t *rights; /* of HOLD_KIND_FUEL: at most FUEL_OFFERS_MAX */
+    uint32_t right_count;
 } hold_draft_t;
 
 /* Post time of the reading at hand: the writer's entry, else the ledger's at the first asking. */
@@ -493,6 +508,38 @@ status_t call_create_hold(session_t *session);
 status_t call_capture_hold(session_t *session);
 status_t call_release_hold(session_t *session);
 status_t call_extend_hold(session_t *session);
+
+/* ---- fuel.c ---- */
+
+/* What a fuel authorisation keeps in its record beside what it holds. Returns how many cells. */
+uint32_t list_promised(const session_t *session, const fuel_right_t *rights, uint32_t count,
+                       cell_t cells[FUEL_OFFERS_MAX + 2]);
+
+/* FIELD_OUT_OF_RANGE where more than FUEL_FILLS_MAX lines name an authorisation. */
+status_t check_fills(session_t *session, const sent_basket_t *sent);
+
+/* Reads the authorisations that the basket at hand names: session->fills. Open ones do not count
+ * against it. Behind own_total and own_captures. */
+void own_fills(session_t *session, const accounts_view_t *view);
+
+/* What they promise to session->facts.account_group: session->rights, and use_rights. */
+void take_rights(session_t *session);
+
+/* Puts session->rights before the decision: facts.rights, and the points that pay by them. */
+void use_rights(session_t *session);
+
+/* Makes session->live the program and catalogue of the first authorisation that the basket names.
+ * False: it names none, or they are not kept, which session->missing then says. */
+bool use_promised_program(session_t *session);
+
+/* The writer: HOLD_UNKNOWN or HOLD_CLOSED where a fill names what it can not have; of a paid sale
+ * session->missing says so, and of any sale when an authorisation has ended by itself. */
+status_t judge_fills(session_t *session, const account_t *account);
+
+/* Ends the authorisations of the sale. */
+status_t move_fills(session_t *session, entry_builder_t *entry);
+
+status_t call_authorize_fuel(session_t *session);
 
 /* ---- facts.c ---- */
 

@@ -912,6 +912,7 @@ cdef int64_t price_fuel(const basket_t *basket, scratch_t *scratch, uint32_t can
     cdef int64_t total = 0
     cdef int64_t floor, step, price, milli
     cdef uint32_t r
+    scratch.fuel_milli = 0
     for r in range(scratch.run_count):
         run = &scratch.runs[r]
         scratch.fuel_parts[r] = 0
@@ -926,6 +927,7 @@ cdef int64_t price_fuel(const basket_t *basket, scratch_t *scratch, uint32_t can
         if step <= 0 or milli == 0:
             continue
         rest -= milli
+        scratch.fuel_milli += milli
         scratch.fuel_step[r] = step
         scratch.fuel_minor[r] = maximum(0, run.price_minor - multiply_round(
             floor, run.measure_milli, 1000000, ROUNDING_CEIL))
@@ -957,12 +959,23 @@ cdef void resolve_fuel(const basket_t *basket, scratch_t *scratch,
     contest.bound_parts = contender.alone_parts
 
 
-cdef void keep_fuel(scratch_t *scratch, uint32_t run_count) noexcept nogil:
-    """What an offer that applied took off each unit of measure: later ones go no lower together."""
+cdef void keep_fuel(const facts_t *facts, const candidate_t *candidate, scratch_t *scratch,
+                    decision_t *decision, uint32_t run_count) noexcept nogil:
+    """What an offer that applied took off each unit of measure: later ones go no lower together.
+    A fill that is being authorised is told it; it is one line, and so one run."""
+    cdef fuel_step_t *kept
     cdef uint32_t i, r
     for i in range(run_count):
         r = scratch.rewarded_runs[i]
         scratch.fuel_given[scratch.runs[r].origin] += scratch.fuel_step[r]
+        if not facts.is_authorising:
+            continue
+        if decision.fuel_count < FUEL_OFFERS_MAX:
+            kept = &decision.fuel[decision.fuel_count]
+            kept.offer = candidate.number
+            kept.step = scratch.fuel_step[r]
+            kept.floor = fuel_floor(candidate, &scratch.runs[r])
+        decision.fuel_count += 1
 
 
 # ------------------------------------------------------------------ giving ---------------------
@@ -1315,7 +1328,7 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
             OUTCOME_NO_SAVING
         return
     if candidate.offer.mechanic == MECHANIC_FUEL:
-        keep_fuel(scratch, run_count)
+        keep_fuel(facts, candidate, scratch, decision, run_count)
     if candidate.offer.exclusive:
         scratch.exclusive_out[scratch.exclusive_count] = candidate.offer.exclusive
         scratch.exclusive_count += 1
@@ -1592,7 +1605,9 @@ cdef void judge_alone(const program_t *program, const basket_t *basket, const fa
         it.outcome = OUTCOME_THRESHOLD
     elif scratch.contest.worth_parts <= 0:
         it.outcome = OUTCOME_NOT_QUALIFIED
-        if is_possible(program, basket, facts, scratch, candidate):
+        if it.flags & CANDIDATE_AFTER_FUELLING and not any_fits(scratch, candidate):
+            it.outcome = OUTCOME_AFTER_FUELLING
+        elif is_possible(program, basket, facts, scratch, candidate):
             it.outcome = OUTCOME_NO_SAVING
     scratch.steps = steps
     scratch.lp.steps = lp_steps
@@ -1849,6 +1864,7 @@ cdef status_t evaluate_discounts(const program_t *program, const basket_t *baske
     cdef status_t status
     cdef uint32_t i
     decision.applied_count = 0
+    decision.fuel_count = 0
     decision.share_count = 0
     decision.counted_count = 0
     decision.component_count = 0

@@ -114,6 +114,11 @@ uint32_t write_facts(session_t *session)
     at = put_found(session, at);
     header.shared_count = session->shared_count;
     at = put(at, session->shared, session->shared_count * sizeof session->shared[0]);
+    if (session->right_count > 0) {
+        uint64_t count = session->right_count;
+        header.flags |= FACTS_FLAG_FUELLED;
+        at = put(put(at, &count, sizeof count), session->rights, count * sizeof(fuel_right_t));
+    }
     if (session->total.position != 0 || session->missing_count > 0
         || session->captured_count > 0) {
         header.flags |= FACTS_FLAG_TOTALLED;
@@ -187,6 +192,17 @@ static bool take_exchange(bytes_t *left, entry_facts_t *facts)
     return take(left, (const void **)&facts->reversal.at, exchange->reversal_bytes, 1);
 }
 
+static bool take_promised(bytes_t *left, entry_facts_t *facts)
+{
+    const void *at;
+    facts->right_count = 0;
+    if ((facts->header.flags & FACTS_FLAG_FUELLED) == 0) return true;
+    if (!take(left, &at, 1, sizeof facts->right_count)) return false;
+    memcpy(&facts->right_count, at, sizeof facts->right_count);
+    if (facts->right_count > FUEL_RIGHTS_MAX) return false;
+    return take(left, (const void **)&facts->rights, facts->right_count, sizeof(fuel_right_t));
+}
+
 bool read_facts(bytes_t bytes, entry_facts_t *facts)
 {
     const void *at;
@@ -216,7 +232,8 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
                    sizeof(found_record_t))
            && take(&bytes, (const void **)&facts->shared, header->shared_count,
                    sizeof(shared_counter_t))
-           && take_total(&bytes, facts) && take_exchange(&bytes, facts);
+           && take_promised(&bytes, facts) && take_total(&bytes, facts)
+           && take_exchange(&bytes, facts);
 }
 
 void restore_facts(session_t *session, const entry_facts_t *from)
@@ -253,6 +270,11 @@ void restore_facts(session_t *session, const entry_facts_t *from)
     session->shared_count = header->shared_count;
     if (header->shared_count > 0) {
         memcpy(session->shared, from->shared, header->shared_count * sizeof from->shared[0]);
+    }
+    session->right_count = (uint32_t)from->right_count;
+    if (from->right_count > 0) {
+        memcpy(session->rights, from->rights, from->right_count * sizeof(fuel_right_t));
+        use_rights(session);
     }
     session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
     for (uint32_t i = 0; i < from->exchange.refund_count; i++) {

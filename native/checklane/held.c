@@ -681,10 +681,15 @@ static status_t put_hold(const session_t *session, entry_builder_t *entry, const
                     .other = (int64_t)hold->card.lo};
     cell_t uses = {.kind = CELL_HOLD_USES, .key = hold->offer, .value = hold->uses};
     bytes_t texts[HOLD_TEXTS] = {draft->owner, draft->basket_id, draft->store_id, draft->till_id};
+    cell_t promised[FUEL_OFFERS_MAX + 2];
     status_t status = put_head(session, entry, hold, HOLD_STATE_OPEN, hold->expire_post_ms);
     if (status == STATUS_OK) status = put(entry, key, whose);
     if (status == STATUS_OK) status = put(entry, key, where);
     if (status == STATUS_OK && hold->uses != 0) status = put(entry, key, uses);
+    uint32_t promised_count = list_promised(session, draft->rights, draft->right_count, promised);
+    for (uint32_t i = 0; i < promised_count && status == STATUS_OK; i++) {
+        status = put(entry, key, promised[i]);
+    }
     for (uint32_t i = 0; i < HOLD_TEXTS && status == STATUS_OK; i++) {
         status = put_text(session, entry, hold, i, texts[i]);
     }

@@ -348,10 +348,11 @@ static status_t judge_capture(session_t *session, const hold_t *hold, spent_t *s
     spent->points = spent->points_held;
     if (is_present(capture->present, HOLD_CAPTURE_POINTS)) spent->points = capture->points;
     if (is_present(capture->present, HOLD_CAPTURE_USES)) spent->uses = capture->uses;
-    if (hold->kind == HOLD_KIND_TOTAL) { /* spent by the commit of its token */
+    /* Spent by the commit of its token, and by the one whose line names it. */
+    if (hold->kind == HOLD_KIND_TOTAL || hold->kind == HOLD_KIND_FUEL) {
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "capture.hold_id");
     }
-    if (is_present(capture->present, HOLD_CAPTURE_QUANTITY)) { /* of fuel only */
+    if (is_present(capture->present, HOLD_CAPTURE_QUANTITY)) { /* that is the line's to say */
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
                         "capture.quantity_thousandths");
     }
@@ -512,6 +513,7 @@ static bool find_captured(session_t *session, const accounts_view_t *view, uint3
     hold->number = 0;
     if (number == 0 || !read_hold(session, view, number, hold)) return false;
     if (hold->kind == HOLD_KIND_TOTAL) return false; /* spent by its token */
+    if (hold->kind == HOLD_KIND_FUEL) return false;  /* by its line */
     return hold->owner_key == hold_owner_key(capture->owner, store_key);
 }
 
@@ -641,7 +643,7 @@ status_t judge_captures(session_t *session, const accounts_view_t *view, const a
     status = move_burns(session, NULL);
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
         uint32_t missing_count = session->missing_count;
-        if (is_present(capture_at(session, i)->present, HOLD_CAPTURE_QUANTITY)) { /* of fuel only */
+        if (is_present(capture_at(session, i)->present, HOLD_CAPTURE_QUANTITY)) {
             return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
                             "hold_captures[%u].quantity_thousandths", i);
         }

@@ -177,7 +177,7 @@ typedef struct program_header {
     uint32_t scan_offers[3];   /* number + 1 of those for scanned coupons: maker, store, match */
     uint32_t jurisdiction_count; /* of the catalogue, 0 (none) among them: rows of excluded_flags */
     uint16_t expired_hold_policy; /* EXPIRED_HOLD_ */
-    uint16_t reserved_16;
+    uint16_t fuel_policy;      /* FUEL_ */
     uint32_t reserved;
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
@@ -189,9 +189,14 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define RETURN_REPRICE 1
 #define EXPIRED_HOLD_REFUSE 0
 #define EXPIRED_HOLD_SPEND 1
+#define FUEL_AUTHORISED 0 /* offers for fuel are had by fills that were authorised with them */
+#define FUEL_ANY 1        /* ... by any */
 #define CLAW_BACK_WITHIN_BALANCE 0
 #define CLAW_BACK_PENDING_ONLY 1
 #define CLAW_BACK_NEGATIVE 2
+
+#define CONSUME_WHOLE_STEP 0
+#define CONSUME_BY_VOLUME 1
 
 #define ROUNDING_HALF_AWAY 0
 #define ROUNDING_FLOOR 1
@@ -308,7 +313,8 @@ typedef struct offer {
     uint8_t base;              /* BASE_ of threshold or steps */
     uint8_t base_unit;         /* BASE_MEASURE: wire enum MeasureUnit */
     uint8_t per_unit;          /* the reward is for each of this wire enum MeasureUnit; 0 a unit */
-    uint8_t reserved_8[3];
+    uint8_t consume;           /* FUEL for points: CONSUME_ */
+    uint8_t reserved_8[2];
     int64_t unit_discount_max_minor; /* most money off one unit; 0 no ceiling */
     uint32_t exclusive;        /* of equal numbers above 0 one offer applies; 0 does not matter */
     uint16_t margin_bp;        /* FLAG_MARGIN: least share of the price above the cost */
@@ -745,6 +751,8 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
  * other: offer key */
 #define CELL_HOLD_COUPON 38
 #define CELL_HOLD_SERIAL 39 /* sub: place of its coupon; day: piece. value, other: 16 bytes of it */
+#define CELL_HOLD_FUEL 40 /* sub: place; key: offer that is promised. value: points; other: 1 */
+#define CELL_HOLD_PROGRAM 41 /* sub: 0 program, 1 catalogue. value, other: its content hash */
 
 /* Numbers of the wire. */
 #define HOLD_KIND_POINTS 1
@@ -867,6 +875,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_HOLD_RELEASE 16
 #define ENTRY_HOLD_EXTEND 17
 #define ENTRY_TOTAL 18
+#define ENTRY_FUEL 19
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2
@@ -921,8 +930,19 @@ typedef struct facts_header {
 _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 
 #define FACTS_FLAG_VOIDED_BEFORE 1 /* a void of this receipt came before the sale */
-#define FACTS_FLAG_TOTALLED 2      /* total_facts_t stands behind the shared counters */
+#define FACTS_FLAG_TOTALLED 2      /* total_facts_t stands behind the shared counters and rights */
 #define FACTS_FLAG_EXCHANGE 4      /* exchange_facts_t stands behind those */
+#define FACTS_FLAG_FUELLED 8       /* rights stand behind the shared counters: their number in eight
+                                    * bytes, then fuel_right_t each */
+
+/* An offer that was authorised for a fill before it began. */
+typedef struct fuel_right {
+    uint64_t offer;           /* key */
+    int64_t points;           /* that it takes at most; 0: it takes none */
+    uint32_t line_id;
+    uint32_t reserved;
+} fuel_right_t;
+_Static_assert(sizeof(fuel_right_t) == 24, "drawn without padding");
 
 /* Of a sale that named a total or holds: this, then the cells of the group's record when it was
  * posted, the missing records, the captured ones, and the request that had been totalled, padded

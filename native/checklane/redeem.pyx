@@ -173,6 +173,8 @@ cdef uint32_t judge_request(const scratch_t *scratch, const decision_t *decision
         least = multiply_round(1, offer.points_step, offer.reward_value, ROUNDING_CEIL)
     if due_minor(basket, decision) == 0:
         return OUTCOME_NOTHING_DUE
+    if not has_goods and scratch.candidates[candidate].flags & CANDIDATE_AFTER_FUELLING:
+        return OUTCOME_AFTER_FUELLING
     if not has_goods:
         return OUTCOME_NOT_QUALIFIED
     if left_of(scratch, candidate) == 0:
@@ -204,6 +206,16 @@ cdef int64_t fuel_steps(const basket_t *basket, scratch_t *scratch, uint32_t can
     return steps
 
 
+cdef int64_t fuel_points(const scratch_t *scratch, uint32_t candidate,
+                         int64_t times) noexcept nogil:
+    """F3: what so many steps take, whole or by the volume that the offer was for."""
+    cdef const candidate_t *it = &scratch.candidates[candidate]
+    cdef int64_t points = times * it.offer.points_step
+    if it.offer.consume != CONSUME_BY_VOLUME or it.more.fuel_most_milli == 0:
+        return points
+    return multiply_round(points, scratch.fuel_milli, it.more.fuel_most_milli, ROUNDING_CEIL)
+
+
 cdef status_t answer_request(const program_t *program, const basket_t *basket,
                              const facts_t *facts, scratch_t *scratch, decision_t *decision,
                              uint32_t candidate, redemption_t *answer,
@@ -222,7 +234,7 @@ cdef status_t answer_request(const program_t *program, const basket_t *basket,
         times = minimum(times_left(it, decision), points // offer.points_step)
         times = fuel_steps(basket, scratch, candidate, times, most)
         money = fuel_money(basket, scratch, candidate, times, most)
-        answer.points = times * offer.points_step
+        answer.points = fuel_points(scratch, candidate, times)
     elif offer.flags & OFFER_FLAG_BY_ITEM:
         times = minimum(times_left(it, decision), points // offer.points_step)
         if request.count >= 0:

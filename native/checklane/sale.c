@@ -61,6 +61,10 @@ status_t resolve_basket(session_t *session, bool is_paid)
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "basket.opened_time_unix_ms");
     }
     session->shared_count = 0;
+    session->fill_count = 0;
+    session->right_count = 0;
+    facts->right_count = 0;
+    facts->is_authorising = 0;
     facts->decided_unix_ms = wall_unix_ms();
     facts->degraded_level = 0;
     facts->hold_out_key = session->engine->options.hold_out_key;
@@ -82,6 +86,7 @@ static status_t check_currency(const session_t *session, bytes_t currency_code)
 status_t judge_basket(session_t *session, const sent_basket_t *sent)
 {
     status_t status = check_exchange(session, sent);
+    if (status == STATUS_OK) status = check_fills(session, sent);
     if (status == STATUS_OK) status = check_currency(session, sent->currency_code);
     if (status == STATUS_OK) status = check_sender(session, "basket.store_id");
     if (status == STATUS_OK) status = find_basket_store(session);
@@ -93,6 +98,7 @@ void gather(session_t *session, const accounts_view_t *view)
     const sent_basket_t *sent = wire_basket(&session->wire);
     identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
     fill_found_facts(session, view, session->facts.business_day);
+    if (session->fill_count > 0) take_rights(session);
     session->view = view;
     session->facts.read_shared = read_shared;
     session->facts.shared_context = session;
@@ -141,11 +147,17 @@ status_t call_quote(session_t *session)
     bool is_changed;
     begin_exchange(session);
     status_t status = judge_basket(session, &request->basket);
-    if (status == STATUS_OK) status = resolve_basket(session, false);
+    if (status != STATUS_OK) return status;
+    use_promised_program(session);
+    status = resolve_basket(session, false);
     if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;
     const accounts_view_t *view = ledger_pin(session->reader);
     session->own_view = view;
+    if (session->basket.fill_count > 0) {
+        own_total(session, view);
+        own_fills(session, view);
+    }
     session->facts.degraded_level = session->degraded_level;
     status = judge_exchange(session, view, &is_changed);
     if (session->degraded_level == 0) gather(session, view);
@@ -300,9 +312,13 @@ static uint32_t list_short_points(session_t *session, uint32_t count)
         int64_t asked = session->basket.redemptions[request].points;
         if (asked <= decision->redemptions[i].points) continue;
         if (decision->redemptions[i].outcome != OUTCOME_POINTS_SHORT) continue;
+        bytes_t purse_id = purse_id_of(session->live->program, decision->redemptions[i].purse);
+        if (request < sent.count) { /* those behind them are of authorised fills */
+            purse_id = session->wire.redemptions[sent.first + request].purse_id;
+        }
         session->exceptions[count++] =
             (exception_t){.kind = EXCEPTION_POINTS_SHORT,
-                          .purse_id = session->wire.redemptions[sent.first + request].purse_id,
+                          .purse_id = purse_id,
                           .points = asked - decision->redemptions[i].points};
     }
     return count;
@@ -693,11 +709,16 @@ bool gather_again(session_t *session, const accounts_view_t *view)
 {
     uint64_t versions[4];
     found_t found[IDENTIFIERS_MAX];
+    fuel_right_t rights[FUEL_RIGHTS_MAX];
     uint64_t held_mark = session->held_mark;
     memcpy(versions, session->versions, sizeof versions);
     memcpy(found, session->found, sizeof found);
+    uint32_t right_count = session->right_count;
+    memcpy(rights, session->rights, right_count * sizeof rights[0]);
     gather(session, view);
     if (read_shared_again(session, view)) return true;
+    if (right_count != session->right_count) return true;
+    if (memcmp(rights, session->rights, right_count * sizeof rights[0]) != 0) return true;
     if (memcmp(versions, session->versions, sizeof versions) != 0) return true;
     if (held_mark != session->held_mark) return true; /* a hold has ended since */
     for (uint32_t i = 0; i < session->found_count; i++) {
@@ -714,6 +735,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     status_t status = move_provisional(session, entry);
     if (status == STATUS_OK) status = move_counters(session, view, entry);
     if (status == STATUS_OK) status = move_issued(session, entry);
+    if (status == STATUS_OK) status = move_fills(session, entry);
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_burns(session, entry);
     if (status == STATUS_OK) status = move_captures(session, entry);
@@ -735,6 +757,7 @@ static status_t decide_now(session_t *session, const accounts_view_t *view, acco
     if (status != STATUS_OK) return status;
     own_total(session, view);
     own_captures(session, view);
+    own_fills(session, view);
     if (session->total.position != 0) {
         if (is_other) return fault_at(session->fault, STATUS_DECISION_CHANGED, "total_token");
         return judge_total(session, view, account);
@@ -783,6 +806,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     status_t status = decide_now(session, view, &account);
     if (status == STATUS_OK) status = find_tombstone(session, view, entry);
     if (status == STATUS_OK) status = judge_captures(session, view, &account);
+    if (status == STATUS_OK) status = judge_fills(session, &account);
     if (status == STATUS_OK) note_exchange(session);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status == STATUS_OK) status = move_all(session, view, entry, &account);
@@ -822,6 +846,7 @@ static status_t decide_and_submit(session_t *session)
     const accounts_view_t *view = ledger_pin(session->reader);
     own_total(session, view);
     own_captures(session, view);
+    own_fills(session, view);
     bool is_changed;
     status_t status = STATUS_OK;
     if (session->total.position != 0) {
@@ -871,7 +896,8 @@ status_t call_commit(session_t *session)
     status = wire_check_figures(&session->wire, session->fault);
     if (status == STATUS_OK && request->total_token.size > 0) status = load_total(session);
     bool is_totalled = session->total.position != 0;
-    if (status == STATUS_OK) go_back(session);
+    bool is_promised = status == STATUS_OK && !is_totalled && use_promised_program(session);
+    if (status == STATUS_OK && !is_promised) go_back(session);
     if (status == STATUS_OK) status = resolve_basket(session, is_paid(session) || is_totalled);
     if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;

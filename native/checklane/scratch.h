@@ -44,6 +44,7 @@
 #define CANDIDATE_GRANTED 8 /* held by what a progress granted only */
 #define CANDIDATE_WHOLE 16  /* a money cap would have cut what it gives only whole */
 #define CANDIDATE_BARRED 32 /* another offer of its exclusive name takes part */
+#define CANDIDATE_AFTER_FUELLING 64 /* a fill that it is for was not authorised with it */
 
 typedef struct touched {
     uint32_t epoch;
@@ -404,6 +405,7 @@ typedef struct scratch {
     int64_t fuel_step[WORK_RUNS_MAX];      /* what the offer at hand takes off it */
     int64_t fuel_parts[WORK_RUNS_MAX];     /* its worth on the run */
     int64_t fuel_minor[WORK_RUNS_MAX];     /* the most that the run can give */
+    int64_t fuel_milli;                    /* measure of all runs that it takes something off */
     int64_t given_minor;                   /* by the offer that gave last, this time */
     uint32_t ignores_marks;   /* a coupon off the basket looks at units that served coupons too */
     uint32_t qualifying_count; /* shares told of units that only qualified */

@@ -499,6 +499,7 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->return_policy <= RETURN_REPRICE);
     REQUIRE(header->claw_back_policy <= CLAW_BACK_NEGATIVE);
     REQUIRE(header->expired_hold_policy <= EXPIRED_HOLD_SPEND);
+    REQUIRE(header->fuel_policy <= FUEL_ANY);
     REQUIRE(header->points_rounding <= ROUNDING_CEIL);
     REQUIRE(header->return_days <= DAYS_MAX);
     REQUIRE(header->basket_discount_bp <= 10000);
@@ -552,6 +553,7 @@ static status_t check_fuel(const offer_t *offer)
     REQUIRE(offer->reward == REWARD_AMOUNT);
     REQUIRE(offer->reward_value >= 1);
     REQUIRE(offer->per_unit >= 1);
+    REQUIRE(offer->consume <= CONSUME_BY_VOLUME);
     return STATUS_OK;
 }
 

@@ -32,6 +32,7 @@ cdef extern from "checklane/limits.h" nogil:
         QUALIFYING_SHARES_MAX
         AWARDS_MAX
         NEAR_MISSES_MAX
+        FUEL_OFFERS_MAX
         STOPPED_MAX
         FACTS_BYTES_MAX
         SWEPT_MAX
@@ -54,6 +55,8 @@ cdef extern from "checklane/layout.h" nogil:
         MULTIPLIER_HIGHEST
         MULTIPLIER_ADDITIVE
         MULTIPLIER_COMPOUND
+        CONSUME_BY_VOLUME
+        FUEL_ANY
         ROUNDING_HALF_AWAY
         ROUNDING_FLOOR
         ROUNDING_CEIL
@@ -218,6 +221,7 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t hold_minutes
         uint32_t return_days
         uint32_t basket_discount_bp
+        uint16_t fuel_policy
         int64_t basket_discount_minor
     ctypedef struct offer_t:
         uint64_t key
@@ -267,6 +271,7 @@ cdef extern from "checklane/layout.h" nogil:
         uint8_t base
         uint8_t base_unit
         uint8_t per_unit
+        uint8_t consume
         int64_t unit_discount_max_minor
         uint32_t exclusive
         uint16_t margin_bp
@@ -289,6 +294,10 @@ cdef extern from "checklane/layout.h" nogil:
         uint32_t fuel_levels
         uint32_t first_grade
         uint32_t grade_count
+    ctypedef struct fuel_right_t:
+        uint64_t offer
+        int64_t points
+        uint32_t line_id
     ctypedef struct step_t:
         int64_t from_ "from"
         int64_t reward_value
@@ -497,6 +506,7 @@ cdef extern from "checklane/basket.h" nogil:
         LINE_FLAG_NO_REDEEM
         OUTCOME_NOT_QUALIFIED
         OUTCOME_THRESHOLD
+        OUTCOME_AFTER_FUELLING
         OUTCOME_NO_SAVING
         OUTCOME_OTHER_BETTER
         OUTCOME_NO_REFERRER
@@ -631,7 +641,14 @@ cdef extern from "checklane/basket.h" nogil:
         uint64_t member_lsn
         int64_t (*read_shared)(void *context, const shared_counter_t *counter) noexcept nogil
         void *shared_context
+        const fuel_right_t *rights
+        uint32_t right_count
+        uint32_t is_authorising
     int64_t basket_reach(const basket_t *basket)
+    ctypedef struct fuel_step_t:
+        uint32_t offer
+        int64_t step
+        int64_t floor
     ctypedef struct applied_t:
         uint32_t offer
         int64_t times
@@ -689,6 +706,7 @@ cdef extern from "checklane/basket.h" nogil:
         uint32_t issued_count
         uint32_t referral_count
         uint32_t component_count
+        uint32_t fuel_count
         int64_t gap_minor
         int64_t forgone_minor
         uint64_t steps
@@ -709,6 +727,7 @@ cdef extern from "checklane/basket.h" nogil:
         counted_t counted[COUNTED_MAX]
         progressed_t progressed[PROGRESS_MAX]
         uint32_t progressed_count
+        fuel_step_t fuel[FUEL_OFFERS_MAX]
 
 cdef extern from "checklane/snapshot.h" nogil:
     ctypedef struct catalogue_t:
@@ -982,6 +1001,7 @@ cdef extern from "checklane/scratch.h" nogil:
         CANDIDATE_GRANTED
         CANDIDATE_WHOLE
         CANDIDATE_BARRED
+        CANDIDATE_AFTER_FUELLING
         MARK_MANUFACTURER
         MARK_STORE
         MARK_MATCHED
@@ -1269,6 +1289,7 @@ cdef extern from "checklane/scratch.h" nogil:
         int64_t fuel_step[WORK_RUNS_MAX]
         int64_t fuel_parts[WORK_RUNS_MAX]
         int64_t fuel_minor[WORK_RUNS_MAX]
+        int64_t fuel_milli
         uint32_t ignores_marks
         uint32_t used_coupons
         uint32_t bad_coupons

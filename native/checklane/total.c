@@ -151,6 +151,7 @@ static status_t prepare_total(void *context, const accounts_view_t *view, entry_
     status_t status = judge_exchange(session, view, &is_other);
     if (status != STATUS_OK) return status;
     own_total(session, view);
+    own_fills(session, view);
     bool is_changed = gather_again(session, view);
     if (is_changed || is_other) {
         ledger_count_redecision(session->engine->ledger);
@@ -184,12 +185,14 @@ status_t call_total(session_t *session)
     status_t status = judge_basket(session, &request->basket);
     if (!is_training) status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
+    use_promised_program(session);
     status = resolve_basket(session, false);
     if (status == STATUS_OK) status = load_exchange(session);
     if (status != STATUS_OK) return status;
     bool is_changed;
     const accounts_view_t *view = ledger_pin(session->reader);
     own_total(session, view);
+    own_fills(session, view);
     gather(session, view);
     status = judge_exchange(session, view, &is_changed);
     if (status == STATUS_OK) status = decide(session);
@@ -446,7 +449,12 @@ uint32_t list_missing(session_t *session, uint32_t count)
         if (missing->kind == EXCEPTION_ORIGINAL_UNKNOWN) exception.line_id = missing->number;
         bool is_hold = missing->kind == EXCEPTION_HOLD_EXPIRED
                        || missing->kind == EXCEPTION_HOLD_UNKNOWN;
-        if (is_hold && missing->number < session->wire.commit.hold_captures.count) {
+        uint32_t line = missing->number - HOLD_CAPTURES_MAX;
+        if (is_hold && missing->number >= HOLD_CAPTURES_MAX
+            && line < session->wire.commit.basket.lines.count) {
+            uint32_t sent = session->wire.commit.basket.lines.first + line;
+            exception.text = session->wire.lines[sent].fuel.hold_id;
+        } else if (is_hold && missing->number < session->wire.commit.hold_captures.count) {
             uint32_t capture = session->wire.commit.hold_captures.first + missing->number;
             exception.text = session->wire.hold_captures[capture].hold_id;
         }

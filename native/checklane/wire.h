@@ -41,7 +41,8 @@
 #define REQUEST_RELEASE_HOLD 18
 #define REQUEST_EXTEND_HOLD 19
 #define REQUEST_TOTAL_BASKET 20
-#define REQUEST_KINDS 21
+#define REQUEST_AUTHORIZE_FUEL 21
+#define REQUEST_KINDS 22
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -49,11 +50,12 @@
 #define TENDER_LINES_MAX BASKET_LINES_MAX
 #define LINE_OFFERS_MAX 8
 #define HOLD_CAPTURES_MAX 16
+#define FUEL_QUANTITY_DEFAULT 1000000 /* thousandths: no pump gives more in one fill */
 #define PROFILE_FIELDS_MAX 32
 #define CONSENTS_MAX 32
 #define NAMES_MAX WALLET_MAX /* the longest list of texts: wallet offers of a new member */
 #define NAME_LISTS 4
-#define WIRE_LISTS (14 + NAME_LISTS)
+#define WIRE_LISTS (15 + NAME_LISTS)
 #define TIME_MIN_UNIX_MS 946684800000
 #define TIME_MAX_UNIX_MS 4102444799999
 
@@ -520,6 +522,40 @@ typedef struct extend_hold_request {
     bytes_t owner;
 } extend_hold_request_t;
 
+typedef struct sent_fuel_price {
+    uint64_t present;
+    bytes_t grade;
+    int64_t price_level;
+    int64_t unit_price_minor_thousandths;
+    bytes_t product_code;
+    int64_t code_kind;
+} sent_fuel_price_t;
+
+#define FUEL_PREPAID 6
+#define FUEL_OFFSET 10
+#define FUEL_SECONDS 12
+#define FUEL_QUANTITY 16
+typedef struct fuel_request {
+    uint64_t present;
+    context_t context;
+    span_t identifiers;
+    bytes_t pump_id;
+    span_t prices;
+    int64_t sale_kind;
+    int64_t prepaid_amount_minor;
+    span_t tenders;
+    bytes_t basket_id;
+    int64_t opened_time_unix_ms;
+    int64_t utc_offset_minutes;
+    int64_t business_date;
+    int64_t hold_seconds;
+    int64_t unit;
+    span_t coupons;
+    span_t redemptions;
+    int64_t max_quantity_thousandths;
+    int64_t fuelling_begun;
+} fuel_request_t;
+
 typedef struct request_head {
     uint64_t present;
     context_t context;
@@ -555,6 +591,7 @@ typedef struct wire {
         capture_hold_request_t capture_hold;
         release_hold_request_t release_hold;
         extend_hold_request_t extend_hold;
+        fuel_request_t fuel;
     };
     fault_t fault;
     uint32_t counts[WIRE_LISTS];           /* filled places of each list below */
@@ -571,6 +608,7 @@ typedef struct wire {
     offer_figures_t offer_figures[BASKET_LINES_MAX * LINE_OFFERS_MAX + 1];
     purse_points_t purse_points[PURSES_MAX + 1];
     hold_capture_t hold_captures[HOLD_CAPTURES_MAX + 1];
+    sent_fuel_price_t fuel_prices[FUEL_PRICES_MAX + 1];
     return_line_t return_lines[BASKET_LINES_MAX + 1];
     profile_field_t profile[PROFILE_FIELDS_MAX + 1];
     bytes_t names[NAME_LISTS][NAMES_MAX + 1]; /* see enrol_request_t and update_request_t */
@@ -615,6 +653,10 @@ hash128_t wire_receipt_hash(const uint64_t key[2], const receipt_id_t *receipt);
 
 /* Name of a coupon with a serial, both at most VALUE_BYTES_MAX: what is issued and used once. */
 hash128_t wire_coupon_hash(bytes_t code, bytes_t serial);
+
+/* The basket of a fuel authorisation, without its line; and its line for one price and a volume. */
+void wire_fill_fuel(const wire_t *wire, basket_t *basket);
+void wire_fill_fill(const wire_t *wire, uint32_t price, int64_t milli, line_t *line);
 
 /* Fills coupon `index` of the basket: code, what a scanner read, and what of it is used once. */
 void wire_fill_coupon(const sent_coupon_t *sent, basket_t *basket, uint32_t index);
@@ -806,6 +848,37 @@ typedef struct holds_answer {
     posting_t posting;
 } holds_answer_t;
 
+/* An offer of one price of a fuel authorisation. */
+typedef struct fuel_offer {
+    uint32_t offer;
+    uint8_t purse;            /* 0: it takes no points */
+    int64_t step;             /* off a unit of measure, thousandths of a minor unit */
+    int64_t milli;            /* for so much of it */
+    int64_t points;
+} fuel_offer_t;
+
+/* What comes off one price at the pump: offers[first .. first + count) of the answer. */
+typedef struct fuel_row {
+    const struct sent_fuel_price *sent;
+    int64_t step;
+    int64_t milli;
+    int64_t floor;
+    uint32_t first;
+    uint32_t count;
+} fuel_row_t;
+
+typedef struct fuel_answer {
+    const program_t *program;
+    const hold_answer_t *holds;
+    const fuel_row_t *rows;
+    const fuel_offer_t *offers;
+    const found_t *found;
+    uint32_t hold_count;
+    uint32_t row_count;
+    uint32_t found_count;
+    posting_t posting;
+} fuel_answer_t;
+
 typedef struct total_answer {
     decision_answer_t decision;
     bytes_t token;            /* empty in training */
@@ -949,6 +1022,7 @@ status_t wire_write_adjust(reply_t *reply, const program_t *program, const balan
 status_t wire_write_holds(reply_t *reply, const holds_answer_t *answer);
 status_t wire_write_capture(reply_t *reply, const holds_answer_t *answer);
 status_t wire_write_extend(reply_t *reply, const holds_answer_t *answer);
+status_t wire_write_fuel(reply_t *reply, const fuel_answer_t *answer);
 
 /* The number of a hold id; 0: not one that was ever given. */
 uint64_t wire_hold_number(bytes_t hold_id);

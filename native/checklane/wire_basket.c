@@ -259,6 +259,7 @@ static void fill_tenders(const wire_t *wire, const sent_basket_t *sent, basket_t
 static void fill_redemptions(const wire_t *wire, const sent_basket_t *sent, basket_t *basket)
 {
     basket->redemption_count = sent->redemptions.count;
+    basket->sent_redemption_count = sent->redemptions.count;
     for (uint32_t i = 0; i < sent->redemptions.count; i++) {
         const sent_redemption_t *from = &wire->redemptions[sent->redemptions.first + i];
         basket->redemptions[i] = (redemption_request_t){
@@ -322,11 +323,61 @@ void wire_fill_basket(const wire_t *wire, basket_t *basket)
                                                       : near_misses_default(wire->kind));
     }
     for (uint32_t i = 0; i < sent->lines.count; i++) {
-        fill_line(wire, &wire->lines[sent->lines.first + i], &basket->lines[i]);
+        const sent_line_t *line = &wire->lines[sent->lines.first + i];
+        fill_line(wire, line, &basket->lines[i]);
+        basket->fill_count += line->fuel.hold_id.size > 0;
     }
     fill_customer(wire, sent, basket);
     fill_tenders(wire, sent, basket);
     fill_redemptions(wire, sent, basket);
+}
+
+void wire_fill_fuel(const wire_t *wire, basket_t *basket)
+{
+    const fuel_request_t *request = &wire->fuel;
+    const sent_basket_t sent = {.identifiers = request->identifiers,
+                                .coupons = request->coupons,
+                                .tenders = request->tenders,
+                                .redemptions = request->redemptions};
+    memset(basket, 0, offsetof(basket_t, lines));
+    basket->request = wire->request.at;
+    basket->request_size = wire->request.size;
+    basket->line_count = 1;
+    basket->store_id = wire->store_id;
+    basket->till_id = wire->till_id;
+    basket->basket_id = request->basket_id;
+    basket->store_key = name_key_of("store", wire->store_id);
+    basket->channel = CHANNEL_FUEL;
+    basket->business_date = (int32_t)request->business_date;
+    basket->opened_unix_ms = request->opened_time_unix_ms;
+    basket->utc_offset_minutes = (int32_t)request->utc_offset_minutes;
+    basket->has_utc_offset = is_present(request->present, FUEL_OFFSET);
+    basket->training = request->context.training != 0;
+    fill_customer(wire, &sent, basket);
+    fill_tenders(wire, &sent, basket);
+    fill_redemptions(wire, &sent, basket);
+}
+
+void wire_fill_fill(const wire_t *wire, uint32_t price, int64_t milli, line_t *line)
+{
+    const fuel_request_t *request = &wire->fuel;
+    const sent_fuel_price_t *sent = &wire->fuel_prices[request->prices.first + price];
+    int64_t kind = sent->code_kind != 0 ? sent->code_kind : CODE_KIND_GTIN;
+    *line = (line_t){.line_id = 1,
+                     .parent = NONE_32,
+                     .product = NONE_32,
+                     .code = product_code(kind, sent->product_code),
+                     .kind = LINE_KIND_SALE,
+                     .price_source = 1,
+                     .measure_unit = (uint8_t)request->unit,
+                     .count = 1,
+                     .amount_minor = multiply_round(sent->unit_price_minor_thousandths, milli,
+                                                    1000000, ROUNDING_HALF_AWAY),
+                     .list_minor = -1,
+                     .measure_milli = milli,
+                     .fuel_grade = name_key_of("grade", sent->grade),
+                     .fuel_price_thousandths = sent->unit_price_minor_thousandths,
+                     .fuel_level = (uint32_t)sent->price_level};
 }
 
 /* ---------------------------------------------------------------------------- hashes ---- */

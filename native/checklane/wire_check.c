@@ -577,6 +577,28 @@ void check_create_hold(wire_t *wire, const walk_t *walk, const void *record)
     check_hold(wire, walk, record);
 }
 
+void check_fuel_price(wire_t *wire, const walk_t *walk, const void *record)
+{
+    const sent_fuel_price_t *price = record;
+    int64_t kind = price->code_kind != 0 ? price->code_kind : CODE_KIND_GTIN;
+    if (price->product_code.size == 0 || kind == CODE_KIND_SKU) return;
+    if (product_code(kind, price->product_code) != 0) return;
+    note_at(wire, walk, STATUS_LINE_CODE_INVALID, "product_code");
+}
+
+/* Fuel is sold by the litre, the gallon, the kilogram or the kilowatt-hour. */
+void check_fuel(wire_t *wire, const walk_t *walk, const void *record)
+{
+    static const uint32_t units = 1u << MEASURE_UNIT_KILOGRAM | 1u << MEASURE_UNIT_LITRE
+                                  | 1u << MEASURE_UNIT_GALLON | 1u << MEASURE_UNIT_KILOWATT_HOUR;
+    const fuel_request_t *request = record;
+    bool is_known = request->unit > 0 && request->unit < 32;
+    if (is_known && (units >> request->unit & 1) == 0) {
+        note_at(wire, walk, STATUS_FIELD_OUT_OF_RANGE, "unit");
+    }
+    check_hold(wire, walk, record);
+}
+
 void check_release_hold(wire_t *wire, const walk_t *walk, const void *record)
 {
     const release_hold_request_t *request = record;

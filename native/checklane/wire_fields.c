@@ -57,6 +57,7 @@ const wire_list_place_t WIRE_LIST_PLACES[WIRE_LISTS] = {
     PLACE(offer_figures, LIST_OFFER_FIGURES),
     PLACE(purse_points, LIST_PURSE_POINTS),
     PLACE(hold_captures, LIST_HOLD_CAPTURES),
+    PLACE(fuel_prices, LIST_FUEL_PRICES),
     PLACE(return_lines, LIST_RETURN_LINES),
     PLACE(profile, LIST_PROFILE),
     PLACE(names[0], LIST_NAMES),
@@ -448,6 +449,8 @@ static const field_t MERGE_FIELDS[] = {
 MESSAGE(MERGE_MESSAGE, "MergeMembersRequest", merge_request_t, MERGE_FIELDS, check_change);
 
 #define HOLD_SECONDS_MAX 2592000 /* 30 days */
+#define FUEL_SECONDS_MAX 86400   /* a day: nobody stands at a pump for longer */
+#define FUEL_UNIT_PRICE_MAX 1000000000
 
 static const field_t CREATE_HOLD_FIELDS[] = {
     CONTEXT(create_hold_request_t),
@@ -494,6 +497,41 @@ static const field_t EXTEND_HOLD_FIELDS[] = {
 MESSAGE(EXTEND_HOLD_MESSAGE, "ExtendHoldRequest", extend_hold_request_t, EXTEND_HOLD_FIELDS,
         check_hold);
 
+static const field_t FUEL_PRICE_FIELDS[] = {
+    TEXT(sent_fuel_price_t, grade, VALUE_BYTES_MAX, MISSING(FIELD_REQUIRED)),
+    ENUM(sent_fuel_price_t, price_level, 2, MISSING(FIELD_REQUIRED)),
+    NUMBER(sent_fuel_price_t, unit_price_minor_thousandths, INT64, 1, FUEL_UNIT_PRICE_MAX,
+           EXPLICIT, MISSING(FIELD_REQUIRED)),
+    ID(sent_fuel_price_t, product_code),
+    ENUM(sent_fuel_price_t, code_kind, 3, IMPLIED(CODE_KIND_GTIN)),
+};
+MESSAGE(FUEL_PRICE_MESSAGE, "FuelPrice", sent_fuel_price_t, FUEL_PRICE_FIELDS,
+        check_fuel_price);
+
+static const field_t AUTHORIZE_FUEL_FIELDS[] = {
+    CONTEXT(fuel_request_t),
+    MANY(fuel_request_t, identifiers, IDENTIFIER_MESSAGE, LIST_IDENTIFIERS, IDENTIFIERS_MAX),
+    ID(fuel_request_t, pump_id, MISSING(FIELD_REQUIRED)),
+    MANY(fuel_request_t, prices, FUEL_PRICE_MESSAGE, LIST_FUEL_PRICES, FUEL_PRICES_MAX,
+         MISSING(FIELD_REQUIRED)),
+    ENUM(fuel_request_t, sale_kind, 3, IMPLIED(3)),
+    NUMBER(fuel_request_t, prepaid_amount_minor, INT64, 0, LINE_AMOUNT_MAX, EXPLICIT),
+    MANY(fuel_request_t, tenders, TENDER_MESSAGE, LIST_TENDERS, TENDERS_MAX),
+    ID(fuel_request_t, basket_id),
+    TIME(fuel_request_t, opened_time_unix_ms, MISSING(TIME_MISSING)),
+    NUMBER(fuel_request_t, utc_offset_minutes, SINT32, -720, 840, EXPLICIT),
+    DATE(fuel_request_t, business_date, RANGE(BUSINESS_DATE_INVALID)),
+    NUMBER(fuel_request_t, hold_seconds, INT32, 1, FUEL_SECONDS_MAX, EXPLICIT),
+    ENUM(fuel_request_t, unit, 10, MISSING(FIELD_REQUIRED)),
+    MANY(fuel_request_t, coupons, COUPON_MESSAGE, LIST_COUPONS, COUPONS_MAX),
+    MANY(fuel_request_t, redemptions, REDEMPTION_MESSAGE, LIST_REDEMPTIONS, SELECTIONS_MAX),
+    NUMBER(fuel_request_t, max_quantity_thousandths, INT64, 1, LINE_MEASURE_MAX, EXPLICIT,
+           IMPLIED(FUEL_QUANTITY_DEFAULT)),
+    FLAG(fuel_request_t, fuelling_begun),
+};
+MESSAGE(AUTHORIZE_FUEL_MESSAGE, "AuthorizeFuelRequest", fuel_request_t, AUTHORIZE_FUEL_FIELDS,
+        check_fuel);
+
 const message_t *const WIRE_BASKET = &BASKET_MESSAGE;
 
 const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
@@ -517,4 +555,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_RELEASE_HOLD] = &RELEASE_HOLD_MESSAGE,
     [REQUEST_EXTEND_HOLD] = &EXTEND_HOLD_MESSAGE,
     [REQUEST_TOTAL_BASKET] = &TOTAL_MESSAGE,
+    [REQUEST_AUTHORIZE_FUEL] = &AUTHORIZE_FUEL_MESSAGE,
 };

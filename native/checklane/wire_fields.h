@@ -39,6 +39,7 @@ enum wire_list {
     LIST_OFFER_FIGURES,
     LIST_PURSE_POINTS,
     LIST_HOLD_CAPTURES,
+    LIST_FUEL_PRICES,
     LIST_RETURN_LINES,
     LIST_PROFILE,
     LIST_NAMES,
@@ -148,6 +149,8 @@ void check_change(wire_t *wire, const walk_t *walk, const void *record);
 void check_adjust(wire_t *wire, const walk_t *walk, const void *record);
 void check_hold(wire_t *wire, const walk_t *walk, const void *record);
 void check_create_hold(wire_t *wire, const walk_t *walk, const void *record);
+void check_fuel_price(wire_t *wire, const walk_t *walk, const void *record);
+void check_fuel(wire_t *wire, const walk_t *walk, const void *record);
 void check_release_hold(wire_t *wire, const walk_t *walk, const void *record);
 
 #endif

@@ -618,6 +618,44 @@ status_t wire_write_extend(reply_t *reply, const holds_answer_t *answer)
     return put_end(&writer, reply);
 }
 
+static void put_fuel_row(writer_t *writer, const fuel_answer_t *answer, const fuel_row_t *row)
+{
+    uint32_t mark = put_open(writer, 2);
+    put_text(writer, 1, row->sent->grade);
+    put_number(writer, 2, row->sent->price_level);
+    put_number(writer, 3, row->step);
+    put_number(writer, 4, row->milli);
+    put_number(writer, 5, row->floor);
+    for (uint32_t i = row->first; i < row->first + row->count; i++) {
+        const fuel_offer_t *part = &answer->offers[i];
+        const offer_t *offer = &answer->program->offers[part->offer];
+        uint32_t inner = put_open(writer, 6);
+        put_text(writer, 1, text_of(answer->program, offer->id_text, offer->id_length));
+        put_number(writer, 2, offer->version);
+        put_number(writer, 3, part->step);
+        put_number(writer, 4, part->milli);
+        put_number(writer, 5, part->points);
+        if (part->purse != 0) put_purse(writer, 6, answer->program, part->purse);
+        put_close(writer, inner);
+    }
+    put_close(writer, mark);
+}
+
+status_t wire_write_fuel(reply_t *reply, const fuel_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    if (answer->hold_count > 0) put_hold(&writer, 1, answer->program, answer->holds);
+    for (uint32_t i = 0; i < answer->row_count; i++) {
+        put_fuel_row(&writer, answer, &answer->rows[i]);
+    }
+    put_found(&writer, 3, answer->program, answer->found, answer->found_count);
+    put_posting(&writer, 5, &answer->posting);
+    for (uint32_t i = 1; i < answer->hold_count; i++) {
+        put_hold(&writer, 6, answer->program, &answer->holds[i]);
+    }
+    return put_end(&writer, reply);
+}
+
 status_t wire_write_confirm(reply_t *reply, const program_t *program, const points_t *points,
                             uint32_t points_count, const balance_t *balances,
                             uint32_t balance_count, const posting_t *posting)

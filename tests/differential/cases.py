@@ -447,6 +447,7 @@ class Cases:
         policies: dict[str, Any] = {
             "multiplier": self.pick("highest", "additive", "compound"),
             "points_rounding": self.pick("floor", "floor", "half_away"),
+            "fuel": "any" if self.programs % 10 else "authorised",
         }
         if self.random.random() < 0.15:
             both = {"money": "2.00", "percent": "20"}

@@ -16,7 +16,7 @@ QUOTE = "CheckoutService/QuoteBasket"
 METHODS = (*sorted({method for method, _ in BASES.values()}), QUOTE)
 #: What lanes call; programs are the management port's alone.
 LANE_ROWS = [row for row in ROWS if not row.method.startswith("ProgramService/")]
-NOT_SERVED = ("AuthorizeFuel", "ClaimTransaction")
+NOT_SERVED = ("ClaimTransaction",)
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ REQUESTS = {
     18: "ReleaseHoldRequest",
     19: "ExtendHoldRequest",
     20: "TotalBasketRequest",
+    21: "AuthorizeFuelRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

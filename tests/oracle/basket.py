@@ -45,6 +45,8 @@ class Fill:
 
     Attributes
     ----------
+    promised : tuple of str
+        The offers with which the fill was authorised (F5).
     given : int
         What fuel offers that applied took off each unit of measure.
     step, parts : int
@@ -54,6 +56,7 @@ class Fill:
     grade: str
     level: str
     price: int
+    promised: tuple[str, ...] = ()
     given: int = 0
     step: int = 0
     parts: int = 0
@@ -161,7 +164,8 @@ def read_fill(line: dict[str, Any], amount: int, volume: int, decimals: int) -> 
         price = scaled(line["unit_price"], decimals + 3)
     else:
         price = rounded(Fraction(amount * 10**6, volume), "half_away") if volume else 0
-    return Fill(str(fuel["grade"]), str(fuel.get("level", "credit")), price)
+    promised = tuple(str(offer) for offer in fuel.get("promised", []))
+    return Fill(str(fuel["grade"]), str(fuel.get("level", "credit")), price, promised)
 
 
 def read_products(rows: list[dict[str, Any]], decimals: int) -> dict[int, Product]:

@@ -7,7 +7,7 @@ the units that are rewarded (the earliest first, offers in rank order), then by 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -77,11 +77,18 @@ def fits(offer: Offer, slot: int, unit: Unit) -> bool:
 
 
 def fits_fill(offer: Offer, unit: Unit) -> bool:
-    """Tell whether grade and price level of a line of fuel fit an offer (F1)."""
-    if unit.fill is None:
+    """Tell whether grade, price level and authorisation of a fill fit an offer (F1, F5)."""
+    if unit.fill is None or not (offer.fuel_any or offer.id in unit.fill.promised):
         return False
     grade = not offer.grades or unit.fill.grade in offer.grades
     return grade and (not offer.levels or unit.fill.level in offer.levels)
+
+
+def after_fuelling(offer: Offer, units: list[Unit]) -> bool:
+    """Tell whether an offer fits no fill, but would fit one that was authorised with it (F5)."""
+    if offer.mechanic != "fuel" or any(fits(offer, 0, unit) for unit in units):
+        return False
+    return any(fits(replace(offer, fuel_any=True), 0, unit) for unit in units)
 
 
 def row_of(offer: Offer, unit: Unit, zone: str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from tests.oracle.basket import Basket, Unit, canonical, read_basket, read_produ
 from tests.oracle.deal import (
     Capacity,
     Use,
+    after_fuelling,
     base_of,
     best_deal,
     contender,
@@ -608,6 +609,8 @@ class Layers:
                 return "THRESHOLD"
             gift_is_there = not offer.gift or any(fits(offer, 1, unit) for unit in units)
             return "NO_VALUE" if gift_is_there else "GOODS_MISSING"
+        if after_fuelling(offer, units):
+            return "AFTER_FUELLING"
         return "NO_VALUE" if self.possible(offer, units) else "GOODS_MISSING"
 
     def possible(self, offer: Offer, units: list[Unit]) -> bool:

@@ -123,6 +123,8 @@ def first_failure(offer: Offer, scene: Scene) -> str | None:
     """Return the first check that fails, as the contract's OfferOutcome names it."""
     checks = (_stopped, _when, _where, _who, _wallet, _held_out, _coupon, _chosen, _limit)
     checks = (*checks, _progress)
+    if is_promised(offer, scene):
+        return _coupon(offer, scene) or _limit(offer, scene) or _requires(offer, scene)
     for check in (*checks, _tender, _requires):
         failure = check(offer, scene)
         if failure is not None:
@@ -240,6 +242,12 @@ def _held_out(offer: Offer, scene: Scene) -> str | None:
     number = member_number(identity, str(scene.member["member_id"]))
     words = name_key("offer", offer.id).to_bytes(8, "little") + number.to_bytes(8, "little")
     return "HELD_OUT" if siphash(hold_out, words) % 10_000 < offer.control else None
+
+
+def is_promised(offer: Offer, scene: Scene) -> bool:
+    """Tell whether a fill of the basket was authorised with an offer (F7)."""
+    fills = [unit.fill for unit in scene.units if unit.fill is not None]
+    return any(offer.id in fill.promised for fill in fills)
 
 
 def coupons_of(offer: Offer, scene: Scene) -> list[int]:

@@ -48,6 +48,15 @@ def run_fuel(layers: "Layers", offer: Offer) -> None:
     layers.explain(offer, parts)
 
 
+def points_of(offer: Offer, use: Use) -> int:
+    """Return what the steps take, whole or by the volume that they were for (F3)."""
+    points = use.times * offer.points
+    if not offer.by_volume or offer.fuel_most is None:
+        return points
+    volume = sum(u.measure[0] for u in use.rewarded if u.fill is not None and u.fill.step > 0)
+    return -(-points * min(volume, offer.fuel_most) // offer.fuel_most)
+
+
 def fuel_for_points(
     offer: Offer, units: list[Unit], steps: int, most: int
 ) -> tuple[Use, int] | None:

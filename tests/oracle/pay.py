@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from tests.oracle.answer import Redemption
 from tests.oracle.basket import Basket, Unit, canonical
-from tests.oracle.deal import Use, fits, give
+from tests.oracle.deal import Use, after_fuelling, fits, give
 from tests.oracle.eligible import Scene, accepts, room
-from tests.oracle.fuel import fuel_for_points, keep_steps
+from tests.oracle.fuel import fuel_for_points, keep_steps, points_of
 from tests.oracle.program import Offer
 from tests.oracle.values import PARTS, scaled
 
@@ -99,6 +99,8 @@ class Payment:
         least = offer.points if offer.item or offer.steps else -(-offer.points // offer.value)
         if ceilings[0] == 0:
             self.refuse(offer.id, "NOTHING_DUE")
+        elif after_fuelling(offer, self.layers.units):
+            self.refuse(offer.id, "AFTER_FUELLING")
         elif not units:
             self.refuse(offer.id, "GOODS_MISSING")
         elif not open_units:
@@ -137,7 +139,7 @@ class Payment:
             self.refuse(offer.id, "NO_VALUE")
             return
         use, money = found
-        self.pay(offer, use, money, use.times * offer.points)
+        self.pay(offer, use, money, points_of(offer, use))
         keep_steps(use)
 
     def items(

@@ -200,6 +200,8 @@ class Offer:
     levels: list[str] = field(default_factory=list)
     fuel_floor: int = 0
     fuel_most: int | None = None
+    fuel_any: bool = False
+    by_volume: bool = False
     progress_decimals: int = 0
 
     @property
@@ -433,6 +435,8 @@ class _Reader:
         offer.value = scaled(written["amount"], self.decimals + 3)
         offer.fuel_floor = scaled(written["floor"], self.decimals + 3)
         offer.fuel_most = scaled(written["most"], 3) if "most" in written else None
+        offer.fuel_any = (self.program.get("policies") or {}).get("fuel") == "any"
+        offer.by_volume = written.get("consume") == "by_volume"
         offer.per_measure = str(written["unit"])
         offer.grades = [str(name) for name in listed(written.get("grades"))]
         offer.levels = [str(name) for name in listed(written.get("levels"))]

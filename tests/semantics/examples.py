@@ -57,6 +57,18 @@ class Example:
         return basket_of(self.written, self.written)
 
     @property
+    def authorised(self) -> dict[str, Any]:
+        """Return what was asked before fuelling, as a basket without lines; empty: nothing was.
+
+        Prices are `[code, grade, level, price]`. A line of the basket whose fuel says `hold` names
+        what was given.
+        """
+        if "authorise" not in self.written:
+            return {}
+        asked = basket_of({**self.written, **self.written["authorise"]}, {"lines": []})
+        return {**asked, **self.written["authorise"]}
+
+    @property
     def before(self) -> list[dict[str, Any]]:
         """Return the baskets that were committed before.
 

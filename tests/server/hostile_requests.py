@@ -106,6 +106,25 @@ def get_member() -> member_pb2.GetMemberRequest:
     )
 
 
+def fuel() -> checkout_pb2.AuthorizeFuelRequest:
+    """Return a good question before fuelling."""
+    return checkout_pb2.AuthorizeFuelRequest(
+        context=context(),
+        pump_id="4",
+        prices=[
+            checkout_pb2.FuelPrice(
+                grade="PREMIUM",
+                price_level=basket_pb2.FUEL_PRICE_LEVEL_CASH,
+                unit_price_minor_thousandths=399900,
+                product_code="FUEL-93",
+                code_kind=basket_pb2.PRODUCT_CODE_KIND_SKU,
+            )
+        ],
+        unit=basket_pb2.MEASURE_UNIT_GALLON,
+        opened_time_unix_ms=OPENED_UNIX_MS,
+    )
+
+
 BASES: dict[str, tuple[str, Callable[[], Any]]] = {
     "commit": ("CheckoutService/CommitTransaction", commit),
     "total": ("CheckoutService/TotalBasket", total),
@@ -114,6 +133,7 @@ BASES: dict[str, tuple[str, Callable[[], Any]]] = {
     "identify": ("CheckoutService/IdentifyMember", identify),
     "enrol": ("MemberService/EnrolMember", enrol),
     "get": ("MemberService/GetMember", get_member),
+    "fuel": ("CheckoutService/AuthorizeFuel", fuel),
 }
 
 

@@ -65,7 +65,6 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
     ("method", "words"),
     [
         ("CheckoutService/ClaimTransaction", "attaching a member to a receipt afterwards"),
-        ("CheckoutService/AuthorizeFuel", "fuel discounts before fuelling"),
         ("MemberService/EraseMember", "erasing a member"),
     ],
 )

@@ -152,6 +152,35 @@ class EngineFixture:
         self.printed += [(coupon.code, coupon.serial) for coupon in committed.issued_coupons]
         return number
 
+    def authorise(self, asked: dict[str, Any]) -> checkout_pb2.AuthorizeFuelResponse:
+        """Ask what comes off fuel before it is pumped: prices, and what a basket says."""
+        basket = self.basket_message({**asked, "lines": []})
+        request = checkout_pb2.AuthorizeFuelRequest(
+            context=self._context(f"fuel-{next(self._numbers)}"),
+            identifiers=basket.identifiers,
+            pump_id="1",
+            unit=number_of(basket_pb2.MeasureUnit, "MEASURE_UNIT", asked["unit"]),
+            opened_time_unix_ms=basket.opened_time_unix_ms,
+            coupons=basket.coupons,
+            redemptions=basket.redemptions,
+        )
+        request.context.store_id, request.context.till_id = str(asked["store"]), TILL
+        for code, grade, level, price in asked["prices"]:
+            kind, number = code_of(str(code))
+            request.prices.add(
+                grade=str(grade),
+                price_level=number_of(basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", level),
+                unit_price_minor_thousandths=scaled(price, self._decimals + 3),
+                product_code=number,
+                code_kind=number_of(basket_pb2.ProductCodeKind, "PRODUCT_CODE_KIND", kind),
+            )
+        if "most" in asked:
+            request.max_quantity_thousandths = scaled(asked["most"], 3)
+        if "prepaid" in asked:
+            request.prepaid_amount_minor = scaled(asked["prepaid"], self._decimals)
+        answer = self.call("CheckoutService.AuthorizeFuel", request.SerializeToString())
+        return checkout_pb2.AuthorizeFuelResponse.FromString(answer)
+
     def void(self, committed: int, basket: dict[str, Any]) -> None:
         """Undo a sale by the number that its commit got here."""
         number = next(self._numbers)
@@ -334,6 +363,7 @@ class EngineFixture:
             message.unit_price_minor_thousandths = price
         if "fuel" in line:
             message.fuel.grade = str(line["fuel"]["grade"])
+            message.fuel.hold_id = str(line["fuel"].get("hold", ""))
             if "level" in line["fuel"]:
                 message.fuel.price_level = number_of(
                     basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", line["fuel"]["level"]

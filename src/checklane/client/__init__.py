@@ -10,7 +10,14 @@
         receipt = lane.commit(basket, sequence=1)
 """
 
-from checklane.client.basket import Basket, HoldCapture, Identifier, ReturnLine, amount_minor
+from checklane.client.basket import (
+    Basket,
+    FuelPrice,
+    HoldCapture,
+    Identifier,
+    ReturnLine,
+    amount_minor,
+)
 from checklane.client.lane import AsyncLane, Lane
 from checklane.client.offline import OfflineLane, StandIn, Uploaded, upload
 from checklane.client.results import (
@@ -18,6 +25,9 @@ from checklane.client.results import (
     CaptureResult,
     CouponOutcome,
     Decision,
+    FuelAuthorisation,
+    FuelDiscount,
+    FuelOffer,
     FundingShare,
     Hold,
     HoldResult,
@@ -53,6 +63,10 @@ __all__ = [
     "CaptureResult",
     "CouponOutcome",
     "Decision",
+    "FuelAuthorisation",
+    "FuelDiscount",
+    "FuelOffer",
+    "FuelPrice",
     "FundingShare",
     "Hold",
     "HoldCapture",

@@ -11,6 +11,7 @@ from checklane.v1 import basket_pb2, common_pb2
 
 __all__ = [
     "Basket",
+    "FuelPrice",
     "HoldCapture",
     "Identifier",
     "ReturnLine",
@@ -114,6 +115,31 @@ class HoldCapture:
     points: int | None = None
     uses: int | None = None
     owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FuelPrice:
+    """A price at the pump.
+
+    Attributes
+    ----------
+    grade : str
+        As the program names it.
+    price : Decimal or str
+        Of one unit, with three decimals more than the currency has: "3.459".
+    level : str
+        "CREDIT" or "CASH".
+    code : str
+        The product that is sold. Default: none; then only offers for all goods fit.
+    kind : str
+        "GTIN", "PLU" or "SKU".
+    """
+
+    grade: str
+    price: Amount
+    level: str = "CREDIT"
+    code: str = ""
+    kind: str = "PLU"
 
 
 def identifier_message(identifier: Identifier) -> common_pb2.Identifier:
@@ -236,6 +262,66 @@ class Basket:
             basket_pb2.MeasureUnit, "MEASURE_UNIT", unit, "line.measure.unit"
         )
         line.department_code = department
+        return self
+
+    def add_fuel(
+        self,
+        price: FuelPrice,
+        *,
+        quantity: Amount,
+        unit: str,
+        amount: Amount | None = None,
+        amount_minor: int | None = None,
+        pump: str = "",
+        hold_id: str = "",
+        sale_kind: str = "POSTPAY",
+        prepaid: Amount | None = None,
+        line_id: int | None = None,
+    ) -> Self:
+        """Add a fill.
+
+        Parameters
+        ----------
+        price : FuelPrice
+            Grade, level and price of a unit, before our discounts.
+        quantity : Decimal or str
+            The volume pumped, to the thousandth.
+        unit : str
+            "LITRE", "GALLON", "KILOGRAM" or "KILOWATT_HOUR".
+        amount, amount_minor : optional
+            What the pump says it costs at that price: it is never computed again. One is required.
+        pump : str
+        hold_id : str
+            Of its authorisation (`Lane.authorize_fuel`): without one, offers that take money off
+            the unit do not apply.
+        sale_kind : str
+            "POSTPAY", "PREPAY" or "PAY_AT_PUMP".
+        prepaid : Decimal or str, optional
+            What was paid before fuelling.
+        line_id : int, optional
+            As `add`.
+        """
+        self.add_measured(
+            price.code,
+            quantity=quantity,
+            unit=unit,
+            amount=amount,
+            amount_minor=amount_minor,
+            kind=price.kind,
+            line_id=line_id,
+        )
+        line = self.message.lines[-1]
+        line.unit_price_minor_thousandths = _exact(price.price, self.exponent + 3)
+        line.fuel.grade = price.grade
+        line.fuel.price_level = number_of(
+            basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", price.level, "line.fuel.price_level"
+        )
+        line.fuel.pump_id, line.fuel.hold_id = pump, hold_id
+        line.fuel.sale_kind = number_of(
+            basket_pb2.FuelSaleKind, "FUEL_SALE_KIND", sale_kind, "line.fuel.sale_kind"
+        )
+        if prepaid is not None:
+            line.fuel.prepaid_amount_minor = _exact(prepaid, self.exponent)
         return self
 
     def identify(self, *identifiers: Identifier) -> Self:

@@ -2,18 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from checklane.client.basket import Basket, HoldCapture, Identifier, ReturnLine
+from checklane.client.basket import Basket, FuelPrice, HoldCapture, Identifier, ReturnLine
 from checklane.client.requests import Call, Requests
 from checklane.client.results import (
     CaptureResult,
     Decision,
+    FuelAuthorisation,
     HoldResult,
     Identification,
     Receipt,
@@ -325,6 +326,74 @@ class Lane(_Sender):
             )
         )
 
+    def authorize_fuel(
+        self,
+        pump: str,
+        prices: Sequence[FuelPrice],
+        *identifiers: Identifier | str,
+        unit: str,
+        sale_kind: str = "PAY_AT_PUMP",
+        prepaid_minor: int | None = None,
+        redeem: Mapping[str, int | None] | None = None,
+        coupons: Iterable[str] = (),
+        max_quantity_thousandths: int | None = None,
+        opened_time_unix_ms: int | None = None,
+        basket_id: str = "",
+        seconds: int | None = None,
+        exponent: int = 2,
+        key: str | None = None,
+    ) -> FuelAuthorisation:
+        """Ask, before fuelling, what comes off the unit at each price, and hold what it takes.
+
+        Parameters
+        ----------
+        pump : str
+        prices : sequence of FuelPrice
+            Each grade at each price level.
+        *identifiers : Identifier or str
+            Who fuels.
+        unit : str
+            "LITRE", "GALLON", "KILOGRAM" or "KILOWATT_HOUR".
+        sale_kind : str
+            "PAY_AT_PUMP", "PREPAY" or "POSTPAY".
+        prepaid_minor : int, optional
+            What was paid before fuelling.
+        redeem : mapping of str to int, optional
+            Offers for fuel that take points, and how many at most; None: as many as there are.
+        coupons : iterable of str
+            Coupons shown; the sale shows them again.
+        max_quantity_thousandths : int, optional
+            The most that the pump will give.
+        opened_time_unix_ms : int, optional
+            When the card was shown. Default: now.
+        basket_id : str
+            The basket that it belongs to.
+        seconds : int, optional
+            For how long it is held. Default: as the program says.
+        exponent : int
+            Decimals of the program's currency.
+        key : str, optional
+            As for `commit`.
+        """
+        return self.send(
+            self.requests.authorize_fuel(
+                pump,
+                prices,
+                identifiers,
+                unit=unit,
+                sale_kind=sale_kind,
+                prepaid_minor=prepaid_minor,
+                redeem=redeem or {},
+                coupons=coupons,
+                max_quantity_thousandths=max_quantity_thousandths,
+                opened_time_unix_ms=opened_time_unix_ms,
+                basket_id=basket_id,
+                seconds=seconds,
+                exponent=exponent,
+                key=key,
+            )
+        )
+
     def capture_hold(
         self,
         hold_id: str,
@@ -524,6 +593,43 @@ class AsyncLane(_Sender):
                 basket_id=basket_id,
                 seconds=seconds,
                 owner=owner,
+                key=key,
+            )
+        )
+
+    async def authorize_fuel(
+        self,
+        pump: str,
+        prices: Sequence[FuelPrice],
+        *identifiers: Identifier | str,
+        unit: str,
+        sale_kind: str = "PAY_AT_PUMP",
+        prepaid_minor: int | None = None,
+        redeem: Mapping[str, int | None] | None = None,
+        coupons: Iterable[str] = (),
+        max_quantity_thousandths: int | None = None,
+        opened_time_unix_ms: int | None = None,
+        basket_id: str = "",
+        seconds: int | None = None,
+        exponent: int = 2,
+        key: str | None = None,
+    ) -> FuelAuthorisation:
+        """Ask what comes off fuel, as :meth:`Lane.authorize_fuel`."""
+        return await self.send(
+            self.requests.authorize_fuel(
+                pump,
+                prices,
+                identifiers,
+                unit=unit,
+                sale_kind=sale_kind,
+                prepaid_minor=prepaid_minor,
+                redeem=redeem or {},
+                coupons=coupons,
+                max_quantity_thousandths=max_quantity_thousandths,
+                opened_time_unix_ms=opened_time_unix_ms,
+                basket_id=basket_id,
+                seconds=seconds,
+                exponent=exponent,
                 key=key,
             )
         )

@@ -1,21 +1,24 @@
 """The requests of a lane, made once for the sync and the asyncio lane alike."""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone
 from typing import Any, Generic, TypeVar
 
 from checklane.client.basket import (
     Basket,
+    FuelPrice,
     HoldCapture,
     Identifier,
     ReturnLine,
+    amount_minor,
     identifier_message,
 )
 from checklane.client.results import (
     CaptureResult,
     Decision,
+    FuelAuthorisation,
     HoldResult,
     Identification,
     Receipt,
@@ -25,6 +28,7 @@ from checklane.client.results import (
     VoidResult,
     from_message,
 )
+from checklane.client.words import number_of
 from checklane.clock import Clock, business_date
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2
 
@@ -283,6 +287,52 @@ class Requests:
             key,
         )
 
+    def authorize_fuel(
+        self,
+        pump: str,
+        prices: Sequence[FuelPrice],
+        identifiers: Iterable[Identifier | str],
+        *,
+        unit: str,
+        sale_kind: str,
+        prepaid_minor: int | None,
+        redeem: Mapping[str, int | None],
+        coupons: Iterable[str],
+        max_quantity_thousandths: int | None,
+        opened_time_unix_ms: int | None,
+        basket_id: str,
+        seconds: int | None,
+        exponent: int,
+        key: str | None,
+    ) -> Call[FuelAuthorisation]:
+        """Ask what comes off the unit at a pump."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.AuthorizeFuelRequest(
+            context=self._context(key),
+            identifiers=map(identifier_message, _named(identifiers)),
+            pump_id=pump,
+            prices=[_price_message(price, exponent) for price in prices],
+            sale_kind=number_of(basket_pb2.FuelSaleKind, "FUEL_SALE_KIND", sale_kind, "sale_kind"),
+            prepaid_amount_minor=prepaid_minor,
+            basket_id=basket_id,
+            opened_time_unix_ms=opened_time_unix_ms or self.clock.unix_ms(),
+            hold_seconds=seconds,
+            unit=number_of(basket_pb2.MeasureUnit, "MEASURE_UNIT", unit, "unit"),
+            coupons=[basket_pb2.Coupon(code=code) for code in coupons],
+            redemptions=[
+                basket_pb2.RedemptionRequest(offer_id=offer, points=points)
+                for offer, points in redeem.items()
+            ],
+            max_quantity_thousandths=max_quantity_thousandths,
+        )
+        return Call(
+            "AuthorizeFuel",
+            request,
+            checkout_pb2.AuthorizeFuelResponse,
+            lambda response: from_message(FuelAuthorisation, response, key=key),
+            key,
+        )
+
     def capture_hold(
         self,
         hold_id: str,
@@ -390,6 +440,20 @@ class Requests:
         if basket.HasField("utc_offset_minutes"):
             zone = timezone(timedelta(minutes=basket.utc_offset_minutes))
         return business_date(basket.opened_time_unix_ms, zone)
+
+
+def _price_message(price: FuelPrice, exponent: int) -> checkout_pb2.FuelPrice:
+    return checkout_pb2.FuelPrice(
+        grade=price.grade,
+        price_level=number_of(
+            basket_pb2.FuelPriceLevel, "FUEL_PRICE_LEVEL", price.level, "price_level"
+        ),
+        unit_price_minor_thousandths=amount_minor(price.price, exponent + 3),
+        product_code=price.code,
+        code_kind=number_of(
+            basket_pb2.ProductCodeKind, "PRODUCT_CODE_KIND", price.kind, "code_kind"
+        ),
+    )
 
 
 def _named(identifiers: Iterable[Identifier | str]) -> list[Identifier]:

@@ -21,6 +21,9 @@ __all__ = [
     "CaptureResult",
     "CouponOutcome",
     "Decision",
+    "FuelAuthorisation",
+    "FuelDiscount",
+    "FuelOffer",
     "FundingShare",
     "Hold",
     "HoldResult",
@@ -396,6 +399,48 @@ class HoldResult:
     posting: Posting
     message: Any = field(repr=False, compare=False)
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FuelOffer:
+    """The part of one offer in a fuel discount; money in thousandths of a minor unit."""
+
+    offer_id: str
+    offer_version: int
+    discount_minor_thousandths: int
+    max_quantity_thousandths: int
+    points: int
+    purse_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FuelDiscount:
+    """What comes off one price at the pump; money in thousandths of a minor unit."""
+
+    grade: str
+    price_level: str
+    discount_minor_thousandths: int
+    max_quantity_thousandths: int
+    floor_price_minor_thousandths: int
+    offers: tuple[FuelOffer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FuelAuthorisation:
+    """What comes off the unit at a pump, a row for each price, and what is held for it."""
+
+    hold: Hold | None
+    more_holds: tuple[Hold, ...]
+    discounts: tuple[FuelDiscount, ...]
+    members: tuple[IdentifiedMember, ...]
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
+
+    @property
+    def hold_id(self) -> str:
+        """What the line of the fill names; empty when nothing comes off any price."""
+        return self.hold.hold_id if self.hold is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

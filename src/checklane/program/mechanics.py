@@ -70,6 +70,10 @@ REWARDS = {
 
 #: Numbers of the wire enum FuelPriceLevel.
 FUEL_LEVELS = {"cash": 1, "credit": 2}
+CONSUMES = {
+    "whole_step": _layout.CONSUME_WHOLE_STEP,
+    "by_volume": _layout.CONSUME_BY_VOLUME,
+}
 
 Fields = dict[str, int]
 #: Numbers of the wire enum TenderKind.
@@ -355,6 +359,7 @@ def mechanic_fields(offer: Offer) -> Fields:
             "reward": _layout.REWARD_AMOUNT,
             "reward_value": offer.fuel.amount,
             "per_unit": MEASURE_UNITS[offer.fuel.unit],
+            "consume": CONSUMES[offer.fuel.consume or "whole_step"],
         }
     if offer.scanned is not None:
         return {

@@ -685,10 +685,15 @@ class Fuel(Part):
         default=None, description="Purse of the program: each `points` of it give `amount` once."
     )
     points: Points | None = Field(default=None, description="So many points ... pay one amount.")
+    consume: Literal["whole_step", "by_volume"] | None = Field(
+        default=None,
+        description="What a fill of less than `most` takes: the points of whole steps, or only "
+        "their share by volume, rounded up. Default: whole_step.",
+    )
 
     @model_validator(mode="after")
     def check(self) -> "Fuel":
-        """Ask for a floor, and for both or none of purse and points."""
+        """Ask for a floor, for both or none of purse and points, and for what a share is of."""
         if self.floor is None:
             fail(
                 "the fuel offer has no floor",
@@ -696,6 +701,10 @@ class Fuel(Part):
             )
         if (self.purse is None) != (self.points is None):
             fail("purse and points go together", "give both, or neither")
+        if self.consume is not None and self.purse is None:
+            fail("consume is of points", "take consume away, or give purse and points")
+        if self.consume == "by_volume" and self.most is None:
+            fail("by_volume needs the volume of a whole step", "add most, such as most: 20")
         return self
 
 
@@ -1539,6 +1548,11 @@ class Policies(Part):
         default="refuse",
         description="A sale that is to spend a hold which has ended by itself: refuse it, or spend "
         "what is still there. What is paid already is never refused.",
+    )
+    fuel: Literal["authorised", "any"] = Field(
+        default="authorised",
+        description="Which fills have offers for fuel: those that were authorised with them before "
+        "fuelling, or any.",
     )
     return_days: Count = Field(default=60, description="Days in which goods come back.")
     step_budget: Count = Field(

@@ -28,6 +28,7 @@ MULTIPLIERS = {
     "additive": _layout.MULTIPLIER_ADDITIVE,
     "compound": _layout.MULTIPLIER_COMPOUND,
 }
+FUELS = {"authorised": _layout.FUEL_AUTHORISED, "any": _layout.FUEL_ANY}
 EXPIRED_HOLDS = {"refuse": _layout.EXPIRED_HOLD_REFUSE, "spend": _layout.EXPIRED_HOLD_SPEND}
 CLAW_BACKS = {
     "within_balance": _layout.CLAW_BACK_WITHIN_BALANCE,
@@ -74,6 +75,7 @@ def header_record(program: Program) -> Records:
         "points_rounding": ROUNDINGS[policies.points_rounding],
         "hold_minutes": policies.hold_minutes,
         "expired_hold_policy": EXPIRED_HOLDS[policies.expired_hold],
+        "fuel_policy": FUELS[policies.fuel],
         "return_days": policies.return_days,
     }
     if policies.basket_discount is not None:

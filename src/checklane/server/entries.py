@@ -39,6 +39,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_HOLD_CAPTURE: _KIND.LEDGER_ENTRY_KIND_HOLD,
     _layout.ENTRY_HOLD_RELEASE: _KIND.LEDGER_ENTRY_KIND_HOLD,
     _layout.ENTRY_HOLD_EXTEND: _KIND.LEDGER_ENTRY_KIND_HOLD,
+    _layout.ENTRY_FUEL: _KIND.LEDGER_ENTRY_KIND_HOLD,
 }
 
 #: For entries that a call made: the method, its request and its answer.
@@ -122,6 +123,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "CheckoutService/ExtendHold",
         checkout_pb2.ExtendHoldRequest,
         checkout_pb2.ExtendHoldResponse,
+    ),
+    _layout.ENTRY_FUEL: (
+        "CheckoutService/AuthorizeFuel",
+        checkout_pb2.AuthorizeFuelRequest,
+        checkout_pb2.AuthorizeFuelResponse,
     ),
 }
 
@@ -267,6 +273,8 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             | _layout.CELL_HOLD_TEXT
             | _layout.CELL_HOLD_COUPON
             | _layout.CELL_HOLD_SERIAL
+            | _layout.CELL_HOLD_FUEL
+            | _layout.CELL_HOLD_PROGRAM
         ):
             movement.kind = kinds.MOVEMENT_KIND_HOLD
     return movement
