@@ -18,6 +18,7 @@ VERBS = {
     "config": "Show every setting and where it comes from.",
     "demo": "Replay real baskets through a server on this machine and reconcile them.",
     "explain": "Decide a committed sale again, and tell why each offer applied or did not.",
+    "forecourt": "Simulate a day at the pumps, and hold every purse against the books.",
     "ledger": "Check, rebuild, back up, restore, prune and read the ledger.",
     "offers": "Check program files, and say what is wrong with them and what they cost.",
     "report": "Read the books from the journal: periods, settlement, points owed.",
