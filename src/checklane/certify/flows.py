@@ -9,7 +9,7 @@ from checklane.certify.player import FORGETFUL, ONCE, PATIENT, Player
 from checklane.certify.record import Evidence
 from checklane.certify.simulator import SimulatedTill
 from checklane.certify.step import NotOfferedError, Phase, Step
-from checklane.client import Basket, ReturnLine
+from checklane.client import Basket, FuelPrice, ReturnLine
 from checklane.client.requests import Call
 from checklane.clock import SYSTEM_CLOCK
 from checklane.errors import ChecklaneError, NotServedError, StateError
@@ -337,6 +337,55 @@ class LateCard(Step):
                 yield "the claim earned nothing: send the member's identifiers"
 
 
+class Fuel(Step):
+    """A price is asked for at the pump, and kept by the sale of the fill."""
+
+    name = "fuel"
+    title = "What comes off a gallon is asked for before fuelling, and kept by the sale of the fill"
+    broken = "the sale does not name its authorisation"
+    phases = (
+        Phase("Show the card at the pump, pump 6.5 gallons of premium, finish the sale."),
+        Phase("Show the card at the pump again and drive off without fuelling."),
+    )
+
+    def play(self, player: Player, phase: int) -> None:
+        lane, price = player.lane(), FuelPrice("PREMIUM", "3.999", code="FUEL-93", kind="SKU")
+        basket = player.basket()
+        promised = lane.authorize_fuel("4", [price], player.shop.card, unit="GALLON")
+        if not promised.hold_id:
+            raise NotOfferedError("nothing comes off fuel that could be held")
+        if phase == 1:
+            lane.release_hold(promised.hold_id)
+            return
+        hold_id = "" if player.is_broken else promised.hold_id
+        basket.add_fuel(
+            price, quantity="6.500", unit="GALLON", amount="25.99", pump="4", hold_id=hold_id
+        )
+        player.pay(basket)
+
+    def look(self, seen: Evidence) -> Iterator[str]:
+        promised = [found for found in seen.of("AuthorizeFuel") if found.is_seen]
+        if not promised:
+            yield "no price was asked for: send AuthorizeFuel before the pump begins"
+        named = {
+            line.fuel.hold_id
+            for found in seen.of("CommitTransaction")
+            for line in found.request.basket.lines
+        }
+        released = {found.request.hold_id for found in seen.of("ReleaseHold")}
+        released |= {found.request.basket_id for found in seen.of("ReleaseHold")}
+        for found in promised:
+            hold = found.answer.hold
+            if hold.hold_id and not {hold.hold_id, hold.basket_id or hold.hold_id} & (
+                named | released
+            ):
+                yield (
+                    "what was promised at the pump was neither sold nor given back: name the hold"
+                    " in the line of the fill (`fuel.hold_id`), and release it when the pump never"
+                    " starts"
+                )
+
+
 class Holds(Step):
     """Points are set aside, spent in part, given back."""
 
@@ -510,6 +559,6 @@ def goods(request: Any) -> list[tuple[str, int, int]]:
 
 
 STEPS: tuple[Step, ...] = (
-    Sale(), Suspend(), Void(), VoidUnseen(), Return(), ExchangeGoods(), LateCard(), Holds(),
+    Sale(), Suspend(), Void(), VoidUnseen(), Return(), ExchangeGoods(), LateCard(), Fuel(), Holds(),
     Outage(), Day(),
 )  # fmt: skip

@@ -162,6 +162,8 @@ def _goods(lines: Any) -> str:
 
 
 def _units(lines: Any) -> str:
+    if any(line.HasField("measure") for line in lines):
+        return f"{sum(line.measure.quantity_thousandths for line in lines) / 1000:g} measured"
     count = sum(line.count for line in lines)
     return "1 unit" if count == 1 else f"{count} units"
 
@@ -185,6 +187,16 @@ def _outcome(method: str, answer: Any) -> str:
     return str(enum.Name(answer.outcome)).removeprefix(prefix)
 
 
+def _fuel(answer: Any) -> str:
+    """Return what comes off the unit at each price, in minor units."""
+    rows = [
+        f"{row.discount_minor_thousandths / 1000:g} off a unit up to"
+        f" {row.max_quantity_thousandths / 1000:g}"
+        for row in answer.discounts
+    ]
+    return ", ".join([*rows, "held" if answer.hold.hold_id else "nothing held"])
+
+
 def _hold(hold: Any) -> str:
     state = checkout_pb2.HoldState.Name(hold.state).removeprefix("HOLD_STATE_")
     return f"hold {state}, {hold.points} points held"
@@ -203,6 +215,7 @@ _TELL: Mapping[str, Callable[[Any], str]] = {
     "ClaimTransaction": lambda answer: (
         f"earned {sum(award.points for award in answer.earned)} points"
     ),
+    "AuthorizeFuel": lambda answer: _fuel(answer),
     "CreateHold": lambda answer: _hold(answer.hold),
     "CaptureHold": lambda answer: f"{answer.captured_points} points spent, {_hold(answer.hold)}",
     "ReleaseHold": lambda answer: " and ".join(map(_hold, answer.holds)),

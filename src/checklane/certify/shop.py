@@ -92,6 +92,11 @@ OFFERS = """\
 - id: pay-with-points
   name: Pay with points
   redeem: {purse: points, points: 100, pays: 1.00}
+
+- id: fuel-cents
+  name: 5 cents a gallon off, up to ten gallons a day
+  limits: {per_member: {uses: 100, window: day}}
+  fuel: {amount: 0.05, unit: gallon, floor: 0.999, most: 10, of: {flags: fuel}}
 """
 _FEEDS = {
     "products.csv": """\
@@ -99,6 +104,7 @@ code_kind,code,name,category,department,brand,vendor,flags,cost,legal_min
 gtin,9520000001018,Tomato soup 400 g,GROCERY/SOUP,Grocery,Harbor,Harbor Foods,,0.92,
 gtin,9520000001117,Spaghetti 500 g,GROCERY/PASTA,Grocery,Corner,Corner Market,,0.48,
 gtin,9520000004118,Ground coffee 340 g,DRINKS/COFFEE,Drinks,Roastery 9,Roastery Nine,,5.10,
+sku,FUEL-93,"Premium, gallon",FUEL/PREMIUM,Fuel,,,fuel,3.31,
 """,
     "stores.csv": """\
 store_id,region,banner,franchise,price_zone,timezone,jurisdiction
