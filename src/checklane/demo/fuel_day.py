@@ -133,8 +133,9 @@ def run_day(options: DayOptions, tell: Tell) -> Day:
         server.stop()
     tell("walking the journal")
     verdict = verify(data, lambda *_: None)
-    clerk.day.entries = int(verdict.report["last_lsn"] - verdict.report["first_lsn"] + 1)
-    if not verdict.is_sound:
+    if verdict.is_sound:
+        clerk.day.entries = int(verdict.report["last_lsn"] - verdict.report["first_lsn"] + 1)
+    else:
         clerk.day.faults.append(f"journal: {verdict.problem}")
     return clerk.day
 
