@@ -318,10 +318,8 @@ class Cases:
         basket: dict[str, Any] = {}
         if name in ("discount", "row_prices"):
             basket = self.some((0.5, "units", self.random.randint(1, 3)))
-            on_units = name == "discount" and self.random.random() < 0.2
-            if on_units:
-                units = {"units": self.pick(1, 2)}
-                return {"per_product": self.pick(units, {"money": money(self.pick(30, 120))})}
+            if name == "discount" and self.random.random() < 0.2:
+                return {"per_product": self.of_product()}
         elif name in BY_TIMES or "amount" in part.get("reward", {}):
             basket = self.some((0.5, "times", self.random.randint(1, 3)))
         if name not in ("earn", "bonus", "multiply"):
@@ -332,7 +330,13 @@ class Cases:
                 (0.1, "per_unit", {"money": money(self.pick(30, 90))}),
                 (0.1, "whole", True),
             )
-        if members and self.random.random() < 0.3:
+        reward = part.get("reward", {})
+        if name == "threshold" and not {"amount", "price"} & set(reward) and "steps" not in part:
+            found |= self.some((0.2, "per_product", self.of_product))
+        scopes = ["per_store", "overall"]
+        if members:
+            scopes += ["per_member"] * 4 + ["per_household", "per_card"]
+        if self.random.random() < 0.3 * len(scopes) / 8:
             window = self.some((0.7, "window", self.pick("day", "week", "month", "year")))
             measures: list[dict[str, Any]] = [{"uses": self.random.randint(1, 2)}]
             if name not in ("earn", "bonus", "multiply"):
@@ -341,8 +345,12 @@ class Cases:
                 measures.append({"spend": money(self.pick(100, 250, 600))})
             if name in ("discount", "row_prices"):
                 measures.append({"units": self.random.randint(1, 4)})
-            found["per_member"] = {**self.random.choice(measures), **window}
+            found[self.pick(*scopes)] = {**self.random.choice(measures), **window}
         return found
+
+    def of_product(self) -> dict[str, Any]:
+        """Return a limit on what an offer gives of one product."""
+        return self.pick({"units": self.pick(1, 2)}, {"money": money(self.pick(30, 120))})
 
     def offer(self, number: int, files: dict[str, str], *, of_station: bool) -> dict[str, Any]:
         """Return one offer, most often one for fuel where the program is of a fuel station."""
@@ -397,8 +405,12 @@ class Cases:
         limits = self.limits(mechanic, not anyone and not wallet)
         if name == "fuel":
             limits.pop("per_unit", None)
-            if pays and "spend" in limits.get("per_member", {}):
-                del limits["per_member"]
+            if pays:
+                limits = {
+                    scope: limit
+                    for scope, limit in limits.items()
+                    if not (isinstance(limit, dict) and "spend" in limit)
+                }
         if limits:
             offer["limits"] = limits
             if "money" in limits.get("per_product", {}):
