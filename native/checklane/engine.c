@@ -150,6 +150,7 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_RELEASE_HOLD: return call_release_hold(session);
     case METHOD_EXTEND_HOLD: return call_extend_hold(session);
     case METHOD_AUTHORIZE_FUEL: return call_authorize_fuel(session);
+    case METHOD_CLOSE_DATE: return call_close_date(session);
     default: return STATUS_METHOD_UNKNOWN;
     }
 }
@@ -179,6 +180,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_RELEASE_HOLD] = REQUEST_RELEASE_HOLD,
         [METHOD_EXTEND_HOLD] = REQUEST_EXTEND_HOLD,
         [METHOD_AUTHORIZE_FUEL] = REQUEST_AUTHORIZE_FUEL,
+        [METHOD_CLOSE_DATE] = REQUEST_CLOSE_DATE,
     };
     return method < sizeof kinds ? kinds[method] : 0;
 }
@@ -319,6 +321,7 @@ status_t seal_entry(const session_t *session, entry_builder_t *entry, const seal
     entry->account_group = seal->account.account_group;
     entry->member = seal->account.member;
     entry->business_date = seal->business_date;
+    entry->own_date = seal->own_date;
     entry->facts = seal->facts;
     entry->facts_bytes = seal->facts_bytes;
     entry->response = session->reply->at;

@@ -44,7 +44,8 @@
     METHOD(EXTEND_HOLD, 18, "CheckoutService.ExtendHold")              \
     METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")            \
     METHOD(UPLOAD_TRANSACTIONS, 20, "CheckoutService.UploadTransactions") \
-    METHOD(AUTHORIZE_FUEL, 21, "CheckoutService.AuthorizeFuel")
+    METHOD(AUTHORIZE_FUEL, 21, "CheckoutService.AuthorizeFuel")     \
+    METHOD(CLOSE_DATE, 22, "LedgerService.CloseBusinessDate")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -52,7 +53,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 22
+#define METHOD_NUMBERS 23
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

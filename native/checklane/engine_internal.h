@@ -1,5 +1,5 @@
 /* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c,
- * exchange.c, undo.c, member.c. */
+ * dates.c, exchange.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
@@ -29,6 +29,7 @@ typedef struct original {
     uint64_t account_group;
     uint64_t member;
     int32_t business_date;
+    int32_t counted_date;   /* for which it counts: later where that was closed */
     uint64_t member_group;  /* under which the member's own record is; see follow_merges */
     uint64_t confirmed_key; /* of the lots that were confirmed; 0: none was */
     uint32_t movement_count;
@@ -245,6 +246,7 @@ struct session {
     cells_t posted;           /* the group's cells that the sale at hand is posted to */
     uint32_t missing_count;   /* what the sale at hand can not honour of its total */
     missing_t missing[MISSING_MAX];
+    int32_t counted_date;     /* for which the sale at hand counts */
     capture_t captures[HOLD_CAPTURES_MAX]; /* of session->holds, as the commit at hand names them */
     uint32_t captured_count;
     captured_t captured[HOLD_CAPTURES_MAX]; /* what they spend beyond what pays */
@@ -670,6 +672,24 @@ status_t note_live(const engine_t *engine, const accounts_view_t *view, entry_bu
 /* Whether the program is the one that was noted last. */
 bool is_noted_live(session_t *session, const live_t *live);
 
+/* ---- dates.c ---- */
+
+/* The last business date of a store that is closed; 0: none is. */
+int32_t closed_date(const session_t *session, const accounts_view_t *view, bytes_t store_id);
+
+/* For which date a change of that business date counts: the date, or where that is closed the first
+ * that is open. */
+int32_t open_date(const session_t *session, const accounts_view_t *view, bytes_t store_id,
+                  int32_t date);
+
+/* What an entry says of its business date where it counts for another; else 0. */
+static inline int32_t own_date(int32_t date, int32_t counted_date)
+{
+    return date == counted_date ? 0 : date;
+}
+
+status_t call_close_date(session_t *session);
+
 /* ---- exchange.c ---- */
 
 /* What is wrong by form with the lines of a basket that name what they give back. */
@@ -734,7 +754,8 @@ status_t call_merge_members(session_t *session);
 typedef struct seal {
     uint16_t kind;            /* ENTRY_ */
     account_t account;
-    int32_t business_date;    /* yyyymmdd; 0 none */
+    int32_t business_date;    /* yyyymmdd, for which it counts; 0 none */
+    int32_t own_date;         /* as it was sent, where that is another; else 0 */
     int64_t event_unix_ms;    /* when it happened at the lane; 0: when it was posted */
     const void *facts;
     uint32_t facts_bytes;

@@ -321,6 +321,7 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
 {
     uint32_t exception_count;
     session->total.position = from->total.position;
+    session->counted_date = entry->business_date;
     status_t status = resolve_basket(session, is_paid(session));
     if (status != STATUS_OK) return status;
     restore_facts(session, from);

@@ -116,9 +116,11 @@ static account_t account_of(const hold_t *hold)
     return (account_t){hold->member, hold->account_group};
 }
 
-static int32_t date_of(const session_t *session, const entry_builder_t *entry)
+static int32_t date_of(const session_t *session, const accounts_view_t *view,
+                       const entry_builder_t *entry)
 {
-    return date_from_day(day_at_sender(session, entry->post_unix_ms));
+    int32_t date = date_from_day(day_at_sender(session, entry->post_unix_ms));
+    return open_date(session, view, session->wire.store_id, date);
 }
 
 /* The answer but its holds: the purses of the group as the entry leaves them. */
@@ -129,7 +131,7 @@ static holds_answer_t begin_answer(session_t *session, const accounts_view_t *vi
                              .holds = session->hold_answers,
                              .balances = session->balances,
                              .hold_count = 1,
-                             .posting = posting_of(entry, date_of(session, entry))};
+                             .posting = posting_of(entry, date_of(session, view, entry))};
     if (group == 0) return answer;
     cells_t cells = lay_entry(session, view, entry, key_of(session, FAMILY_GROUP, group, 0),
                               session->free_group);
@@ -139,10 +141,12 @@ static holds_answer_t begin_answer(session_t *session, const accounts_view_t *vi
     return answer;
 }
 
-static status_t seal_hold(const session_t *session, entry_builder_t *entry, uint16_t kind,
-                          account_t account, status_t written)
+static status_t seal_hold(const session_t *session, const accounts_view_t *view,
+                          entry_builder_t *entry, uint16_t kind, account_t account,
+                          status_t written)
 {
-    seal_t seal = {.kind = kind, .account = account, .business_date = date_of(session, entry)};
+    seal_t seal = {
+        .kind = kind, .account = account, .business_date = date_of(session, view, entry)};
     return seal_entry(session, entry, &seal, written);
 }
 
@@ -308,7 +312,7 @@ static status_t prepare_create(void *context, const accounts_view_t *view, entry
     account_t account = {session->facts.member, session->facts.account_group};
     holds_answer_t answer = begin_answer(session, view, entry, account.account_group);
     tell_hold(session, &draft, entry->lsn, HOLD_STATE_OPEN, entry->post_unix_ms, 0);
-    return seal_hold(session, entry, ENTRY_HOLD, account,
+    return seal_hold(session, view, entry, ENTRY_HOLD, account,
                      wire_write_holds(session->reply, &answer));
 }
 
@@ -415,7 +419,7 @@ static status_t prepare_capture(void *context, const accounts_view_t *view,
     left.uses -= spent.uses;
     tell_hold(session, &left, hold->number, state, hold->create_post_ms, 0);
     answer.captured_points = spent.points;
-    return seal_hold(session, entry, ENTRY_HOLD_CAPTURE, account_of(hold),
+    return seal_hold(session, view, entry, ENTRY_HOLD_CAPTURE, account_of(hold),
                      wire_write_capture(session->reply, &answer));
 }
 
@@ -472,7 +476,7 @@ static status_t prepare_release(void *context, const accounts_view_t *view,
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, first->account_group);
     answer.hold_count = count;
-    return seal_hold(session, entry, ENTRY_HOLD_RELEASE, account_of(first),
+    return seal_hold(session, view, entry, ENTRY_HOLD_RELEASE, account_of(first),
                      wire_write_holds(session->reply, &answer));
 }
 
@@ -492,7 +496,7 @@ static status_t prepare_extend(void *context, const accounts_view_t *view, entry
     if (status != STATUS_OK) return status;
     holds_answer_t answer = begin_answer(session, view, entry, 0);
     put_answers(session, hold, 0);
-    return seal_hold(session, entry, ENTRY_HOLD_EXTEND, account_of(hold),
+    return seal_hold(session, view, entry, ENTRY_HOLD_EXTEND, account_of(hold),
                      wire_write_extend(session->reply, &answer));
 }
 

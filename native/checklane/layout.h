@@ -661,7 +661,8 @@ _Static_assert(sizeof(issuer_range_t) == 32, "two to a cache line");
 #define FAMILY_MEMBER 2   /* hi: group, lo: member. Counters, progress, wallet, tier, overlay. */
 #define FAMILY_IDENTITY 3 /* 128-bit identity hash (hi 0: a member). Overlay, counters of cards. */
 #define FAMILY_PLACE 4    /* hi: member. The group that a member is in, when not the snapshot's. */
-/* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. Both 0: what was live when. */
+/* hi: offer key, lo: store key, 0 all. Stops, counters, budgets. hi 0: a store's closed dates; both
+ * 0: what was live when. */
 #define FAMILY_OFFER 5
 /* 128-bit hash: of a receipt (where it is, what came back), of a hold, of a basket that things are
  * held for. Goes with the retention. */
@@ -713,6 +714,7 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_MOVED 22     /* FAMILY_GROUP: value: the group to which all of this one went */
 #define CELL_ISSUED 23    /* FAMILY_COUPON: value: last day of one that a sale issued */
 #define CELL_REFERRER 24  /* FAMILY_MEMBER: value: the member who referred this one */
+#define CELL_CLOSED 25    /* FAMILY_OFFER: value: the last business date that is closed, yyyymmdd */
 #define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
 
 /* FAMILY_OFFER: sub: 0 program, 1 its catalogue; key: post time since which it is live, ms. value,
@@ -876,9 +878,11 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_HOLD_EXTEND 17
 #define ENTRY_TOTAL 18
 #define ENTRY_FUEL 19
+#define ENTRY_CLOSE_DATE 20
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2
+#define ENTRY_FLAG_AFTER_CLOSE 4 /* a void whose sale stands on a date that was closed */
 
 /* An entry: this header, request, facts, movements, response; each section padded with zeros to
  * 16 bytes. Valid if and only if the checksum, the LSN and the predecessor's checksum agree. */
@@ -894,14 +898,16 @@ typedef struct entry_header {
     int64_t event_unix_ms;    /* when it happened at the lane */
     uint64_t account_group;
     uint64_t member;
-    int32_t business_date;    /* yyyymmdd; 0 none */
+    int32_t business_date;    /* yyyymmdd, for which it counts; 0 none */
     uint32_t request_bytes;
     uint32_t facts_bytes;
     uint32_t movement_count;
     uint32_t response_bytes;
     uint32_t method;
     uint64_t generation;      /* which opening of the data directory wrote this */
-    uint64_t reserved[2];
+    int32_t own_date;         /* its business date, where that was closed; 0: it is the one above */
+    uint32_t reserved_32;
+    uint64_t reserved[1];
 } entry_header_t;
 _Static_assert(sizeof(entry_header_t) == 112, "the sections behind it stay 16-byte aligned");
 

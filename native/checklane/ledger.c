@@ -309,6 +309,7 @@ static status_t accept_entry(ledger_t *ledger, change_t *change, const entry_bui
                    .account_group = entry->account_group,
                    .member = entry->member,
                    .business_date = entry->business_date,
+                   .own_date = entry->own_date,
                    .method = change->method},
         .request = entry->request,
         .facts = entry->facts,

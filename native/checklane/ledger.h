@@ -31,13 +31,14 @@ typedef struct entry_builder {
     int64_t post_unix_ms;
     uint64_t generation;
     /* To fill: kind; and what applies of flags, event_unix_ms, account_group, member,
-     * business_date. Zeroed before. */
+     * business_date, own_date. Zeroed before. */
     uint16_t kind;
     uint16_t flags;
     int64_t event_unix_ms;
     uint64_t account_group;
     uint64_t member;
     int32_t business_date;
+    int32_t own_date;
     /* The bytes stay the caller's and must live until `prepare` has returned: they are copied
      * right after. `request` is change_t.request unless prepare sets another. */
     const void *request;

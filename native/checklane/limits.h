@@ -108,8 +108,8 @@
 #define OWN_HOLDS_MAX (16 + 1 + 8)
 /* What a commit could not honour of its total: each candidate, each payment with points, each
  * coupon, the total itself; of the holds that it names two of each, of its fills one, and the
- * program of these; the goods that came back. */
-#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16 + 8 + 1 + 1)
+ * program of these; the goods that came back; that the date is closed. */
+#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16 + 8 + 1 + 2)
 /* The reversal in the answer to a basket in which goods come back: 512 lines of 37 B and as many
  * exceptions of 20 B, purses' points and balances of 100 B each. */
 #define REVERSAL_BYTES_MAX (40 * 1024)
@@ -118,9 +118,9 @@
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
  * also the group's cells, what was missing, the points of its holds and the total's request:
- * 24 + 32,000 + 8,712 + 256 + 262,144 = 303,136; of authorised fills 8 + 3,072 = 3,080; of one in
+ * 24 + 32,000 + 8,736 + 256 + 262,144 = 303,160; of authorised fills 8 + 3,072 = 3,080; of one in
  * which goods come back the refunds and the reversal: 24 + 8,192 + 40,960 = 49,176. In all
- * 458,688. */
+ * 458,712. */
 #define FACTS_BYTES_MAX (450 * 1024)
 /* Programs that are not live any more and that totals and late sales use, a few open files each. */
 #define KEPT_MAX 8

@@ -664,8 +664,7 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
     commit_answer_t answer = {.decision = decision_answer(session, request->locale),
                               .posting = {.lsn = (int64_t)lsn,
                                           .post_unix_ms = post_unix_ms,
-                                          .business_date =
-                                              (int32_t)request->receipt.business_date},
+                                          .business_date = session->counted_date},
                               .balances = session->balances,
                               .outcome = COMMIT_POSTED,
                               .reversal = session->exchange.told};
@@ -795,6 +794,16 @@ static int64_t made_unix_ms(const session_t *session)
     return completed_unix_ms != 0 ? completed_unix_ms : session->basket.opened_unix_ms;
 }
 
+/* A sale of a date that is closed counts for the first open one, and says so. */
+static void note_closed(session_t *session, const accounts_view_t *view)
+{
+    const receipt_id_t *receipt = &session->wire.commit.receipt;
+    int32_t date = (int32_t)receipt->business_date;
+    session->counted_date = open_date(session, view, receipt->store_id, date);
+    if (session->counted_date == date) return;
+    note_missing(session, (missing_t){.kind = EXCEPTION_DATE_CLOSED});
+}
+
 static status_t prepare_commit(void *context, const accounts_view_t *view,
                                entry_builder_t *entry)
 {
@@ -808,6 +817,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     if (status == STATUS_OK) status = judge_captures(session, view, &account);
     if (status == STATUS_OK) status = judge_fills(session, &account);
     if (status == STATUS_OK) note_exchange(session);
+    if (status == STATUS_OK) note_closed(session, view);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status == STATUS_OK) status = move_all(session, view, entry, &account);
     if (status == STATUS_OK) {
@@ -820,7 +830,9 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     entry->flags = is_paid(session) ? ENTRY_FLAG_PAID : 0;
     seal_t seal = {.kind = ENTRY_COMMIT,
                    .account = account,
-                   .business_date = (int32_t)request->receipt.business_date,
+                   .business_date = session->counted_date,
+                   .own_date = own_date((int32_t)request->receipt.business_date,
+                                        session->counted_date),
                    .event_unix_ms = session->is_late ? made_unix_ms(session)
                                                      : request->completed_time_unix_ms,
                    .facts = session->facts_bytes,
@@ -887,6 +899,7 @@ status_t call_commit(session_t *session)
     session->total.position = 0;
     session->missing_count = 0;
     session->captured_count = 0;
+    session->counted_date = (int32_t)request->receipt.business_date;
     begin_exchange(session);
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);

@@ -35,7 +35,9 @@ static status_t copy_original(session_t *session, uint64_t position)
     INVARIANT(entry.header->movement_count <= MOVEMENTS_MAX);
     original->account_group = entry.header->account_group;
     original->member = entry.header->member;
+    original->counted_date = entry.header->business_date;
     original->business_date = entry.header->business_date;
+    if (entry.header->own_date != 0) original->business_date = entry.header->own_date;
     original->movement_count = entry.header->movement_count;
     original->sold_count = facts.header.sold_count;
     original->has_exchange = facts.exchange.reversal_bytes > 0;
@@ -90,6 +92,7 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     original->account_group = 0;
     original->member = 0;
     original->business_date = 0;
+    original->counted_date = 0;
     original->movement_count = 0;
     original->sold_count = 0;
     original->has_exchange = false;
@@ -699,13 +702,16 @@ static reversal_answer_t reversal_answer(session_t *session, const undo_t *undo,
     return answer;
 }
 
+/* `date` is the change's own, `counted_date` that for which it counts. */
 static status_t seal_undo(const session_t *session, entry_builder_t *entry, uint16_t kind,
-                          int64_t completed_unix_ms, int32_t business_date, status_t written)
+                          int64_t completed_unix_ms, int32_t date, int32_t counted_date,
+                          status_t written)
 {
     const original_t *original = &session->original;
     seal_t seal = {.kind = kind,
                    .account = {original->member, original->account_group},
-                   .business_date = business_date,
+                   .business_date = counted_date,
+                   .own_date = own_date(date, counted_date),
                    .event_unix_ms = completed_unix_ms,
                    .facts = &original->position,
                    .facts_bytes = sizeof original->position};
@@ -730,19 +736,37 @@ static int32_t void_date(const session_t *session, const entry_builder_t *entry)
     return date_from_day(day_of_unix_ms(entry->post_unix_ms, 0));
 }
 
+/* The store of the sale that is voided. By its key it was sent by the same one. */
+static bytes_t sale_store(const session_t *session)
+{
+    const void_request_t *request = &session->wire.cancel;
+    bool is_named = is_present(request->present, VOID_ORIGINAL_RECEIPT);
+    return is_named ? request->original_receipt.store_id : session->wire.store_id;
+}
+
+/* The store in whose books the void is. */
+static bytes_t void_store(const session_t *session)
+{
+    const void_request_t *request = &session->wire.cancel;
+    if (is_present(request->present, VOID_RECEIPT)) return request->receipt.store_id;
+    return session->wire.store_id;
+}
+
 /* A void that came before its sale: notes it where the sale will look. */
-static status_t prepare_tombstone(session_t *session, entry_builder_t *entry, undo_t *undo)
+static status_t prepare_tombstone(session_t *session, const accounts_view_t *view,
+                                  entry_builder_t *entry, undo_t *undo)
 {
     session->is_seen_late = find_entry_cell(undo->receipt) != NULL;
     if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
     status_t status = move_voided(entry, undo);
     if (status != STATUS_OK) return status;
-    int32_t business_date = void_date(session, entry);
-    reversal_answer_t answer = reversal_answer(session, undo, entry, business_date);
+    int32_t date = void_date(session, entry);
+    int32_t counted_date = open_date(session, view, void_store(session), date);
+    reversal_answer_t answer = reversal_answer(session, undo, entry, counted_date);
     answer.outcome = VOID_TOMBSTONE;
     answer.has_reversal = false;
-    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
-                     business_date, wire_write_void(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms, date,
+                     counted_date, wire_write_void(session->reply, &answer));
 }
 
 static status_t prepare_void(void *context, const accounts_view_t *view, entry_builder_t *entry)
@@ -755,7 +779,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
-    if (original->position == 0) return prepare_tombstone(session, entry, &undo);
+    if (original->position == 0) return prepare_tombstone(session, view, entry, &undo);
     uint32_t at = record_first(undo.receipt, CELL_RETURNED);
     if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
@@ -782,11 +806,15 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (status == STATUS_OK) status = move_counts(session, view, entry, &undo);
     if (status == STATUS_OK) status = move_referral_back(session, view, entry, &undo);
     if (status != STATUS_OK) return status;
-    int32_t business_date = void_date(session, entry);
-    reversal_answer_t answer = reversal_answer(session, &undo, entry, business_date);
+    int32_t date = void_date(session, entry);
+    int32_t counted_date = open_date(session, view, void_store(session), date);
+    if (original->counted_date <= closed_date(session, view, sale_store(session))) {
+        entry->flags = ENTRY_FLAG_AFTER_CLOSE;
+    }
+    reversal_answer_t answer = reversal_answer(session, &undo, entry, counted_date);
     answer.outcome = VOID_VOIDED;
-    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms,
-                     business_date, wire_write_void(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms, date,
+                     counted_date, wire_write_void(session->reply, &answer));
 }
 
 status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
@@ -822,17 +850,18 @@ static status_t prepare_return(void *context, const accounts_view_t *view, entry
 {
     session_t *session = context;
     const return_request_t *request = &session->wire.give_back;
-    int32_t business_date = (int32_t)request->receipt.business_date;
+    int32_t date = (int32_t)request->receipt.business_date;
+    int32_t counted_date = open_date(session, view, request->receipt.store_id, date);
     reversal_answer_t answer;
     session->post_unix_ms = entry->post_unix_ms;
     record_t receipt = accounts_read(view, session->original.record);
     if (record_find(receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
-    status_t status = take_goods_back(session, view, entry, 0, business_date, &answer);
+    status_t status = take_goods_back(session, view, entry, 0, counted_date, &answer);
     if (status != STATUS_OK) return status;
-    return seal_undo(session, entry, ENTRY_RETURN, request->completed_time_unix_ms,
-                     business_date, wire_write_return(session->reply, &answer));
+    return seal_undo(session, entry, ENTRY_RETURN, request->completed_time_unix_ms, date,
+                     counted_date, wire_write_return(session->reply, &answer));
 }
 
 /* ------------------------------------------------------------------ confirmation ---- */
@@ -960,8 +989,10 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
         status = confirm_sale(session, entry, &undo, active_key);
     }
     if (status != STATUS_OK) return status;
-    posting_t posting = posting_of(entry, original->business_date);
-    return seal_undo(session, entry, ENTRY_CONFIRM, 0, original->business_date,
+    const receipt_id_t *receipt = &session->wire.confirm.original_receipt;
+    int32_t counted_date = open_date(session, view, receipt->store_id, original->business_date);
+    posting_t posting = posting_of(entry, counted_date);
+    return seal_undo(session, entry, ENTRY_CONFIRM, 0, original->business_date, counted_date,
                      wire_write_confirm(session->reply, session->live->program, session->points,
                                         undo.points_count, session->balances,
                                         balances_now(session), &posting));

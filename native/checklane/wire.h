@@ -42,7 +42,8 @@
 #define REQUEST_EXTEND_HOLD 19
 #define REQUEST_TOTAL_BASKET 20
 #define REQUEST_AUTHORIZE_FUEL 21
-#define REQUEST_KINDS 22
+#define REQUEST_CLOSE_DATE 22
+#define REQUEST_KINDS 23
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -448,6 +449,12 @@ typedef struct stop_request {
     bytes_t reason;
 } stop_request_t;
 
+typedef struct close_date_request {
+    uint64_t present;
+    context_t context;
+    int64_t business_date;
+} close_date_request_t;
+
 #define ADJUST_POINTS 4
 typedef struct adjust_request {
     uint64_t present;
@@ -584,6 +591,7 @@ typedef struct wire {
         activate_request_t activate;
         entries_request_t entries;
         stop_request_t stop;
+        close_date_request_t close_date;
         adjust_request_t adjust;
         confirm_request_t confirm;
         merge_request_t merge;
@@ -744,6 +752,7 @@ typedef struct balance {
 #define EXCEPTION_HOLD_EXPIRED 9
 #define EXCEPTION_TOTAL_UNKNOWN 10
 #define EXCEPTION_PROGRAM_NOT_KEPT 11
+#define EXCEPTION_DATE_CLOSED 12
 #define EXCEPTION_ORIGINAL_UNKNOWN 13
 #define EXCEPTION_CLAW_BACK_SHORT 14
 #define EXCEPTION_COUPON_HELD 15
@@ -1015,6 +1024,7 @@ status_t wire_write_entries(reply_t *reply, const program_t *program, const memb
                             uint32_t entry_count, bytes_t next_page_token);
 status_t wire_write_stop(reply_t *reply, const program_t *program, uint32_t offer, bool stopped,
                          const posting_t *posting);
+status_t wire_write_close(reply_t *reply, int32_t closed_date, const posting_t *posting);
 status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
                            uint32_t balance_count, const posting_t *posting);
 

@@ -418,6 +418,13 @@ static const field_t STOP_FIELDS[] = {
 };
 MESSAGE(STOP_MESSAGE, "StopOfferRequest", stop_request_t, STOP_FIELDS, check_change);
 
+static const field_t CLOSE_DATE_FIELDS[] = {
+    CONTEXT(close_date_request_t),
+    DATE(close_date_request_t, business_date, MISSING(FIELD_REQUIRED)),
+};
+MESSAGE(CLOSE_DATE_MESSAGE, "CloseBusinessDateRequest", close_date_request_t, CLOSE_DATE_FIELDS,
+        check_hold);
+
 static const field_t ADJUST_FIELDS[] = {
     CONTEXT(adjust_request_t),
     ONE(adjust_request_t, member, MEMBER_REF_MESSAGE, MISSING(FIELD_REQUIRED)),
@@ -556,4 +563,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_EXTEND_HOLD] = &EXTEND_HOLD_MESSAGE,
     [REQUEST_TOTAL_BASKET] = &TOTAL_MESSAGE,
     [REQUEST_AUTHORIZE_FUEL] = &AUTHORIZE_FUEL_MESSAGE,
+    [REQUEST_CLOSE_DATE] = &CLOSE_DATE_MESSAGE,
 };

@@ -580,6 +580,14 @@ status_t wire_write_entries(reply_t *reply, const program_t *program, const memb
     return put_end(&writer, reply);
 }
 
+status_t wire_write_close(reply_t *reply, int32_t closed_date, const posting_t *posting)
+{
+    writer_t writer = put_begin(reply);
+    put_number(&writer, 1, closed_date);
+    put_posting(&writer, 2, posting);
+    return put_end(&writer, reply);
+}
+
 status_t wire_write_adjust(reply_t *reply, const program_t *program, const balance_t *balances,
                            uint32_t balance_count, const posting_t *posting)
 {

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, member_pb2
+from checklane.v1 import (
+    basket_pb2,
+    checkout_pb2,
+    common_pb2,
+    decision_pb2,
+    ledger_pb2,
+    member_pb2,
+)
 from tests.engine.shop import CARDS, MEMBER_ID, Built, Shop, basket, identifier
 
 DATES = (20260303, 20260304, 20260305)
@@ -47,7 +54,7 @@ OFFERS: list[dict[str, Any]] = [
 Key = tuple[str, int, str, str]
 SUMS = (
     "sale_count", "void_count", "return_count", "gross_minor", "discount_minor", "refund_minor",
-    "price_reduction_minor", "third_party_minor", "tender_minor", "exception_count",
+    "price_reduction_minor", "third_party_minor", "tender_minor", "exception_count", "late_count",
 )  # fmt: skip
 
 
@@ -75,6 +82,14 @@ class Clerk:
     sold: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     voided: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     returned: Counter[tuple[int, str]] = field(default_factory=Counter)
+    closed: Counter[str] = field(default_factory=Counter)
+
+    def key_of(self, store: str, date: int, till: str, shift: str = "") -> Key:
+        """Return where something of a date counts, and note it when that is another date."""
+        counted = max(date, self.closed[store] + 1)
+        key = (store, counted, till, shift)
+        self.sums[key]["late_count"] += counted != date
+        return key
 
     def move(self, key: Key | None, points: Counter[str]) -> None:
         """Note points; no key: they belong to no till."""
@@ -125,7 +140,7 @@ class Day:
         works = {
             self.sell: 60, self.repeat: 5, self.void: 10, self.void_unseen: 3,
             self.give_back: 18, self.adjust: 5, self.capture: 4,
-            self.sell_with_hold: 6, self.exchange: 8,
+            self.sell_with_hold: 6, self.exchange: 8, self.close: 0.5,
         }  # fmt: skip
         for work in self.random.choices(list(works), list(works.values()), k=steps):
             work()
@@ -217,7 +232,10 @@ class Day:
         """Commit a sale and note it; return the points that its answer tells."""
         answer = self.commit(request)
         receipt = request.receipt
-        key = (receipt.store_id, receipt.business_date, receipt.till_id, request.basket.shift_id)
+        key = self.clerk.key_of(
+            receipt.store_id, receipt.business_date, receipt.till_id, request.basket.shift_id
+        )
+        assert answer.posting.business_date == key[1]
         left = {
             line.line_id: line.count
             for line in request.basket.lines
@@ -285,17 +303,21 @@ class Day:
         request = checkout_pb2.VoidTransactionRequest(
             context=self.context(store, till), original_receipt=sale.request.receipt
         )
-        date = sale.key[1]
+        date = sale.request.receipt.business_date
         if self.random.random() < 0.5:
             date = self.random.choice(DATES)
             request.receipt.CopyFrom(self.receipt(store, date, till))
         answer = self.send_void(request)
         sale.is_open = False
-        self._count(sale, -1)
-        key = (store, date, till, "")
+        key = self.clerk.key_of(store, date, till)
+        assert answer.posting.business_date == key[1]
+        if sale.key[1] <= self.clerk.closed[sale.key[0]]:
+            self.clerk.sums[key]["refund_minor"] += answer.reversal.refund_minor
+        else:
+            self._count(sale, -1)
         self.clerk.sums[key]["void_count"] += 1
         self.clerk.move(key, points_back(answer.reversal))
-        self.clerk.voided.update(shares_of(date, store, sale.decision))
+        self.clerk.voided.update(shares_of(key[1], store, sale.decision))
 
     def send_void(self, request: Any) -> Any:
         answer = self.shop.call("CheckoutService.VoidTransaction", request)
@@ -312,8 +334,9 @@ class Day:
             )
         )
         assert answer.outcome == checkout_pb2.VOID_OUTCOME_TOMBSTONE
-        self.clerk.sums[store, date, till, ""]["void_count"] += 1
+        self.clerk.sums[self.clerk.key_of(store, date, till)]["void_count"] += 1
         if self.random.random() < 0.5:
+            self.clerk.key_of(store, date, till, late.basket.shift_id)
             outcome = self.commit(late).outcome
             assert outcome == checkout_pb2.COMMIT_OUTCOME_VOIDED_BEFORE
 
@@ -339,11 +362,22 @@ class Day:
         sale.has_returns = True
         for line, count in counts.items():
             sale.left[line] -= count
-        key = (store, date, till, "")
+        key = self.clerk.key_of(store, date, till)
         self.clerk.sums[key]["return_count"] += 1
         self.clerk.sums[key]["refund_minor"] += reversal.refund_minor
         self.clerk.move(key, points_back(reversal))
-        self.clerk.returned[date, store] += sum(line.discount_minor for line in reversal.lines)
+        self.clerk.returned[key[1], store] += sum(line.discount_minor for line in reversal.lines)
+
+    def close(self) -> None:
+        """Close a date of a store; the last one stays open, so that something can still come."""
+        store, till = self.random.choice(PLACES)
+        request = ledger_pb2.CloseBusinessDateRequest(
+            context=self.context(store, till), business_date=self.random.choice(DATES[:-1])
+        )
+        answer = self.shop.call("LedgerService.CloseBusinessDate", request)
+        closed = ledger_pb2.CloseBusinessDateResponse.FromString(answer).closed_date
+        self.clerk.closed[store] = max(self.clerk.closed[store], request.business_date)
+        assert closed == self.clerk.closed[store]
 
     def return_the_rest(self) -> None:
         """Bring all back that is left of every sale of which something came back."""

@@ -31,7 +31,7 @@ def test_every_line_of_the_goods_is_there_with_who_pays(day, scanned):
             if line.product_code in TOBACCO and line.kind != basket_pb2.LINE_KIND_RETURN
         }
         receipt = sale.request.receipt
-        place = (receipt.store_id, receipt.business_date, receipt.till_id, receipt.sequence)
+        place = (receipt.store_id, sale.key[1], receipt.till_id, receipt.sequence)
         for line in sale.decision.lines:
             if line.line_id not in goods:
                 continue

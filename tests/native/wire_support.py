@@ -37,6 +37,7 @@ REQUESTS = {
     19: "ExtendHoldRequest",
     20: "TotalBasketRequest",
     21: "AuthorizeFuelRequest",
+    22: "CloseBusinessDateRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

@@ -7,7 +7,7 @@ example feeds; a row changes one thing, so that nothing else can be what is refu
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, member_pb2, program_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, ledger_pb2, member_pb2, program_pb2
 
 STORE = "S001"
 TILL = "1"
@@ -571,6 +571,15 @@ KNOWING_ROWS = [
         ).SerializeToString(),
         "OFFER_UNKNOWN",
         "offer_id",
+    ),
+    Row(
+        "a date that has not begun",
+        "LedgerService/CloseBusinessDate",
+        ledger_pb2.CloseBusinessDateRequest(
+            context=context(), business_date=20991231
+        ).SerializeToString(),
+        "FIELD_OUT_OF_RANGE",
+        "business_date",
     ),
     Row("an unknown method", "CheckoutService/Quote", b"", "METHOD_UNKNOWN"),
     Row("a method to come", "CheckoutService/ClaimTransaction", b"", "METHOD_NOT_BUILT"),

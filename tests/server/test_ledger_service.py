@@ -145,6 +145,8 @@ def test_every_kind_of_the_journal_has_one_of_the_contract():
 KINDS = {
     "ACTIVATE",
     "ADJUST",
+    "CLOSE_DATE",
+    "FUEL",
     "COMMIT",
     "CONFIRM",
     "ENROL",

@@ -1,10 +1,11 @@
 """What the books of a store, till or shift must show, by business date.
 
-A sale that was voided is in no sum of money, whenever and wherever its void came: the void is only
-counted, where it was entered. Points follow the entries instead: a sale's points stand where the
-sale was entered and the void's where the void was, so that all parts together are what the journal
-moved. Two passes are made: the first learns which sales were voided, the second adds up, so that
-memory follows the voids and the parts and not the sales.
+A sale that was voided is in no sum of money, wherever its void came: the void is only counted,
+where it was entered. But where the sale's date was closed by then, it stays in the sums of that
+date, and the void is a refund on its own. Points follow the entries instead: a sale's points stand
+where the sale was entered and the void's where the void was, so that all parts together are what
+the journal moved. Two passes are made: the first learns which sales were voided, the second adds
+up, so that memory follows the voids and the parts and not the sales.
 """
 
 from collections import Counter, defaultdict
@@ -29,7 +30,7 @@ from checklane.books.proof import Column, Proof, Table
 from checklane.books.sequences import Sequences
 from checklane.books.walk import Advance, Source, find_first, walk
 from checklane.errors import refuse
-from checklane.v1 import checkout_pb2
+from checklane.v1 import checkout_pb2, ledger_pb2
 
 __all__ = [
     "EARLY_MS",
@@ -74,6 +75,8 @@ PART_COLUMNS = (
     Column("third_party_minor"),
     Column("tender_minor"),
     Column("exception_count"),
+    Column("late_count"),
+    Column("is_closed"),
 )
 GAP_COLUMNS = (
     Column("store_id", is_text=True),
@@ -118,7 +121,15 @@ class PartKey(NamedTuple):
 
 @dataclass
 class Part:
-    """The sums of one part, as ``PeriodTotals`` of the contract names them."""
+    """The sums of one part, as ``PeriodTotals`` of the contract names them.
+
+    Attributes
+    ----------
+    late_count : int
+        Entries that came for a date that was closed, and count here.
+    is_closed : bool
+        Nothing that is yet to come changes these sums.
+    """
 
     sale_count: int = 0
     void_count: int = 0
@@ -130,6 +141,8 @@ class Part:
     third_party_minor: int = 0
     tender_minor: int = 0
     exception_count: int = 0
+    late_count: int = 0
+    is_closed: bool = False
     points: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -166,6 +179,8 @@ class Periods:
     parts : dict of PartKey to Part
     as_of_lsn : int
         The last position that was seen.
+    closed : dict of str to int
+        The last business date that is closed, by store, as far as it can concern the span.
     """
 
     def __init__(
@@ -173,6 +188,7 @@ class Periods:
     ) -> None:
         self.parts: dict[PartKey, Part] = {}
         self.as_of_lsn = as_of_lsn
+        self.closed: dict[str, int] = {}
         self._query = query
         self._voided = voided
         self._purse_names = purse_names
@@ -181,6 +197,11 @@ class Periods:
         self._other = _Other()
         # Voided sales of the span whose void is yet to come.
         self._to_void: set[int] = set()
+
+    def is_closed(self, key: PartKey) -> bool:
+        """Tell whether all dates of a part are closed at its store."""
+        last_date = key.business_date or self._query.to_date
+        return last_date <= self.closed.get(key.store_id, 0)
 
     def gaps(self) -> list[Gap]:
         """Return the gaps by store, date, till and number.
@@ -234,6 +255,7 @@ class Periods:
                 place.shift_id if query.by_shift else query.shift_id,
             )
         )
+        part.late_count += int(sections.header["own_date"]) != 0
         part.points.update(points_told(request, response))
         part.points.update(points_captured(sections, request, response, self._purse_names))
         self._other.points.update(lots_moved(sections.movements))
@@ -242,6 +264,12 @@ class Periods:
                 self._add_sale(part, sections, response)
             case checkout_pb2.VoidTransactionResponse():
                 part.void_count += 1
+                if is_after_close(sections.header):
+                    part.refund_minor += response.reversal.refund_minor
+                    lines = response.reversal.lines
+                    self._other.refund_minor += sum(
+                        line.gross_minor - line.discount_minor for line in lines
+                    )
                 self._note_void(sections, response)
             case checkout_pb2.ReturnItemsResponse():
                 part.return_count += 1
@@ -313,6 +341,20 @@ class Periods:
             raise refuse("REPLY_TOO_LARGE", "to_date", "too many receipt numbers are missing")
 
 
+def is_after_close(header: Any) -> bool:
+    """Tell of a void whether its sale stood on a date that was closed."""
+    return bool(int(header["flags"]) & _layout.ENTRY_FLAG_AFTER_CLOSE)
+
+
+def _note_closed(closed: dict[str, int], entry: bytes) -> None:
+    """Note what an entry closes: the last date of each store."""
+    sections = split_entry(entry)
+    request = ledger_pb2.CloseBusinessDateRequest.FromString(sections.request)
+    response = ledger_pb2.CloseBusinessDateResponse.FromString(sections.response)
+    store_id = request.context.store_id
+    closed[store_id] = max(closed.get(store_id, 0), response.closed_date)
+
+
 def _refunded(sections: Sections) -> int:
     """Return what movements note on a receipt as refunded."""
     cells = sections.movements["cell"]
@@ -333,10 +375,14 @@ def read_periods(
         REPLY_TOO_LARGE, LSN_NOT_KEPT, JOURNAL_DAMAGED, IO_FAILED.
     """
     begin = find_first(source, day_of(query.from_date) * DAY_MS - EARLY_MS)
-    voided = set()
+    voided: set[int] = set()
+    closed: dict[str, int] = {}
     for page in walk(source, begin, advance):
         for at in np.flatnonzero(page.heads["kind"] == _layout.ENTRY_VOID).tolist():
-            voided.add(original_of(split_entry(page.entries[at])))
+            if not is_after_close(page.heads[at]):
+                voided.add(original_of(split_entry(page.entries[at])))
+        for at in np.flatnonzero(page.heads["kind"] == _layout.ENTRY_CLOSE_DATE).tolist():
+            _note_closed(closed, page.entries[at])
     periods = Periods(query, source.last_lsn, voided, purse_names)
     for page in walk(source, begin, advance):
         dates, kinds = page.heads["business_date"], page.heads["kind"]
@@ -344,6 +390,9 @@ def read_periods(
         is_wanted = np.isin(kinds, KINDS) & (is_in_span | (kinds == _layout.ENTRY_VOID))
         for at in np.flatnonzero(is_wanted).tolist():
             periods.add(split_entry(page.entries[at]))
+    periods.closed = closed
+    for key, part in periods.parts.items():
+        part.is_closed = periods.is_closed(key)
     return periods
 
 
@@ -351,9 +400,9 @@ def period_table(periods: Periods) -> Table:
     """Return the parts as rows, by store, date, till and shift, with a column for each purse."""
     purses = sorted({purse_id for part in periods.parts.values() for purse_id in part.points})
     columns = (*PART_COLUMNS, *(Column(f"points.{purse_id}") for purse_id in purses))
-    rows = []
+    rows: list[tuple[int | str, ...]] = []
     for key, part in sorted(periods.parts.items()):
-        money = (getattr(part, column.name) for column in PART_COLUMNS[len(key) :])
+        money = (int(getattr(part, column.name)) for column in PART_COLUMNS[len(key) :])
         rows.append((*key, *money, *(part.points[purse_id] for purse_id in purses)))
     return Table(columns, rows)
 

@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from checklane.cli.dates import BusinessDate
+from checklane.client import manage
 from checklane.ledger.backup import Copied
 from checklane.ledger.backup import backup as take_backup
 from checklane.ledger.backup import restore as put_back
@@ -56,6 +58,7 @@ def ledger() -> None:
     \b
       verify, backup, prune, show, marks   may run beside a server
       rebuild                              wants the server stopped
+      close                                asks the server
       restore                              makes a new data directory
     """  # noqa: D301 - click needs the character
 
@@ -72,6 +75,20 @@ def counted(what: str) -> Iterator[tuple[Progress, TaskID]]:
         transient=True,
     ) as progress:
         yield progress, progress.add_task(what, total=None)
+
+
+@ledger.command()
+@click.option("--address", required=True, help="host:port of the server's management port.")
+@click.option("--store", required=True, help="The store.")
+@click.option("--date", "business_date", required=True, type=BusinessDate(), help="2026-03-04.")
+def close(address: str, store: str, business_date: int) -> None:
+    """Close a store's business dates up to one, for good.
+
+    What comes later for a closed date keeps its business date and counts for the first open one:
+    reports of a closed date never change.
+    """
+    closed = manage.close_date(address, store, business_date)
+    click.echo(f"{store}: closed up to {closed}")
 
 
 @contextmanager

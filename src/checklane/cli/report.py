@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from checklane.books.dates import is_date
 from checklane.books.files import FORMATS, write_table
 from checklane.books.lots import read_liability
 from checklane.books.periods import Periods, Query, gap_table, period_table, read_periods
@@ -22,6 +21,7 @@ from checklane.books.settlement import read_settlement
 from checklane.books.statement import Asked as AskedStatement
 from checklane.books.statement import read_statement, statement_table
 from checklane.books.walk import Advance, StoredJournal
+from checklane.cli.dates import BusinessDate
 from checklane.cli.ledger import counted, data_option
 from checklane.errors import refuse
 from checklane.ledger.files import audit, base_file, journal_directory, lay_base
@@ -35,18 +35,6 @@ __all__ = ["report"]
 EXIT_UNEQUAL = 74
 
 Read = Callable[["Asked", StoredJournal, Advance], tuple[Table, Proof]]
-
-
-class _Date(click.ParamType[int]):
-    """A business date: 2026-03-04 or 20260304."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        digits = str(value).replace("-", "")
-        if not digits.isdecimal() or not is_date(int(digits)):
-            self.fail(f"{value} is no date: write 2026-03-04", param, ctx)
-        return int(digits)
 
 
 class Asked(NamedTuple):
@@ -93,8 +81,12 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             data_option,
-            click.option("--from", "from_date", required=True, type=_Date(), help="First date."),
-            click.option("--to", "to_date", type=_Date(), help="Last date. Default: the first."),
+            click.option(
+                "--from", "from_date", required=True, type=BusinessDate(), help="First date."
+            ),
+            click.option(
+                "--to", "to_date", type=BusinessDate(), help="Last date. Default: the first."
+            ),
             click.option(
                 "--format",
                 "file_format",

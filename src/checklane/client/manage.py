@@ -1,5 +1,6 @@
 """What an operator asks of a running service, for the command line and for scripts."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,21 +10,33 @@ import grpc
 
 from checklane.client.words import number_of
 from checklane.errors import from_rpc_error
-from checklane.v1 import program_pb2, program_pb2_grpc
+from checklane.v1 import (
+    common_pb2,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    program_pb2,
+    program_pb2_grpc,
+)
 
-__all__ = ["activate", "list_snapshots", "prune", "publish", "publish_program"]
+__all__ = ["activate", "close_date", "list_snapshots", "prune", "publish", "publish_program"]
 
 #: Verifying a snapshot reads all of it; compiling a program may take a while.
 TIMEOUT_S = 600
 
 
 @contextmanager
-def _service(address: str) -> Iterator[Any]:
+def _channel(address: str) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(address) as channel:
         try:
-            yield program_pb2_grpc.ProgramServiceStub(channel)  # type: ignore[no-untyped-call]
+            yield channel
         except grpc.RpcError as failure:
             raise from_rpc_error(failure) from None
+
+
+@contextmanager
+def _service(address: str) -> Iterator[Any]:
+    with _channel(address) as channel:
+        yield program_pb2_grpc.ProgramServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 def _kind(word: str) -> Any:
@@ -49,6 +62,32 @@ def activate(address: str, kind: str, content_hash: bytes) -> list[program_pb2.S
     request = program_pb2.ActivateSnapshotRequest(kind=_kind(kind), content_hash=content_hash)
     with _service(address) as service:
         return list(service.ActivateSnapshot(request, timeout=TIMEOUT_S).live)
+
+
+def close_date(address: str, store: str, business_date: int, key: str = "") -> int:
+    """Close the business dates of a store up to one, for good; return the last that is closed.
+
+    Parameters
+    ----------
+    address : str
+    store : str
+    business_date : int
+        yyyymmdd.
+    key : str
+        The idempotency key. Default: a new one.
+
+    Raises
+    ------
+    ChecklaneError
+        STORE_UNKNOWN, FIELD_OUT_OF_RANGE (the date has not begun at the store), and others.
+    """
+    context = common_pb2.RequestContext(
+        store_id=store, idempotency_key=key or f"close-{uuid.uuid4()}"
+    )
+    request = ledger_pb2.CloseBusinessDateRequest(context=context, business_date=business_date)
+    with _channel(address) as channel:
+        ledger = ledger_pb2_grpc.LedgerServiceStub(channel)  # type: ignore[no-untyped-call]
+        return int(ledger.CloseBusinessDate(request, timeout=TIMEOUT_S).closed_date)
 
 
 def list_snapshots(address: str, kind: str = "") -> list[program_pb2.Snapshot]:

@@ -102,7 +102,7 @@ class BooksMethods:
         found = read_periods(journal, query, self._purse_names(), advance)
         if request.grouping == _Grouping.PERIOD_GROUPING_STORE and not found.parts:
             none = PartKey(query.store_id, 0, query.till_id, query.shift_id)
-            found.parts[none] = Part()
+            found.parts[none] = Part(is_closed=found.is_closed(none))
         return ledger_pb2.GetPeriodTotalsResponse(
             totals=(_told(key, found.parts[key]) for key in sorted(found.parts)),
             missing=(_gap(gap) for gap in found.gaps()[:GAPS_MAX]),
@@ -256,6 +256,8 @@ def _told(key: PartKey, part: Part) -> ledger_pb2.PeriodTotals:
         third_party_minor=part.third_party_minor,
         tender_minor=part.tender_minor,
         exception_count=part.exception_count,
+        late_count=part.late_count,
+        closed=part.is_closed,
     )
     for purse_id, points in sorted(part.points.items()):
         told.points.add(purse_id=purse_id, points=points)

@@ -40,6 +40,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_HOLD_RELEASE: _KIND.LEDGER_ENTRY_KIND_HOLD,
     _layout.ENTRY_HOLD_EXTEND: _KIND.LEDGER_ENTRY_KIND_HOLD,
     _layout.ENTRY_FUEL: _KIND.LEDGER_ENTRY_KIND_HOLD,
+    _layout.ENTRY_CLOSE_DATE: _KIND.LEDGER_ENTRY_KIND_DATE_CLOSED,
 }
 
 #: For entries that a call made: the method, its request and its answer.
@@ -128,6 +129,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "CheckoutService/AuthorizeFuel",
         checkout_pb2.AuthorizeFuelRequest,
         checkout_pb2.AuthorizeFuelResponse,
+    ),
+    _layout.ENTRY_CLOSE_DATE: (
+        "LedgerService/CloseBusinessDate",
+        ledger_pb2.CloseBusinessDateRequest,
+        ledger_pb2.CloseBusinessDateResponse,
     ),
 }
 
