@@ -108,6 +108,8 @@ cdef extern from "checklane/layout.h" nogil:
         pass
     ctypedef struct refund_t:
         pass
+    ctypedef struct claim_facts_t:
+        pass
     ctypedef struct found_record_t:
         pass
     ctypedef struct shared_counter_t:
@@ -1020,6 +1022,7 @@ def struct_sizes():
         "facts_header": sizeof(facts_header_t),
         "exchange_facts": sizeof(exchange_facts_t),
         "refund": sizeof(refund_t),
+        "claim_facts": sizeof(claim_facts_t),
         "found_record": sizeof(found_record_t),
         "shared_counter": sizeof(shared_counter_t),
         "sold_line": sizeof(sold_line_t),

@@ -187,6 +187,9 @@ typedef struct facts {
     const fuel_right_t *rights; /* what was promised to the fills of the basket */
     uint32_t right_count;
     uint32_t is_authorising;  /* the fill is yet to begin: any offer may be promised */
+    /* Of a claim: the facts that the sale was decided by, which still decide all but what is
+     * earned. NULL: these do. */
+    const struct facts *sold_by;
 } facts_t;
 
 /* No limit can be used more than this by one basket, whatever it counts. So what a shared counter

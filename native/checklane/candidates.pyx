@@ -502,12 +502,20 @@ cdef uint32_t judge_right(const program_t *program, const basket_t *basket, cons
     return read_limits(program, basket, facts, scratch, candidate)
 
 
+cdef bint is_claimed(const offer_t *offer) noexcept nogil:
+    """P12: whether a claim gives what the offer gives."""
+    return offer.layer == LAYER_EARN and offer.mechanic != MECHANIC_ISSUE and \
+        offer.mechanic != MECHANIC_REFERRAL
+
+
 cdef uint32_t judge(const program_t *program, const basket_t *basket, const facts_t *facts,
                     scratch_t *scratch, candidate_t *candidate) noexcept nogil:
     """The first check that fails, as OUTCOME_; 0 when all hold. E10 alone sets a flag instead."""
     cdef const offer_t *offer = candidate.offer
     cdef uint32_t why = 0
     cdef uint32_t outcome
+    if scratch.earns_only and not is_claimed(offer):
+        return OUTCOME_NO_SAVING
     if has_right(facts, offer):
         return judge_right(program, basket, facts, scratch, candidate)
     if holds_key(facts.stopped, facts.stopped_count, offer.key):

@@ -66,19 +66,38 @@ cdef void explain(const basket_t *basket, scratch_t *scratch, decision_t *decisi
         decision.explained_count += 1
 
 
+cdef status_t turn_to_claimant(const program_t *program, const catalogue_t *catalogue,
+                               const basket_t *basket, const facts_t *facts, scratch_t *scratch,
+                               decision_t *decision) noexcept nogil:
+    """P12: what was sold stands, with the prices that it left; only what is earned is judged, for
+    who claims."""
+    cdef status_t status
+    decision.applied_count = 0
+    decision.share_count = 0
+    decision.counted_count = 0
+    decision.redemption_count = 0
+    scratch.earns_only = True
+    status = find_candidates(program, catalogue, basket, facts, scratch)
+    scratch.earns_only = False
+    return status
+
+
 cdef status_t decide_basket(const program_t *program, const catalogue_t *catalogue,
                             const basket_t *basket, const facts_t *facts, scratch_t *scratch,
                             decision_t *decision) noexcept nogil:
+    cdef const facts_t *sold_by = facts if facts.sold_by == NULL else facts.sold_by
     cdef status_t status
     cdef int64_t with_held_out
     decision.forgone_minor = 0
-    status = pass_over(program, catalogue, basket, facts, scratch, decision, False)
+    status = pass_over(program, catalogue, basket, sold_by, scratch, decision, False)
     if status == STATUS_OK and scratch.held_out_count > 0:
-        status = pass_over(program, catalogue, basket, facts, scratch, decision, True)
+        status = pass_over(program, catalogue, basket, sold_by, scratch, decision, True)
         with_held_out = decision.discount_minor
         if status == STATUS_OK:
-            status = pass_over(program, catalogue, basket, facts, scratch, decision, False)
+            status = pass_over(program, catalogue, basket, sold_by, scratch, decision, False)
             decision.forgone_minor = with_held_out - decision.discount_minor
+    if status == STATUS_OK and facts.sold_by != NULL:
+        status = turn_to_claimant(program, catalogue, basket, facts, scratch, decision)
     if status != STATUS_OK:
         return status
     evaluate_points(program, basket, facts, scratch, decision)

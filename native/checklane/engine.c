@@ -136,6 +136,7 @@ static status_t run_method(session_t *session, uint32_t method)
     case METHOD_UPLOAD_TRANSACTIONS: return call_commit(session);
     case METHOD_VOID_TRANSACTION: return call_void(session);
     case METHOD_RETURN_ITEMS: return call_return(session);
+    case METHOD_CLAIM_TRANSACTION: return call_claim(session);
     case METHOD_ENROL_MEMBER: return call_enrol(session);
     case METHOD_GET_MEMBER: return call_get_member(session);
     case METHOD_UPDATE_MEMBER: return call_update_member(session);
@@ -166,6 +167,7 @@ static uint32_t request_kind(uint32_t method)
         [METHOD_UPLOAD_TRANSACTIONS] = REQUEST_COMMIT_TRANSACTION,
         [METHOD_VOID_TRANSACTION] = REQUEST_VOID_TRANSACTION,
         [METHOD_RETURN_ITEMS] = REQUEST_RETURN_ITEMS,
+        [METHOD_CLAIM_TRANSACTION] = REQUEST_CLAIM_TRANSACTION,
         [METHOD_ENROL_MEMBER] = REQUEST_ENROL_MEMBER,
         [METHOD_GET_MEMBER] = REQUEST_GET_MEMBER,
         [METHOD_UPDATE_MEMBER] = REQUEST_UPDATE_MEMBER,
@@ -255,6 +257,7 @@ status_t session_call(session_t *session, const call_order_t *order, reply_t *re
     status_t status = read_request(session, order->method, order->request, order->request_size);
     if (status == STATUS_OK) status = check_allowed(session, order);
     if (status == STATUS_OK) status = run_method(session, order->method);
+    if (status != STATUS_PENDING && session->is_seen_late) status = find_again(session);
     /* Pending: session, reply and fault are the writer's now. */
     return status == STATUS_PENDING ? status : end_call(session, status);
 }
@@ -427,7 +430,7 @@ status_t submit_change(session_t *session)
 status_t session_finish(session_t *session)
 {
     status_t status = take_answer(session, session->change.status);
-    if (session->is_seen_late) status = void_again(session);
+    if (session->is_seen_late) status = find_again(session);
     return status == STATUS_PENDING ? status : end_call(session, status);
 }
 
@@ -863,13 +866,14 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     size_t facts_at = request_at + padded(header->request_bytes);
     size_t end = facts_at + padded(header->facts_bytes);
     entry_facts_t facts;
-    if (header->kind != ENTRY_COMMIT || header->request_bytes > REQUEST_BYTES_MAX
-        || header->facts_bytes > FACTS_BYTES_MAX || header->movement_count > MOVEMENTS_MAX
+    bool is_claim = header->kind == ENTRY_CLAIM;
+    if ((header->kind != ENTRY_COMMIT && !is_claim) || header->request_bytes > REQUEST_BYTES_MAX
+        || header->facts_bytes > CLAIM_FACTS_BYTES_MAX || header->movement_count > MOVEMENTS_MAX
         || end + header->movement_count * sizeof(movement_t) > entry_bytes) {
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "entry");
     }
     bytes_t bytes = {entry + facts_at, header->facts_bytes};
-    if (!read_facts(bytes, &facts)) {
+    if (!read_facts(bytes, &facts) || is_claim != (facts.claim.position != 0)) {
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "entry.facts");
     }
     if (memcmp(facts.header.program_hash, session->live->program->hash, 16) != 0) {
@@ -877,6 +881,10 @@ static status_t replay(session_t *session, const entry_header_t *header, const u
     }
     if (memcmp(facts.header.catalogue_hash, session->live->catalogue->hash, 16) != 0) {
         return fault_at(session->fault, STATUS_SNAPSHOT_MISMATCH, "catalogue");
+    }
+    if (is_claim) {
+        return claim_again(session, header, &facts,
+                           (bytes_t){entry + request_at, header->request_bytes});
     }
     status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, entry + request_at,
                                 header->request_bytes, &session->basket, session->fault);

@@ -45,7 +45,8 @@
     METHOD(TOTAL_BASKET, 19, "CheckoutService.TotalBasket")            \
     METHOD(UPLOAD_TRANSACTIONS, 20, "CheckoutService.UploadTransactions") \
     METHOD(AUTHORIZE_FUEL, 21, "CheckoutService.AuthorizeFuel")     \
-    METHOD(CLOSE_DATE, 22, "LedgerService.CloseBusinessDate")
+    METHOD(CLOSE_DATE, 22, "LedgerService.CloseBusinessDate")          \
+    METHOD(CLAIM_TRANSACTION, 23, "CheckoutService.ClaimTransaction")
 
 typedef enum method {
 #define METHOD_ENUM(name, number, text) METHOD_##name = number,
@@ -53,7 +54,7 @@ typedef enum method {
 #undef METHOD_ENUM
 } method_t;
 
-#define METHOD_NUMBERS 23
+#define METHOD_NUMBERS 24
 
 /* "Service.Method" of a number; NULL for a number without one. */
 static inline const char *method_name(uint32_t method)

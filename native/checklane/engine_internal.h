@@ -25,6 +25,7 @@ typedef struct stopped {
  * so that the writer does not wait for the disk. Position 0: a sale that was not seen. */
 typedef struct original {
     uint64_t position;
+    uint64_t claim;      /* position of its claim, whose movements and account are among these; 0 */
     record_key_t record; /* where the sale is bound, or a tombstone waits for it */
     uint64_t account_group;
     uint64_t member;
@@ -35,7 +36,7 @@ typedef struct original {
     uint32_t movement_count;
     uint32_t sold_count;
     bool has_exchange;      /* goods of a sale before it came back with it */
-    movement_t movements[MOVEMENTS_MAX];
+    movement_t movements[2 * MOVEMENTS_MAX];
     sold_line_t sold[BASKET_LINES_MAX];
 } original_t;
 
@@ -154,14 +155,19 @@ typedef struct entry_facts {
     exchange_facts_t exchange;    /* zeros where nothing comes back */
     const refund_t *refunds;
     bytes_t reversal;
+    claim_facts_t claim;          /* zeros but for a claim */
+    bytes_t claim_request;        /* of the sale that was claimed; and its facts */
+    bytes_t claim_facts;
 } entry_facts_t;
 
-/* The total that a commit names, copied out of the journal by the caller's thread. */
+/* The total that a commit names, or the sale that is claimed, copied out of the journal by the
+ * caller's thread. */
 typedef struct total {
     uint64_t position;        /* of its entry; 0: the sale at hand is decided */
     uint64_t lsn;
     bytes_t request;
     entry_facts_t facts;
+    uint32_t facts_size;      /* of facts_bytes; of a sale that is claimed */
     uint8_t request_bytes[REQUEST_BYTES_MAX];
     _Alignas(8) uint8_t facts_bytes[FACTS_BYTES_MAX];
 } total_t;
@@ -196,7 +202,7 @@ struct session {
     uint8_t member_identity_kind;
     bool is_provisional_new;
     bool is_left;            /* the reader was left, not unpinned: session_rest */
-    bool is_seen_late; /* the sale of a tombstone was entered while the void was on its way */
+    bool is_seen_late; /* a sale was entered or claimed while what undoes it was on its way */
     bool is_voided_before;       /* commit: a void of this receipt came first */
     bool is_late;                /* commit: judged by the program that was live at its time */
     bool is_taken_paid;          /* commit: paid, whatever it says; see is_paid */
@@ -219,6 +225,10 @@ struct session {
     hold_answer_t hold_answers[HOLDS_MAX];
     uint64_t held_mark; /* of the holds that count against what was read for a member */
     facts_t facts;
+    facts_t sold_facts;       /* of a claim: by which the sale was decided */
+    claim_facts_t claim;
+    uint32_t claim_days;      /* that the live program allows */
+    int64_t withheld[PROGRESS_MAX]; /* by decision.progressed: what a claim does not give */
     found_t found[IDENTIFIERS_MAX];
     uint32_t shared_count;
     shared_counter_t shared[SHARED_COUNTERS_MAX]; /* that the decision has read */
@@ -253,7 +263,7 @@ struct session {
     shared_counter_t counts[COUNTED_MAX]; /* that the total at hand keeps */
     held_coupon_t held_coupons[COUPONS_MAX]; /* that the hold at hand keeps */
     uint8_t held_serials[HOLDS_MAX][VALUE_BYTES_MAX]; /* that hold_answers point to */
-    uint8_t facts_bytes[FACTS_BYTES_MAX];
+    uint8_t facts_bytes[CLAIM_FACTS_BYTES_MAX];
 };
 
 struct engine {
@@ -554,6 +564,10 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts);
 /* Puts an entry's facts in the place of what a decision would read. */
 void restore_facts(session_t *session, const entry_facts_t *from);
 
+/* Puts the facts of a sale, session->total.facts, in session->sold_facts, for a claim to decide by;
+ * session->facts were resolved for its basket. */
+void restore_sold_facts(session_t *session);
+
 /* Decides the commit request in session->wire once more, from the facts of its entry, and writes
  * the answer as it was then. session->live holds the program and catalogue that the facts name;
  * `movements` are the entry's. */
@@ -600,6 +614,16 @@ static inline void give_nothing(decision_t *decision)
 
 status_t call_quote(session_t *session);
 status_t call_commit(session_t *session);
+
+/* Counts and gives what was decided to the account in session->facts; what was earned is noted at
+ * the receipt. */
+status_t move_sale(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                   record_key_t receipt);
+
+/* Balances on a day, after the decision: the posted cells without what paid, with the awards on
+ * top. Fills session->balances and returns how many. */
+uint32_t balances_after(session_t *session, int32_t day);
+
 /* engine_time_decisions, once the request was read. */
 status_t time_decisions(session_t *session, uint32_t count, uint32_t *nanoseconds,
                         uint64_t *steps);
@@ -715,11 +739,6 @@ status_t move_exchange(session_t *session, const accounts_view_t *view, entry_bu
 
 /* ---- undo.c ---- */
 
-/* Finds a sale, by its receipt or where `key` is not empty by the key of its commit. One that was
- * not seen has position 0 and status RECEIPT_UNKNOWN. */
-status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
-                       const char *place);
-
 /* Judges one of session->asked by the record of the original's receipt. */
 status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked_back_t *back);
 
@@ -732,11 +751,29 @@ status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_
 /* The id of a purse. The live program may no longer declare it: it then has no name. */
 bytes_t purse_id_of(const program_t *program, uint32_t purse);
 
+/* round(amount * part / whole), half away from zero; nothing negative comes in. */
+int64_t share_of(int64_t amount, int64_t part, int64_t whole);
+
+/* Finds the sale that a receipt, or where `key` is not empty a key of its commit, names, with what
+ * a claim of it moved: session->original. One that was not seen has position 0 and
+ * RECEIPT_UNKNOWN. */
+status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
+                       const char *place);
+
 status_t call_void(session_t *session);
-/* A posted void whose sale came in between: undone in the ordinary way. May be pending again. */
-status_t void_again(session_t *session);
+/* A void, return or confirmation, or a sale in which goods come back, whose earlier sale was
+ * entered or claimed in between: it is found anew, as it is now. May be pending. */
+status_t find_again(session_t *session);
 status_t call_return(session_t *session);
 status_t call_confirm_points(session_t *session);
+
+/* ---- claim.c ---- */
+status_t call_claim(session_t *session);
+
+/* Decides a claim once more, from the facts of its entry, and writes the answer as it was then. The
+ * claim's request is in `request`; session->live holds the program and catalogue of the sale. */
+status_t claim_again(session_t *session, const entry_header_t *entry, const entry_facts_t *from,
+                     bytes_t request);
 
 /* ---- member.c ---- */
 status_t call_enrol(session_t *session);

@@ -12,6 +12,13 @@ static uint8_t *put(uint8_t *at, const void *bytes, size_t size)
     return at + size;
 }
 
+static uint8_t *put_padded(uint8_t *at, bytes_t bytes)
+{
+    static const uint8_t zeros[8] = {0};
+    at = put(at, bytes.at, bytes.size);
+    return put(at, zeros, (8 - bytes.size % 8) % 8);
+}
+
 static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint32_t count)
 {
     record_head_t head = {.applied_lsn = lsn, .cell_count = count};
@@ -21,6 +28,10 @@ static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint3
 static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
 {
     const basket_t *basket = &session->basket;
+    if (session->facts.sold_by != NULL) {
+        *count = session->original.sold_count;
+        return put(at, session->original.sold, *count * sizeof session->original.sold[0]);
+    }
     *count = 0;
     for (uint32_t i = 0; i < basket->line_count; i++) {
         const line_t *line = &basket->lines[i];
@@ -38,7 +49,6 @@ static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
 /* What a sale that named a total or holds was posted to, and what it had been. */
 static uint8_t *put_total(const session_t *session, uint8_t *at)
 {
-    static const uint8_t zeros[8] = {0};
     const total_t *total = &session->total;
     bool is_used = total->position != 0;
     total_facts_t record = {.position = total->position,
@@ -50,14 +60,12 @@ static uint8_t *put_total(const session_t *session, uint8_t *at)
     at = put(at, session->posted.at, record.group_cells * sizeof(cell_t));
     at = put(at, session->missing, record.missing_count * sizeof(missing_t));
     at = put(at, session->captured, record.captured_count * sizeof(captured_t));
-    at = put(at, total->request.at, record.request_bytes);
-    return put(at, zeros, (8 - record.request_bytes % 8) % 8);
+    return put_padded(at, (bytes_t){total->request.at, record.request_bytes});
 }
 
 /* What came back in the basket: of a total what is to be. */
 static uint8_t *put_exchange(const session_t *session, uint8_t *at)
 {
-    static const uint8_t zeros[8] = {0};
     const exchange_t *exchange = &session->exchange;
     exchange_facts_t record = {.position = session->original.position,
                                .refund_count = exchange->count,
@@ -69,8 +77,7 @@ static uint8_t *put_exchange(const session_t *session, uint8_t *at)
         refund_t refund = {.line_id = line->line_id, .refund_minor = line->amount_minor};
         at = put(at, &refund, sizeof refund);
     }
-    at = put(at, exchange->told.at, exchange->told.size);
-    return put(at, zeros, (8 - exchange->told.size % 8) % 8);
+    return put_padded(at, exchange->told);
 }
 
 static uint8_t *put_found(const session_t *session, uint8_t *at)
@@ -85,6 +92,18 @@ static uint8_t *put_found(const session_t *session, uint8_t *at)
         at = put(at, &record, sizeof record);
     }
     return at;
+}
+
+/* The sale that is claimed, as its own entry has it. */
+static uint8_t *put_claim(const session_t *session, uint8_t *at)
+{
+    claim_facts_t record = session->claim;
+    record.position = session->original.position;
+    record.request_bytes = session->total.request.size;
+    record.facts_bytes = session->total.facts_size;
+    at = put(at, &record, sizeof record);
+    at = put_padded(at, session->total.request);
+    return put_padded(at, (bytes_t){session->total.facts_bytes, record.facts_bytes});
 }
 
 /* All that the decision read, as layout.h draws it. Returns its size. */
@@ -119,8 +138,11 @@ uint32_t write_facts(session_t *session)
         header.flags |= FACTS_FLAG_FUELLED;
         at = put(put(at, &count, sizeof count), session->rights, count * sizeof(fuel_right_t));
     }
-    if (session->total.position != 0 || session->missing_count > 0
-        || session->captured_count > 0) {
+    if (facts->sold_by != NULL) {
+        header.flags |= FACTS_FLAG_CLAIM;
+        at = put_claim(session, at);
+    } else if (session->total.position != 0 || session->missing_count > 0
+               || session->captured_count > 0) {
         header.flags |= FACTS_FLAG_TOTALLED;
         at = put_total(session, at);
     }
@@ -203,6 +225,31 @@ static bool take_promised(bytes_t *left, entry_facts_t *facts)
     return take(left, (const void **)&facts->rights, facts->right_count, sizeof(fuel_right_t));
 }
 
+/* Takes bytes and the zeros that pad them off the front of what is left. */
+static bool take_padded(bytes_t *left, bytes_t *taken, uint32_t size)
+{
+    const void *zeros;
+    taken->size = size;
+    return take(left, (const void **)&taken->at, size, 1)
+           && take(left, &zeros, (8 - size % 8) % 8, 1);
+}
+
+static bool take_claim(bytes_t *left, entry_facts_t *facts)
+{
+    const void *at;
+    memset(&facts->claim, 0, sizeof facts->claim);
+    if ((facts->header.flags & FACTS_FLAG_CLAIM) == 0) return true;
+    if (!take(left, &at, 1, sizeof facts->claim)) return false;
+    memcpy(&facts->claim, at, sizeof facts->claim);
+    const claim_facts_t *claim = &facts->claim;
+    if (claim->position == 0 || claim->refunded_minor < 0 || claim->net_minor < 0) return false;
+    if (claim->request_bytes > REQUEST_BYTES_MAX || claim->facts_bytes > FACTS_BYTES_MAX) {
+        return false;
+    }
+    return take_padded(left, &facts->claim_request, claim->request_bytes)
+           && take_padded(left, &facts->claim_facts, claim->facts_bytes);
+}
+
 bool read_facts(bytes_t bytes, entry_facts_t *facts)
 {
     const void *at;
@@ -233,12 +280,11 @@ bool read_facts(bytes_t bytes, entry_facts_t *facts)
            && take(&bytes, (const void **)&facts->shared, header->shared_count,
                    sizeof(shared_counter_t))
            && take_promised(&bytes, facts) && take_total(&bytes, facts)
-           && take_exchange(&bytes, facts);
+           && take_exchange(&bytes, facts) && take_claim(&bytes, facts);
 }
 
-void restore_facts(session_t *session, const entry_facts_t *from)
+static void fill_facts(facts_t *facts, const entry_facts_t *from)
 {
-    facts_t *facts = &session->facts;
     const facts_header_t *header = &from->header;
     facts->decided_unix_ms = header->decided_unix_ms;
     facts->degraded_level = header->degraded_level;
@@ -255,6 +301,49 @@ void restore_facts(session_t *session, const entry_facts_t *from)
     facts->stopped_count = header->stopped_count;
     facts->group_lsn = from->group_lsn;
     facts->member_lsn = from->member_lsn;
+}
+
+/* What a counter had given when the sale was decided: its facts noted all that there were. */
+static int64_t read_sold(void *context, const shared_counter_t *counter)
+{
+    const entry_facts_t *from = context;
+    for (uint32_t i = 0; i < from->header.shared_count; i++) {
+        const shared_counter_t *noted = &from->shared[i];
+        if (noted->offer != counter->offer || noted->number != counter->number) continue;
+        if (noted->window == counter->window && noted->scope == counter->scope) return noted->given;
+    }
+    return 0;
+}
+
+/* What goods that came back in the basket refunded. */
+static void restore_refunds(session_t *session, const entry_facts_t *from)
+{
+    for (uint32_t i = 0; i < from->exchange.refund_count; i++) {
+        for (uint32_t j = 0; j < session->basket.line_count; j++) {
+            if (session->basket.lines[j].line_id != from->refunds[i].line_id) continue;
+            session->basket.lines[j].amount_minor = from->refunds[i].refund_minor;
+        }
+    }
+}
+
+void restore_sold_facts(session_t *session)
+{
+    facts_t *sold = &session->sold_facts;
+    *sold = session->facts;
+    fill_facts(sold, &session->total.facts);
+    sold->sold_by = NULL;
+    sold->read_shared = read_sold;
+    sold->shared_context = &session->total.facts;
+    sold->rights = session->total.facts.rights;
+    sold->right_count = (uint32_t)session->total.facts.right_count;
+    restore_refunds(session, &session->total.facts);
+}
+
+void restore_facts(session_t *session, const entry_facts_t *from)
+{
+    facts_t *facts = &session->facts;
+    const facts_header_t *header = &from->header;
+    fill_facts(facts, from);
     session->found_count = header->found_count;
     for (uint32_t i = 0; i < header->found_count; i++) {
         const found_record_t *found = &from->found[i];
@@ -277,12 +366,7 @@ void restore_facts(session_t *session, const entry_facts_t *from)
         use_rights(session);
     }
     session->is_voided_before = (header->flags & FACTS_FLAG_VOIDED_BEFORE) != 0;
-    for (uint32_t i = 0; i < from->exchange.refund_count; i++) {
-        for (uint32_t j = 0; j < session->basket.line_count; j++) {
-            if (session->basket.lines[j].line_id != from->refunds[i].line_id) continue;
-            session->basket.lines[j].amount_minor = from->refunds[i].refund_minor;
-        }
-    }
+    restore_refunds(session, from);
 }
 
 /* What the sale was posted to, and what was missing then. */

@@ -677,6 +677,7 @@ static uint32_t list_counted(session_t *session)
 
 status_t move_captures(session_t *session, entry_builder_t *entry)
 {
+    if (session->wire.kind != REQUEST_COMMIT_TRANSACTION) return STATUS_OK;
     uint32_t counted_count = list_counted(session);
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < session->captured_count && status == STATUS_OK; i++) {

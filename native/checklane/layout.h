@@ -178,7 +178,7 @@ typedef struct program_header {
     uint32_t jurisdiction_count; /* of the catalogue, 0 (none) among them: rows of excluded_flags */
     uint16_t expired_hold_policy; /* EXPIRED_HOLD_ */
     uint16_t fuel_policy;      /* FUEL_ */
-    uint32_t reserved;
+    uint32_t claim_days;       /* after its business date a sale may be claimed; 0: never */
 } program_header_t;
 _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 
@@ -715,7 +715,12 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_ISSUED 23    /* FAMILY_COUPON: value: last day of one that a sale issued */
 #define CELL_REFERRER 24  /* FAMILY_MEMBER: value: the member who referred this one */
 #define CELL_CLOSED 25    /* FAMILY_OFFER: value: the last business date that is closed, yyyymmdd */
-#define CELL_UNDONE 18   /* FAMILY_RECEIPT: key: progress key. value: progress taken back */
+/* FAMILY_RECEIPT: key: progress key. value: progress taken back; other: of that, what a claim did
+ * not give, as goods had come back before it */
+#define CELL_UNDONE 18
+/* FAMILY_RECEIPT: sub 0: value: position of the claim. sub: purse: value: points that it did not
+ * give, as goods had come back before it */
+#define CELL_CLAIMED 26
 
 /* FAMILY_OFFER: sub: 0 program, 1 its catalogue; key: post time since which it is live, ms. value,
  * other: the content hash, its first and its last eight bytes */
@@ -879,6 +884,7 @@ _Static_assert(sizeof(segment_header_t) == 128, "two cache lines");
 #define ENTRY_TOTAL 18
 #define ENTRY_FUEL 19
 #define ENTRY_CLOSE_DATE 20
+#define ENTRY_CLAIM 21
 
 #define ENTRY_FLAG_TRAINING 1
 #define ENTRY_FLAG_PAID 2
@@ -941,6 +947,8 @@ _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
 #define FACTS_FLAG_FUELLED 8       /* rights stand behind the shared counters: their number in eight
                                     * bytes, then fuel_right_t each */
 
+#define FACTS_FLAG_CLAIM 16        /* claim_facts_t stands behind the shared counters */
+
 /* An offer that was authorised for a fill before it began. */
 typedef struct fuel_right {
     uint64_t offer;           /* key */
@@ -961,6 +969,20 @@ typedef struct total_facts {
     uint32_t captured_count;
 } total_facts_t;
 _Static_assert(sizeof(total_facts_t) == 24, "drawn without padding");
+
+/* Of a claim: this, then the request and the facts of the sale, each padded with zeros to 8 bytes.
+ * The facts before it are those of who claims; the sold lines among them are the sale's. */
+typedef struct claim_facts {
+    uint64_t position;        /* of the sale's entry */
+    int64_t refunded_minor;   /* of the sale before the claim */
+    int64_t net_minor;        /* of its lines */
+    int64_t confirmed;        /* what awaits an event: 0 it waits, -1 cancelled, else its key */
+    uint32_t request_bytes;
+    uint32_t facts_bytes;
+    uint32_t is_whole;        /* nothing of the sale was left */
+    uint32_t reserved;
+} claim_facts_t;
+_Static_assert(sizeof(claim_facts_t) == 48, "drawn without padding");
 
 /* What a sale could not honour of its total or its holds. */
 typedef struct missing {

@@ -122,6 +122,9 @@
  * which goods come back the refunds and the reversal: 24 + 8,192 + 40,960 = 49,176. In all
  * 458,712. */
 #define FACTS_BYTES_MAX (450 * 1024)
+/* Facts of a claim: those of who claims, 103,296 bytes; 48; request and facts of the sale, 262,144
+ * and FACTS_BYTES_MAX: 826,288. */
+#define CLAIM_FACTS_BYTES_MAX (808 * 1024)
 /* Programs that are not live any more and that totals and late sales use, a few open files each. */
 #define KEPT_MAX 8
 /* Changes of the live program that are known by their time, for sales that come late: a change a
@@ -133,6 +136,9 @@
  * Eight limits of a day are 8 * (62 + 2) = 512 cells, half of RECORD_CELLS_MAX. */
 #define LOT_KEPT_DAYS 31
 #define COUNTER_KEPT_DAYS 62
+/* Days after which a sale may still be claimed, at most: as long as counters stay beyond their
+ * window, so that no limit is read as unused. */
+#define CLAIM_DAYS_MAX 62
 /* Members that were merged one into the next: as many look-ups, of a record each, at the till. */
 #define MERGES_MAX 16
 /* Points that an adjustment by hand may leave in one purse, in smallest units, and as many owed.

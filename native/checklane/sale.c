@@ -65,6 +65,7 @@ status_t resolve_basket(session_t *session, bool is_paid)
     session->right_count = 0;
     facts->right_count = 0;
     facts->is_authorising = 0;
+    facts->sold_by = NULL;
     facts->decided_unix_ms = wall_unix_ms();
     facts->degraded_level = 0;
     facts->hold_out_key = session->engine->options.hold_out_key;
@@ -95,8 +96,10 @@ status_t judge_basket(session_t *session, const sent_basket_t *sent)
 
 void gather(session_t *session, const accounts_view_t *view)
 {
-    const sent_basket_t *sent = wire_basket(&session->wire);
-    identify_all(session, view, session->wire.identifiers, sent->identifiers.count);
+    const wire_t *wire = &session->wire;
+    bool is_claim = wire->kind == REQUEST_CLAIM_TRANSACTION;
+    span_t sent = is_claim ? wire->claim.identifiers : wire_basket(wire)->identifiers;
+    identify_all(session, view, wire->identifiers, sent.count);
     fill_found_facts(session, view, session->facts.business_day);
     if (session->fill_count > 0) take_rights(session);
     session->view = view;
@@ -451,13 +454,11 @@ static status_t move_rolling(session_t *session, entry_builder_t *entry)
     return status;
 }
 
-static status_t move_awards(session_t *session, entry_builder_t *entry)
+static status_t move_awards(session_t *session, entry_builder_t *entry, record_key_t receipt)
 {
     const decision_t *decision = &session->decision;
     const facts_t *facts = &session->facts;
     record_key_t group = key_of(session, FAMILY_GROUP, facts->account_group, 0);
-    record_key_t receipt = key_of(session, FAMILY_RECEIPT, session->change.receipt.hi,
-                                  session->change.receipt.lo);
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < decision->award_count && status == STATUS_OK; i++) {
         const award_t *award = &decision->awards[i];
@@ -580,12 +581,9 @@ status_t move_burns(session_t *session, entry_builder_t *entry)
     return status;
 }
 
-/* Balances after the sale: the group's cells without what paid, with the awards on top, and with
- * what came back for it. */
-static uint32_t balances_after(session_t *session)
+uint32_t balances_after(session_t *session, int32_t day)
 {
     const decision_t *decision = &session->decision;
-    const facts_t *facts = &session->facts;
     status_t status = move_burns(session, NULL);
     for (uint32_t i = 0; i < session->captured_count; i++) {
         burn_captured(session, NULL, &session->captured[i], &status);
@@ -604,8 +602,8 @@ static uint32_t balances_after(session_t *session)
         bool is_own = memcmp(&exchange->moved[i].record, &group, sizeof group) == 0;
         if (is_own) add_cell(session, exchange->moved[i].cell);
     }
-    return balances_of(session->cells, session->cell_count, session->live->program,
-                       facts->business_day, session->balances);
+    return balances_of(session->cells, session->cell_count, session->live->program, day,
+                       session->balances);
 }
 
 /* P10: names the coupons that the sale issues. A serial is a keyed hash of the receipt, the offer
@@ -678,7 +676,9 @@ status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
         name_issued(session);
         answer.serials = session->serials;
     }
-    if (session->facts.member != 0) answer.balance_count = balances_after(session);
+    if (session->facts.member != 0) {
+        answer.balance_count = balances_after(session, session->facts.business_day);
+    }
     return wire_write_commit(session->reply, &answer);
 }
 
@@ -728,8 +728,8 @@ bool gather_again(session_t *session, const accounts_view_t *view)
     return false;
 }
 
-static status_t move_sale(session_t *session, const accounts_view_t *view,
-                          entry_builder_t *entry)
+status_t move_sale(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
+                   record_key_t receipt)
 {
     status_t status = move_provisional(session, entry);
     if (status == STATUS_OK) status = move_counters(session, view, entry);
@@ -738,7 +738,7 @@ static status_t move_sale(session_t *session, const accounts_view_t *view,
     if (status != STATUS_OK || session->facts.member == 0) return status;
     status = move_burns(session, entry);
     if (status == STATUS_OK) status = move_captures(session, entry);
-    if (status == STATUS_OK) status = move_awards(session, entry);
+    if (status == STATUS_OK) status = move_awards(session, entry, receipt);
     if (status == STATUS_OK) status = move_referrals(session, view, entry);
     if (status == STATUS_OK) status = move_rolling(session, entry);
     if (status == STATUS_OK) status = move_progress(session, entry);
@@ -781,7 +781,9 @@ static status_t move_all(session_t *session, const accounts_view_t *view, entry_
     if (status != STATUS_OK || session->is_voided_before) return status;
     facts->member = account->member;
     facts->account_group = account->account_group;
-    status = move_sale(session, view, entry);
+    status = move_sale(session, view, entry,
+                       key_of(session, FAMILY_RECEIPT, session->change.receipt.hi,
+                              session->change.receipt.lo));
     facts->member = decided.member;
     facts->account_group = decided.account_group;
     return status;

@@ -338,6 +338,7 @@ typedef struct scratch {
     uint32_t run_count;
     uint32_t piece_count;
     uint32_t has_held_out;    /* this pass decides as if nobody were held out */
+    uint32_t earns_only;      /* this pass is of a claim: only offers that earn are judged */
     uint32_t is_counters_full; /* no room to read another counter, or to move one */
     uint32_t has_code_groups; /* code_group is made for this basket */
     uint32_t explained_count;

@@ -502,6 +502,7 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->fuel_policy <= FUEL_ANY);
     REQUIRE(header->points_rounding <= ROUNDING_CEIL);
     REQUIRE(header->return_days <= DAYS_MAX);
+    REQUIRE(header->claim_days <= CLAIM_DAYS_MAX);
     REQUIRE(header->basket_discount_bp <= 10000);
     REQUIRE(in_range(header->basket_discount_minor, 0, BASKET_AMOUNT_MAX));
     REQUIRE(header->store_set_words <= STORES_MAX / 64);

@@ -644,6 +644,7 @@ cdef extern from "checklane/basket.h" nogil:
         const fuel_right_t *rights
         uint32_t right_count
         uint32_t is_authorising
+        const facts_t *sold_by
     int64_t basket_reach(const basket_t *basket)
     ctypedef struct fuel_step_t:
         uint32_t offer
@@ -1218,6 +1219,7 @@ cdef extern from "checklane/scratch.h" nogil:
         uint32_t run_count
         uint32_t piece_count
         uint32_t has_held_out
+        uint32_t earns_only
         uint32_t is_counters_full
         uint32_t has_code_groups
         const catalogue_t *catalogue

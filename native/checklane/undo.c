@@ -11,8 +11,7 @@
 #include "invariant.h"
 #include "progress.h"
 
-/* round(amount * part / whole), half away from zero; nothing negative comes in. */
-static int64_t share_of(int64_t amount, int64_t part, int64_t whole)
+int64_t share_of(int64_t amount, int64_t part, int64_t whole)
 {
     INVARIANT(amount >= 0);
     INVARIANT(part >= 0);
@@ -79,6 +78,28 @@ static void note_record(original_t *original, record_key_t named)
     }
 }
 
+/* What a claim of the sale moved comes behind what the sale moved, for the account that claimed. */
+static status_t copy_claim(session_t *session)
+{
+    original_t *original = &session->original;
+    entry_t entry;
+    record_t receipt = accounts_read(ledger_pin(session->reader), original->record);
+    const cell_t *claimed = record_find(receipt, CELL_CLAIMED, 0, 0, 0);
+    original->claim = claimed == NULL ? 0 : (uint64_t)claimed->value;
+    ledger_unpin(session->reader);
+    if (original->claim == 0) return STATUS_OK;
+    status_t status = ledger_read(session->reader, original->claim, &entry);
+    if (status != STATUS_OK) return status;
+    INVARIANT(entry.header->kind == ENTRY_CLAIM);
+    INVARIANT(entry.header->movement_count <= MOVEMENTS_MAX);
+    original->account_group = entry.header->account_group;
+    original->member = entry.header->member;
+    memcpy(original->movements + original->movement_count, entry.movements,
+           entry.header->movement_count * sizeof(movement_t));
+    original->movement_count += entry.header->movement_count;
+    return STATUS_OK;
+}
+
 status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t key,
                        const char *place)
 {
@@ -89,6 +110,7 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     uint64_t position = cell == NULL ? 0 : (uint64_t)cell->value;
     ledger_unpin(session->reader);
     original->position = position;
+    original->claim = 0;
     original->account_group = 0;
     original->member = 0;
     original->business_date = 0;
@@ -98,6 +120,7 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     original->has_exchange = false;
     status_t status = position == 0 ? STATUS_RECEIPT_UNKNOWN : copy_original(session, position);
     note_record(original, named);
+    if (status == STATUS_OK) status = copy_claim(session);
     if (status != STATUS_OK) return fault_at(session->fault, status, "%s", place);
     return STATUS_OK;
 }
@@ -250,6 +273,8 @@ static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *u
 {
     int64_t earned = sum_earned(&session->original, purse);
     const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
+    const cell_t *withheld = record_find(undo->receipt, CELL_CLAIMED, purse, 0, 0);
+    if (withheld != NULL) earned += withheld->value;
     int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
     int64_t of_sale = due_back(undo, earned) - reversed_before;
     if (of_sale < 0) of_sale = 0;
@@ -375,7 +400,8 @@ static status_t move_step(session_t *session, const accounts_view_t *view, entry
     cell_t laid;
     const cell_t *now = find_now(undo, view, entry, &made->record, &made->cell, &laid);
     bool is_visit = made->cell.sub == PROGRESS_VISITS;
-    int64_t due = is_visit && !undo->is_whole ? 0 : due_back(undo, made->cell.value);
+    int64_t gathered = made->cell.value + (undone == NULL ? 0 : undone->other);
+    int64_t due = is_visit && !undo->is_whole ? 0 : due_back(undo, gathered);
     int64_t back = due - (undone == NULL ? 0 : undone->value);
     if (back <= 0 || now == NULL) return STATUS_OK;
     cell_t noted = {.kind = CELL_UNDONE, .key = made->cell.key, .value = back};
@@ -537,6 +563,8 @@ static void begin_undo(session_t *session, const accounts_view_t *view,
     follow_merges(session, view);
     undo->receipt_key = original->record;
     undo->receipt = accounts_read(view, undo->receipt_key);
+    const cell_t *claimed = record_find(undo->receipt, CELL_CLAIMED, 0, 0, 0);
+    session->is_seen_late = original->claim != (claimed == NULL ? 0 : (uint64_t)claimed->value);
     const cell_t *confirmed = record_find(undo->receipt, CELL_CONFIRMED, 0, 0, 0);
     original->confirmed_key = confirmed == NULL ? 0 : (uint64_t)confirmed->other;
     for (uint32_t i = 0; i < original->sold_count; i++) undo->net += original->sold[i].net_minor;
@@ -776,6 +804,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     undo_t undo;
     session->post_unix_ms = entry->post_unix_ms;
     begin_undo(session, view, entry, &undo);
+    if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
@@ -824,6 +853,7 @@ status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_
     status_t status = STATUS_OK;
     undo_t undo;
     begin_undo(session, view, entry, &undo);
+    if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
     undo.first_exception = undo.exception_count = first_exception;
     for (uint32_t i = 0; i < session->asked_count; i++) {
         if (find_sold(&session->original, session->asked[i].line_id) != NULL) continue;
@@ -975,6 +1005,7 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
     undo_t undo;
     session->post_unix_ms = entry->post_unix_ms;
     begin_undo(session, view, entry, &undo);
+    if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
@@ -1018,28 +1049,55 @@ static status_t check_return_built(session_t *session)
     return status;
 }
 
-/* A sale that is not there leaves a tombstone. Where the writer then finds that the sale came in
- * between, it is durable by the time of that answer, and is voided in the ordinary way. */
-static status_t void_or_bury(session_t *session)
+/* A sale that is not there leaves a tombstone. */
+static status_t submit_void(session_t *session)
 {
     const void_request_t *request = &session->wire.cancel;
     bool has_receipt = is_present(request->present, VOID_ORIGINAL_RECEIPT);
     bytes_t key = request->original_idempotency_key;
     if (has_receipt) key.size = 0;
+    status_t status = load_original(session, &request->original_receipt, key, "original_receipt");
+    bool is_unseen = status == STATUS_RECEIPT_UNKNOWN && session->original.position == 0;
+    if (status != STATUS_OK && !is_unseen) return status;
+    return submit_change(session);
+}
+
+static status_t submit_return(session_t *session)
+{
+    const bytes_t no_key = {NULL, 0};
+    const return_request_t *request = &session->wire.give_back;
+    status_t status = load_original(session, &request->original_receipt, no_key,
+                                    "original_receipt");
+    if (status != STATUS_OK) return status;
+    session->facts.business_day = day_from_date(request->receipt.business_date);
+    return submit_change(session);
+}
+
+static status_t submit_confirm(session_t *session)
+{
+    const bytes_t no_key = {NULL, 0};
+    status_t status = load_original(session, &session->wire.confirm.original_receipt, no_key,
+                                    "original_receipt");
+    return status == STATUS_OK ? submit_change(session) : status;
+}
+
+/* What the writer has seen is durable by the time of its answer. */
+status_t find_again(session_t *session)
+{
     status_t status;
     do {
         session->is_seen_late = false;
-        status = load_original(session, &request->original_receipt, key, "original_receipt");
-        bool is_unseen = status == STATUS_RECEIPT_UNKNOWN && session->original.position == 0;
-        if (status != STATUS_OK && !is_unseen) return status;
-        status = submit_change(session);
+        switch (session->wire.kind) {
+        case REQUEST_VOID_TRANSACTION: status = submit_void(session); break;
+        case REQUEST_RETURN_ITEMS: status = submit_return(session); break;
+        case REQUEST_CONFIRM_POINTS: status = submit_confirm(session); break;
+        default:
+            let_program_go(session);
+            status = call_commit(session);
+            break;
+        }
     } while (status != STATUS_PENDING && session->is_seen_late);
     return status;
-}
-
-status_t void_again(session_t *session)
-{
-    return void_or_bury(session);
 }
 
 status_t call_void(session_t *session)
@@ -1055,13 +1113,12 @@ status_t call_void(session_t *session)
     if (status == STATUS_OK) status = check_sender(session, "original_receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    return void_or_bury(session);
+    return submit_void(session);
 }
 
 status_t call_return(session_t *session)
 {
     static const uint64_t no_secret[2] = {0, 0};
-    const bytes_t no_key = {NULL, 0};
     const return_request_t *request = &session->wire.give_back;
     bool is_answered = false;
     begin_change(session, REQUEST_RETURN_ITEMS, prepare_return);
@@ -1074,23 +1131,16 @@ status_t call_return(session_t *session)
     if (status == STATUS_OK) status = check_sender(session, "receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    status = load_original(session, &request->original_receipt, no_key, "original_receipt");
-    if (status != STATUS_OK) return status;
-    session->facts.business_day = day_from_date(request->receipt.business_date);
-    return submit_change(session);
+    return submit_return(session);
 }
 
 status_t call_confirm_points(session_t *session)
 {
-    const bytes_t no_key = {NULL, 0};
     bool is_answered = false;
     begin_change(session, REQUEST_CONFIRM_POINTS, prepare_confirm);
     status_t status = check_training(session);
     if (status == STATUS_OK) status = check_sender(session, "context.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
-    status = load_original(session, &session->wire.confirm.original_receipt, no_key,
-                           "original_receipt");
-    if (status != STATUS_OK) return status;
-    return submit_change(session);
+    return submit_confirm(session);
 }

@@ -43,7 +43,8 @@
 #define REQUEST_TOTAL_BASKET 20
 #define REQUEST_AUTHORIZE_FUEL 21
 #define REQUEST_CLOSE_DATE 22
-#define REQUEST_KINDS 23
+#define REQUEST_CLAIM_TRANSACTION 23
+#define REQUEST_KINDS 24
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
@@ -369,6 +370,14 @@ typedef struct return_request {
     bytes_t locale;
 } return_request_t;
 
+typedef struct claim_request {
+    uint64_t present;
+    context_t context;
+    receipt_id_t receipt;
+    span_t identifiers;
+    int64_t claimed_time_unix_ms;
+} claim_request_t;
+
 typedef struct enrol_request {
     uint64_t present;
     context_t context;
@@ -584,6 +593,7 @@ typedef struct wire {
         commit_request_t commit;
         void_request_t cancel; /* VoidTransaction */
         return_request_t give_back;
+        claim_request_t claim;
         enrol_request_t enrol;
         get_request_t get;
         update_request_t update;
@@ -718,6 +728,7 @@ typedef struct reply {
 #define EARN_REASON_REFERRAL 7
 #define EARN_REASON_VOID 9
 #define EARN_REASON_RETURN 10
+#define EARN_REASON_CLAIM 11
 #define MEMBER_STATE_ACTIVE 1
 #define MEMBER_STATE_PROVISIONAL 2
 #define MEMBER_STATE_BLOCKED 3
@@ -826,6 +837,14 @@ typedef struct commit_answer {
     bytes_t receipt_capsule;
     bytes_t reversal;         /* as wire_write_reversal wrote it; empty: nothing came back */
 } commit_answer_t;
+
+/* What a claim gave: the awards and the found of `decision`. */
+typedef struct claim_answer {
+    decision_answer_t decision;
+    const balance_t *balances; /* after the claim */
+    uint32_t balance_count;
+    posting_t posting;
+} claim_answer_t;
 
 /* A hold, or one of the things that it keeps. */
 typedef struct hold_answer {
@@ -1013,6 +1032,7 @@ status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);
 /* The reversal alone, as a part of a commit's answer. */
 status_t wire_write_reversal(reply_t *reply, const reversal_answer_t *answer);
+status_t wire_write_claim(reply_t *reply, const claim_answer_t *answer);
 status_t wire_write_identify(reply_t *reply, const identify_answer_t *answer);
 /* EnrolMember and UpdateMember with a posting, GetMember with NULL. */
 status_t wire_write_member(reply_t *reply, const member_answer_t *answer, const posting_t *posting);

@@ -263,8 +263,8 @@ static void put_applied(writer_t *writer, const decision_answer_t *answer)
     INVARIANT(share == decision->share_count);
 }
 
-/* By purse, then reason, then offer. */
-static void put_awards(writer_t *writer, const decision_answer_t *answer)
+/* By purse, then reason, then offer; with `reason` instead of their own where that is not 0. */
+void put_awards(writer_t *writer, uint32_t number, const decision_answer_t *answer, uint8_t reason)
 {
     const decision_t *decision = answer->decision;
     uint64_t keys[AWARDS_MAX];
@@ -277,11 +277,12 @@ static void put_awards(writer_t *writer, const decision_answer_t *answer)
     sort_keys(keys, decision->award_count);
     for (uint32_t i = 0; i < decision->award_count; i++) {
         const award_t *award = &decision->awards[keys[i] & 0xffff];
+        if (award->points == 0) continue; /* of a claim: it all came back before */
         bool is_active = award->activation_day <= answer->facts->business_day;
         points_t points = {
             .offer = award->offer,
             .purse = award->purse,
-            .reason = award->reason,
+            .reason = reason != 0 ? reason : award->reason,
             .activation_day = is_active ? 0 : award->activation_day,
             .expiry_day = award->expiry_day,
             .points = award->points,
@@ -290,7 +291,7 @@ static void put_awards(writer_t *writer, const decision_answer_t *answer)
             points.offer = NONE_32;
             points.progress = &answer->program->progress[award->offer];
         }
-        put_points(writer, 4, answer->program, &points);
+        put_points(writer, number, answer->program, &points);
     }
 }
 
@@ -558,7 +559,7 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_lines(writer, answer);
     put_totals(writer, answer);
     put_applied(writer, answer);
-    put_awards(writer, answer);
+    put_awards(writer, 4, answer, 0);
     if (facts->member != 0) {
         balance_t balances[PURSES_MAX];
         uint32_t count = balances_of(facts->group_cells, facts->group_cell_count, answer->program,

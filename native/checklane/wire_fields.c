@@ -346,6 +346,15 @@ static const field_t RETURN_FIELDS[] = {
 };
 MESSAGE(RETURN_MESSAGE, "ReturnItemsRequest", return_request_t, RETURN_FIELDS, check_return);
 
+static const field_t CLAIM_FIELDS[] = {
+    CONTEXT(claim_request_t),
+    ONE(claim_request_t, receipt, RECEIPT_MESSAGE, MISSING(RECEIPT_REQUIRED)),
+    MANY(claim_request_t, identifiers, IDENTIFIER_MESSAGE, LIST_IDENTIFIERS, IDENTIFIERS_MAX,
+         MISSING(FIELD_REQUIRED)),
+    TIME(claim_request_t, claimed_time_unix_ms),
+};
+MESSAGE(CLAIM_MESSAGE, "ClaimTransactionRequest", claim_request_t, CLAIM_FIELDS, check_change);
+
 static const field_t ENROL_FIELDS[] = {
     CONTEXT(enrol_request_t),
     ID(enrol_request_t, member_id, MISSING(FIELD_REQUIRED)),
@@ -564,4 +573,5 @@ const message_t *const WIRE_REQUESTS[REQUEST_KINDS] = {
     [REQUEST_TOTAL_BASKET] = &TOTAL_MESSAGE,
     [REQUEST_AUTHORIZE_FUEL] = &AUTHORIZE_FUEL_MESSAGE,
     [REQUEST_CLOSE_DATE] = &CLOSE_DATE_MESSAGE,
+    [REQUEST_CLAIM_TRANSACTION] = &CLAIM_MESSAGE,
 };

@@ -157,6 +157,7 @@ void put_exceptions(writer_t *writer, uint32_t number, const exception_t *except
                     uint32_t count);
 void put_funded(writer_t *writer, uint32_t number, const funded_t *funded);
 void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *answer);
+void put_awards(writer_t *writer, uint32_t number, const decision_answer_t *answer, uint8_t reason);
 void put_issued(writer_t *writer, uint32_t number, const decision_answer_t *answer,
                 const serial_t *serials);
 

@@ -347,6 +347,9 @@ static void find_sender(wire_t *wire)
     } else if (wire->kind == REQUEST_RETURN_ITEMS) {
         store = wire->give_back.receipt.store_id;
         till = wire->give_back.receipt.till_id;
+    } else if (wire->kind == REQUEST_CLAIM_TRANSACTION) {
+        store = wire->claim.receipt.store_id;
+        till = wire->claim.receipt.till_id;
     }
     wire->store_id = context->store_id.size != 0 ? context->store_id : store;
     wire->till_id = context->till_id.size != 0 ? context->till_id : till;

@@ -459,6 +459,17 @@ status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer)
     return put_end(&writer, reply);
 }
 
+status_t wire_write_claim(reply_t *reply, const claim_answer_t *answer)
+{
+    const decision_answer_t *decision = &answer->decision;
+    writer_t writer = put_begin(reply);
+    put_found(&writer, 1, decision->program, decision->found, decision->found_count);
+    put_awards(&writer, 2, decision, EARN_REASON_CLAIM);
+    put_balances(&writer, 3, decision->program, answer->balances, answer->balance_count);
+    put_posting(&writer, 4, &answer->posting);
+    return put_end(&writer, reply);
+}
+
 status_t wire_write_identify(reply_t *reply, const identify_answer_t *answer)
 {
     writer_t writer = put_begin(reply);

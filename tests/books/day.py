@@ -19,10 +19,11 @@ from checklane.v1 import (
     ledger_pb2,
     member_pb2,
 )
-from tests.engine.shop import CARDS, MEMBER_ID, Built, Shop, basket, identifier
+from tests.engine.shop import CARDS, MEMBER_ID, OPENED_UNIX_MS, Built, Shop, basket, identifier
 
 DATES = (20260303, 20260304, 20260305)
 PLACES = [("S1", "7"), ("S1", "8"), ("S2", "7"), ("S2", "9")]
+DAY_MS = 86_400_000
 SHIFTS = ("", "early", "late")
 PURSES = {
     "base": {"number": 1},
@@ -68,6 +69,7 @@ class Sale:
     left: dict[int, int]
     is_open: bool = True
     has_returns: bool = False
+    is_claimed: bool = False
     has_exceptions: bool = False
 
 
@@ -125,7 +127,7 @@ class Day:
             OFFERS,
             catalogue=self.catalogue,
             purses=PURSES,
-            policies={"claw_back": "negative"},
+            policies={"claw_back": "negative", "claim_days": 30},
         )
         self.shop = Shop(built, directory)
         self.shop.activate(self.program, self.catalogue)
@@ -141,6 +143,7 @@ class Day:
             self.sell: 60, self.repeat: 5, self.void: 10, self.void_unseen: 3,
             self.give_back: 18, self.adjust: 5, self.capture: 4,
             self.sell_with_hold: 6, self.exchange: 8, self.close: 0.5,
+            self.claim: 7,
         }  # fmt: skip
         for work in self.random.choices(list(works), list(works.values()), k=steps):
             work()
@@ -339,6 +342,36 @@ class Day:
             self.clerk.key_of(store, date, till, late.basket.shift_id)
             outcome = self.commit(late).outcome
             assert outcome == checkout_pb2.COMMIT_OUTCOME_VOIDED_BEFORE
+
+    def claim(self) -> None:
+        """Claim a sale that nobody was identified for, at some till, on one of the dates."""
+        choices = [
+            sale
+            for sale in self.sales
+            if sale.is_open and not sale.is_claimed and not sale.request.basket.identifiers
+        ]
+        if not choices:
+            return
+        sale = self.random.choice(choices)
+        store, till = self.random.choice(PLACES)
+        at = self.random.randrange(len(DATES))
+        # DATES[1] is that of the shop's sales.
+        noon_unix_ms = OPENED_UNIX_MS + 2 * 3_600_000 + (at - 1) * DAY_MS
+        request = checkout_pb2.ClaimTransactionRequest(
+            context=self.context(store, till),
+            receipt=sale.request.receipt,
+            identifiers=[identifier(self.random.choice(list(CARDS.values())))],
+            claimed_time_unix_ms=noon_unix_ms,
+        )
+        content = self.shop.call("CheckoutService.ClaimTransaction", request)
+        answer = checkout_pb2.ClaimTransactionResponse.FromString(content)
+        sale.is_claimed = True
+        points: Counter[str] = Counter()
+        for award in answer.earned:
+            points[award.purse_id] += award.points
+        key = self.clerk.key_of(store, DATES[at], till)
+        assert answer.posting.business_date == key[1]
+        self.clerk.move(key, points)
 
     def give_back(self) -> None:
         choices = [sale for sale in self.sales if sale.is_open and any(sale.left.values())]

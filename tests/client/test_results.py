@@ -12,6 +12,7 @@ from checklane.v1 import checkout_pb2, common_pb2, decision_pb2
 SOURCES = {
     "AppliedOffer": decision_pb2.AppliedOffer,
     "CaptureResult": checkout_pb2.CaptureHoldResponse,
+    "ClaimResult": checkout_pb2.ClaimTransactionResponse,
     "CouponOutcome": decision_pb2.CouponResult,
     "Decision": decision_pb2.Decision,
     "FuelAuthorisation": checkout_pb2.AuthorizeFuelResponse,

@@ -8,7 +8,15 @@ import pytest
 from checklane.v1 import checkout_pb2
 from tests.lane.raw import metrics
 from tests.lane.test_streams import varint
-from tests.server.hostile_requests import BASES, ROWS, basket, commit, receipt
+from tests.server.hostile_requests import (
+    BASES,
+    OPENED_UNIX_MS,
+    ROWS,
+    basket,
+    claim,
+    commit,
+    receipt,
+)
 from tests.server.serving import last_lsn
 
 PATH = "/checklane.v1.CheckoutService/UploadTransactions"
@@ -17,6 +25,7 @@ FIELD_OF = {
     "CommitTransaction": "commit_transaction",
     "VoidTransaction": "void_transaction",
     "ReturnItems": "return_items",
+    "ClaimTransaction": "claim_transaction",
 }
 
 
@@ -37,6 +46,17 @@ def sale(item_id, sequence, key=None):
     request.receipt.CopyFrom(receipt(sequence))
     return checkout_pb2.UploadTransactionsRequest(
         item_id=item_id, commit_transaction=request
+    ).SerializeToString()
+
+
+def claimed(item_id, sequence):
+    """Return the claim of a sale, by a card of the example feeds, on its own date."""
+    request = claim()
+    request.context.idempotency_key = f"upload-claim-{sequence}"
+    request.receipt.CopyFrom(receipt(sequence))
+    request.claimed_time_unix_ms = OPENED_UNIX_MS
+    return checkout_pb2.UploadTransactionsRequest(
+        item_id=item_id, claim_transaction=request
     ).SerializeToString()
 
 
@@ -64,6 +84,8 @@ def items():
         b"\x08\xe8\x07\x2a\x00",
         b"\x08\xe9\x07\x22\x00\x12\x00",
         b"\x08\xe9\x07\x32\x00",
+        sale(1998, 2999),
+        claimed(1999, 2999),
         sale(2000, 3000),
         sale(2001, 3000),
         sale(2002, 3000, key="another"),
@@ -77,7 +99,9 @@ def test_the_same_answers_in_the_same_order_as_at_the_management_port(served):
     management = upload(served.address, sent)
     assert lane == management
     assert lane[1] is grpc.StatusCode.OK
-    first, again, other = map(read, lane[0][-3:])
+    late, first, again, other = map(read, lane[0][-4:])
+    assert late.claim_transaction.members[0].member_number != 0
+    assert sum(earned.points for earned in late.claim_transaction.earned) > 0
     assert first.commit_transaction == again.commit_transaction
     assert (other.refusal.reason, other.refusal.field) == (
         "RECEIPT_REUSED",

@@ -38,6 +38,7 @@ REQUESTS = {
     20: "TotalBasketRequest",
     21: "AuthorizeFuelRequest",
     22: "CloseBusinessDateRequest",
+    23: "ClaimTransactionRequest",
 }
 
 DUMP_BYTES = 8 * 1024 * 1024

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tests.oracle.basket import Unit
 from tests.oracle.eligible import Given, Scene
 from tests.oracle.goals import Step
 
@@ -122,6 +123,8 @@ class OracleDecision:
         Why a scanned coupon gave nothing, by its place (C2 to C4).
     redeem_refused : list of (str, str)
         Requests to pay with points that were refused: offer or purse, and why.
+    units, shown : list of Unit
+        With what they cost after all discounts; and all that thresholds look at.
     """
 
     discounts: dict[int, int] = field(default_factory=dict)
@@ -146,3 +149,5 @@ class OracleDecision:
     redeem_refused: list[tuple[str, str]] = field(default_factory=list)
     coupon_refused: dict[int, str] = field(default_factory=dict)
     scene: Scene | None = None
+    units: list[Unit] = field(default_factory=list)
+    shown: list[Unit] = field(default_factory=list)

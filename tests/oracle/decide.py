@@ -133,19 +133,7 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
     sale = Sale(given=list(decision.given), coupons=coupons_used(program, decision))
     for paid in decision.redeemed:
         sale.spent += past.spend(scene, paid.purse, paid.points)
-    for points in decision.points:
-        first = read_day(points.active) if points.active else scene.business_day
-        last = read_day(points.expire) if points.expire else NEVER
-        group = scene.counted_for["per_household"]
-        past.roll(program, group, points.purse, scene.business_day)
-        if (
-            is_true(program["purses"][points.purse].get("awaits_confirmation"))
-            and not points.active
-        ):
-            first = NEVER
-        lot = Lot(group, points.purse, points.points, first, last)
-        sale.made.append(lot)
-        (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
+    give_points(past, sale, decision, program)
     for credit in decision.referrals:
         purse = program["purses"][credit.purse]
         active, expire = dates_of(purse, 0, scene.business_day)
@@ -159,6 +147,26 @@ def commit(past: Past, decision: OracleDecision, program: dict[str, Any]) -> Sal
     past.gather(program, decision, sale)
     past.sales.append(sale)
     return sale
+
+
+def give_points(past: Past, sale: Sale, decision: OracleDecision, program: dict[str, Any]) -> None:
+    """Enter the points that a decision gives."""
+    scene = decision.scene
+    for points in decision.points if scene is not None else ():
+        first = read_day(points.active) if points.active else scene.business_day
+        last = read_day(points.expire) if points.expire else NEVER
+        group = scene.counted_for["per_household"]
+        past.roll(program, group, points.purse, scene.business_day)
+        if (
+            is_true(program["purses"][points.purse].get("awaits_confirmation"))
+            and not points.active
+        ):
+            first = NEVER
+        lot = Lot(group, points.purse, points.points, first, last)
+        sale.made.append(lot)
+        (past.loose_lots if points.reason == "GOAL" else sale.earned).append(lot)
+        if points.reason != "GOAL":
+            sale.whole[points.purse] += points.points
 
 
 def coupons_used(program: dict[str, Any], decision: OracleDecision) -> list[tuple[str, str]]:
@@ -304,7 +312,8 @@ def _decide(
         [offer for offer in eligible if offer.layer == "earn"], layers.units, scene, program,
         decision,
     )  # fmt: skip
-    _add_goals(program, layers.units, scene, decision)
+    decision.units, decision.shown = layers.units, scene.units
+    add_goals(program, layers.units, scene, decision)
     competing = {o.id for o in eligible if o.layer == "basket" and not o.stackable}
     if any(decision.outcomes[name] == "APPLIED" for name in competing):
         decision.rivals = competing
@@ -313,7 +322,7 @@ def _decide(
     return decision
 
 
-def _add_goals(
+def add_goals(
     program: dict[str, Any], units: list[Unit], scene: Scene, decision: OracleDecision
 ) -> None:
     """Add what the basket adds to progress, what goals give, and what grants it uses."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from tests.oracle.eligible import Given, Scene
 from tests.oracle.goals import Gain, back_of, goal_of, times, value_on
 from tests.oracle.program import day_number
-from tests.oracle.values import NEVER, is_true, scaled
+from tests.oracle.values import NEVER, is_true, rounded, scaled
 
 if TYPE_CHECKING:
     from tests.oracle.answer import OracleDecision
@@ -44,6 +46,9 @@ class Sale:
         Code and serial of coupons that it issued, with their last days.
     made : list of Lot
         All that it gave, for goals too.
+    whole, back : Counter of str
+        By purse, what it earned, or would have if nothing had come back before it was claimed
+        (P12); and what goods that came back took of that.
     """
 
     given: list[Given] = field(default_factory=list)
@@ -54,6 +59,8 @@ class Sale:
     made: list[Lot] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     uses: dict[str, int] = field(default_factory=dict)
+    whole: Counter[str] = field(default_factory=Counter)
+    back: Counter[str] = field(default_factory=Counter)
     member: str = ""
     group: str = ""
     day: int = 0
@@ -138,13 +145,17 @@ class Past:
             if lost and "reward_points" in rule:
                 purse = program["purses"][rule["reward_points"]["purse"]]
                 points = scaled(rule["reward_points"]["points"], int(purse.get("decimals", 0)))
-                self._claw_back(sale, rule["reward_points"]["purse"], lost * points)
+                self._claw_back(sale, rule["reward_points"]["purse"], lost * points, whole)
         for offer, uses in sale.uses.items() if whole else ():
             self.grant(sale.member, offer, uses)
 
-    def _claw_back(self, sale: Sale, purse: str, points: int) -> None:
-        """Take points of a goal back, within the balance, earliest expiry first."""
-        lots = [lot for s in self.sales for lot in s.earned] + self.loose_lots
+    def _claw_back(self, sale: Sale, purse: str, points: int, whole: bool) -> None:
+        """Take points of a goal back, within the balance, earliest expiry first.
+
+        What the sale earned goes by itself where nothing of it is left.
+        """
+        kept = [other for other in self.sales if not whole or other is not sale]
+        lots = [lot for other in kept for lot in other.earned] + self.loose_lots
         mine = [
             lot
             for lot in lots
@@ -212,6 +223,17 @@ class Past:
         for lot, part in reversed(sale.spent):
             lot.points += min(part, points)
             points -= min(part, points)
+
+    def reverse(self, sale: Sale, refunded: int, net: int) -> None:
+        """Take back what a sale earned in proportion, what it gave first before (P12)."""
+        for purse, earned in sale.whole.items() if net else ():
+            due = rounded(Fraction(earned * refunded, net), "half_away") - sale.back[purse]
+            sale.back[purse] += due
+            for lot in sale.earned:
+                if lot.purse == purse:
+                    part = min(lot.points, due)
+                    lot.points -= part
+                    due -= part
 
     def confirm(self, sale: Sale, program: dict[str, Any], day: int, *, cancelled: bool) -> None:
         """The event of a sale came, or will not (P8)."""

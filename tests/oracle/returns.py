@@ -36,6 +36,13 @@ class Sold:
         after = self._part(self.nets, line, before + units)
         return after - self._part(self.nets, line, before)
 
+    def came_back(self) -> tuple[int, int]:
+        """Return what was refunded, -1 where nothing is left; and the net of all lines."""
+        if self.back == self.counts:
+            return -1, 0
+        refunded = sum(self._part(self.nets, line, count) for line, count in self.back.items())
+        return refunded, sum(self.nets.values())
+
     def _part(self, amounts: dict[int, int], line: int, units: int) -> int:
         return rounded(Fraction(amounts[line] * units, self.counts[line]), "half_away")
 
@@ -43,12 +50,12 @@ class Sold:
         """Enter that units of lines came back."""
         for line, count in units.items():
             self.back[line] = self.back.get(line, 0) + count
-        if self.back == self.counts:
-            past.take_back(program, self.sale, -1, 0)
+        refunded, net = self.came_back()
+        past.take_back(program, self.sale, refunded, net)
+        if refunded < 0:
             past.undo(self.sale)
             return
-        refunded = sum(self._part(self.nets, line, count) for line, count in self.back.items())
-        past.take_back(program, self.sale, refunded, sum(self.nets.values()))
+        past.reverse(self.sale, refunded, net)
         returned = sum(self._part(self.gross, line, count) for line, count in self.back.items())
         past.give_back(self.sale, returned, sum(self.gross.values()))
 

@@ -73,7 +73,8 @@ class Example:
         """Return the baskets that were committed before.
 
         `void` says that it was undone, `back` which units of which lines came back. One with
-        `confirm` says when its event came, `cancelled` that it will not. One
+        `confirm` says when its event came, `cancelled` that it will not. One with `claim` was
+        claimed for that card, after `back` and before `after` and `void`. One
         with `adjust` was no sale: points were given or taken by hand. Nor was one with `merge`:
         the member of a card became that of another. A return line with `of` names the
         sale, from 1, and its line that it gives back. What a customer shows or asks for is not that
@@ -85,11 +86,12 @@ class Example:
                 **basket_of({**kept, **part}, {"lines": self.written["lines"], **part}),
                 **{
                     key: part[key]
-                    for key in ("adjust", "confirm", "cancelled", "merge")
+                    for key in ("adjust", "confirm", "cancelled", "merge", "claim")
                     if key in part
                 },
                 "void": part.get("void", "false"),
                 "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
+                "after": {int(line): int(count) for line, count in part.get("after", {}).items()},
             }
             for part in self.written.get("before", [])
         ]

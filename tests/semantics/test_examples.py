@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.oracle.answer import OracleDecision
+from tests.oracle.claim import claim
 from tests.oracle.decide import commit, decide
 from tests.oracle.past import Past
 from tests.oracle.program import day_number
@@ -51,6 +52,11 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
             past.confirm(sale, program, day, cancelled=cancelled)
         sold.append(sold_of(basket, decision.nets, sale))
         bring_back_named(past, program, basket, sold)
+        if "claim" in basket:
+            scene = answer({**basket, "card": basket["claim"]}).scene
+            sold[-1].back = dict(basket["back"])
+            claim(past, sale, decision, scene, program, sold[-1].came_back())
+            basket = {**basket, "back": basket["after"]}
         if basket["void"] == "true":
             sold[-1].bring_back(past, program, sold[-1].counts)
         elif basket["back"]:
@@ -113,6 +119,11 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
             number = engine.commit(basket)
             if "confirm" in basket:
                 engine.confirm(number, basket)
+            if "claim" in basket:
+                if basket["back"]:
+                    engine.give_back(number, basket, basket["back"])
+                engine.claim(number, basket, basket["claim"])
+                basket = {**basket, "back": basket["after"]}
             if basket["void"] == "true":
                 engine.void(number, basket)
             elif basket["back"]:

@@ -17,6 +17,7 @@ METHODS = {
             "VoidTransaction",
             "ReturnItems",
             "UploadTransactions",
+            "ClaimTransaction",
         ),
         1,
     )

@@ -84,6 +84,13 @@ def give_back() -> checkout_pb2.ReturnItemsRequest:
     )
 
 
+def claim() -> checkout_pb2.ClaimTransactionRequest:
+    """Return a good claim, of a sale that was never entered."""
+    return checkout_pb2.ClaimTransactionRequest(
+        context=context(), receipt=receipt(999), identifiers=identify().identifiers
+    )
+
+
 def identify() -> checkout_pb2.IdentifyMemberRequest:
     """Return a good question."""
     return checkout_pb2.IdentifyMemberRequest(
@@ -130,6 +137,7 @@ BASES: dict[str, tuple[str, Callable[[], Any]]] = {
     "total": ("CheckoutService/TotalBasket", total),
     "void": ("CheckoutService/VoidTransaction", void),
     "return": ("CheckoutService/ReturnItems", give_back),
+    "claim": ("CheckoutService/ClaimTransaction", claim),
     "identify": ("CheckoutService/IdentifyMember", identify),
     "enrol": ("MemberService/EnrolMember", enrol),
     "get": ("MemberService/GetMember", get_member),
@@ -503,6 +511,10 @@ _OTHERS = [
         "lines[1].line_id",
     ),
     clearing("a return of no sale", "return", "original_receipt", "RECEIPT_REQUIRED"),
+    clearing("a claim of no sale", "claim", "receipt", "RECEIPT_REQUIRED"),
+    clearing("a claim of nobody", "claim", "identifiers", "FIELD_REQUIRED"),
+    setting("a claim before 2000", "claim", "claimed_time_unix_ms", 1, "FIELD_OUT_OF_RANGE"),
+    clearing("a claim without a key", "claim", "context.idempotency_key", "KEY_REQUIRED"),
     clearing("nobody to identify", "identify", "identifiers", "FIELD_REQUIRED"),
     setting("a card of 300 bytes", "identify", "identifiers[0].value", "6" * 300, "TEXT_TOO_LONG"),
     setting("an unknown identifier", "identify", "identifiers[0].kind", 42, "ENUM_UNKNOWN"),
@@ -554,6 +566,13 @@ KNOWING_ROWS = [
         "RECEIPT_UNKNOWN",
         "original_receipt",
     ),
+    changed(
+        "a claim of an unknown sale",
+        "claim",
+        lambda request: None,
+        "RECEIPT_UNKNOWN",
+        "receipt",
+    ),
     setting("a stranger", "get", "member.member_id", "nobody", "MEMBER_UNKNOWN", "member"),
     setting("an unknown tier", "enrol", "tier_id", "platinum", "TIER_UNKNOWN"),
     changed(
@@ -582,7 +601,7 @@ KNOWING_ROWS = [
         "business_date",
     ),
     Row("an unknown method", "CheckoutService/Quote", b"", "METHOD_UNKNOWN"),
-    Row("a method to come", "CheckoutService/ClaimTransaction", b"", "METHOD_NOT_BUILT"),
+    Row("a method to come", "MemberService/EraseMember", b"", "METHOD_NOT_BUILT"),
 ]
 
 FORM_ROWS = [

@@ -123,7 +123,7 @@ def test_an_id_that_is_open_is_refused_and_free_afterwards(engine, outgoing, ans
 
 def test_methods_to_come_are_refused_by_name(outgoing, answers):
     message = checkout_pb2.StreamLaneRequest(request_id=9)
-    message.claim_transaction.context.store_id = "1"
+    message.authorize_fuel.context.store_id = "1"
     outgoing.items.put(message.SerializeToString())
     assert next(answers).refusal.reason == "METHOD_NOT_BUILT"
 

@@ -145,6 +145,7 @@ def test_every_kind_of_the_journal_has_one_of_the_contract():
 KINDS = {
     "ACTIVATE",
     "ADJUST",
+    "CLAIM",
     "CLOSE_DATE",
     "FUEL",
     "COMMIT",

@@ -64,7 +64,6 @@ def test_the_correlation_id_is_echoed(channel, engine, is_refused):
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("CheckoutService/ClaimTransaction", "attaching a member to a receipt afterwards"),
         ("MemberService/EraseMember", "erasing a member"),
     ],
 )

@@ -69,6 +69,10 @@ def test_answers_are_in_the_order_sent_and_a_bad_item_is_named(engine, channel):
     void.void_transaction.reason = "x"
     claim = checkout_pb2.UploadTransactionsRequest(item_id=4)
     claim.claim_transaction.claimed_time_unix_ms = 1
+    engine.handlers["CheckoutService.ClaimTransaction"] = lambda request: (
+        "CLAIM_NOT_ALLOWED",
+        "receipt",
+    )
     sent = [item(1, "a"), b"\xff\xff", void.SerializeToString(), claim.SerializeToString(),
             item(0), b"\x08\x07", item(6, "b")]  # fmt: skip
     answers = list(open_upload(channel, sent))
@@ -78,7 +82,7 @@ def test_answers_are_in_the_order_sent_and_a_bad_item_is_named(engine, channel):
         ("", ""),
         ("REQUEST_MALFORMED", ""),
         ("KEY_REUSED", "void_transaction.context"),
-        ("METHOD_NOT_BUILT", ""),
+        ("CLAIM_NOT_ALLOWED", "claim_transaction.receipt"),
         ("FIELD_OUT_OF_RANGE", "item_id"),
         ("FIELD_REQUIRED", "item"),
         ("", ""),

@@ -204,6 +204,17 @@ class EngineFixture:
         )
         self.call("CheckoutService.ReturnItems", request.SerializeToString())
 
+    def claim(self, committed: int, basket: dict[str, Any], card: str) -> None:
+        """Say when the basket was opened that a sale was a card's, by the commit's number here."""
+        claimed = self.basket_message({**basket, "card": card})
+        request = checkout_pb2.ClaimTransactionRequest(
+            context=self._context(f"claim-{next(self._numbers)}"),
+            receipt=self._receipt(basket, committed),
+            identifiers=claimed.identifiers,
+            claimed_time_unix_ms=claimed.opened_time_unix_ms,
+        )
+        self.call("CheckoutService.ClaimTransaction", request.SerializeToString())
+
     def adjust(self, basket: dict[str, Any]) -> None:
         """Give or take points by hand, as `adjust` says, of whom the basket names."""
         by = basket["adjust"]

@@ -35,6 +35,10 @@ MESSAGES: Mapping[int, tuple[type[Message], type[Message]]] = {
         checkout_pb2.VoidTransactionResponse,
     ),
     _layout.ENTRY_RETURN: (checkout_pb2.ReturnItemsRequest, checkout_pb2.ReturnItemsResponse),
+    _layout.ENTRY_CLAIM: (
+        checkout_pb2.ClaimTransactionRequest,
+        checkout_pb2.ClaimTransactionResponse,
+    ),
     _layout.ENTRY_HOLD_CAPTURE: (
         checkout_pb2.CaptureHoldRequest,
         checkout_pb2.CaptureHoldResponse,
@@ -73,8 +77,8 @@ def messages_of(sections: Sections) -> tuple[Any, Any]:
 def where_of(request: Any) -> Where:
     """Return store, till and shift of a request: of its receipt, else of who sent it.
 
-    A void without a receipt of its own belongs to its sender, and where that is not known to the
-    sale. Only a basket names a shift, so voids and returns have none.
+    A void without a receipt of its own, and a claim, which has none, belong to their sender, and
+    where that is not known to the sale. Only a basket names a shift, so they and returns have none.
     """
     fields = request.DESCRIPTOR.fields_by_name
     shift_id = request.basket.shift_id if "basket" in fields else ""
@@ -85,7 +89,7 @@ def where_of(request: Any) -> Where:
     else:
         named = request.context
     sender = request.context
-    if name == "original_receipt":
+    if name == "original_receipt" or isinstance(request, checkout_pb2.ClaimTransactionRequest):
         return Where(sender.store_id or named.store_id, sender.till_id or named.till_id, shift_id)
     return Where(named.store_id or sender.store_id, named.till_id or sender.till_id, shift_id)
 
@@ -115,6 +119,9 @@ def points_told(request: Any, response: Any) -> Counter[str]:
         case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
             for award in response.reversal.points:
                 points[award.purse_id] += award.points
+        case checkout_pb2.ClaimTransactionResponse():
+            for award in response.earned:
+                points[award.purse_id] += award.points
         case checkout_pb2.CaptureHoldResponse() if response.captured_points:
             points[response.hold.purse_id] -= response.captured_points
         case member_pb2.AdjustAccountResponse():
@@ -132,6 +139,8 @@ def points_of_referrer(response: Any) -> Counter[str]:
     if isinstance(response, checkout_pb2.CommitTransactionResponse):
         for credit in response.decision.referral_credits:
             points[credit.purse_id] += credit.points
+        return points
+    if isinstance(response, checkout_pb2.ClaimTransactionResponse):
         return points
     for award in response.reversal.points:
         if award.reason == decision_pb2.EARN_REASON_REFERRAL:

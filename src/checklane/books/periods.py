@@ -53,6 +53,7 @@ KINDS = (
     _layout.ENTRY_COMMIT,
     _layout.ENTRY_VOID,
     _layout.ENTRY_RETURN,
+    _layout.ENTRY_CLAIM,
     _layout.ENTRY_HOLD_CAPTURE,
 )
 #: Runs of receipt numbers that are kept at most, over all tills and dates: some 30 MB. Tills
@@ -319,7 +320,9 @@ class Periods:
 
     def _note_receipts(self, request: Any, response: Any) -> None:
         """Note the numbers that an entry uses up: its own, and one that was voided unseen."""
-        if isinstance(request, checkout_pb2.CaptureHoldRequest):
+        if isinstance(
+            request, checkout_pb2.CaptureHoldRequest | checkout_pb2.ClaimTransactionRequest
+        ):
             return
         named = [request.receipt] if request.HasField("receipt") else []
         if isinstance(response, checkout_pb2.VoidTransactionResponse):

@@ -35,11 +35,17 @@ KINDS = {
     _layout.ENTRY_COMMIT: _KIND.MEMBER_ENTRY_KIND_SALE,
     _layout.ENTRY_VOID: _KIND.MEMBER_ENTRY_KIND_VOID,
     _layout.ENTRY_RETURN: _KIND.MEMBER_ENTRY_KIND_RETURN,
+    _layout.ENTRY_CLAIM: _KIND.MEMBER_ENTRY_KIND_CLAIM,
     _layout.ENTRY_MERGE: _KIND.MEMBER_ENTRY_KIND_MERGE,
     _layout.ENTRY_HOLD_CAPTURE: _KIND.MEMBER_ENTRY_KIND_HOLD,
 }
 #: Kinds whose answers tell the points with their reasons.
-TOLD = (_layout.ENTRY_COMMIT, _layout.ENTRY_VOID, _layout.ENTRY_RETURN)
+TOLD = (
+    _layout.ENTRY_COMMIT,
+    _layout.ENTRY_VOID,
+    _layout.ENTRY_RETURN,
+    _layout.ENTRY_CLAIM,
+)
 COLUMNS = (
     Column("business_date"),
     Column("lsn"),
@@ -209,7 +215,7 @@ def _reason(kind: int) -> "decision_pb2.EarnReason":
 
 
 def _tell(found: member_pb2.MemberEntry, request: Any, response: Any) -> None:
-    """Fill in receipt, money and points of a sale, void or return."""
+    """Fill in receipt, money and points of a sale, void, return or claim."""
     if request.HasField("receipt"):
         found.receipt.CopyFrom(request.receipt)
     if isinstance(response, checkout_pb2.CommitTransactionResponse):
@@ -226,6 +232,9 @@ def _tell(found: member_pb2.MemberEntry, request: Any, response: Any) -> None:
                     offer_version=taken.offer_version,
                     line_id=taken.line_id,
                 )
+        return
+    if isinstance(response, checkout_pb2.ClaimTransactionResponse):
+        found.points.extend(response.earned)
         return
     reversal = response.reversal
     found.due_minor = -reversal.refund_minor

@@ -1,4 +1,4 @@
-"""``checklane explain``: a committed sale decided again, with the reason for every offer."""
+"""``checklane explain``: a sale or claim decided again, with the reason for every offer."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +22,8 @@ from checklane.v1 import checkout_pb2, decision_pb2
 
 __all__ = ["explain"]
 
+#: Kinds of entries that hold a decision.
+DECIDED = (_layout.ENTRY_COMMIT, _layout.ENTRY_CLAIM)
 PAGE_ENTRIES = 1024
 PAGE_BYTES = 16 * 1024 * 1024
 #: Exit status when the sale does not come out as it was recorded.
@@ -40,11 +42,12 @@ def _pages(data: Path) -> Iterator[bytes]:
 
 
 def _is_wanted(sections: Sections, receipt: list[str], lsn: int) -> bool:
-    """Tell whether an entry is the sale that was asked for."""
-    if int(sections.header["kind"]) != _layout.ENTRY_COMMIT:
-        return False
+    """Tell whether an entry is the sale that was asked for, or the claim at a position."""
+    kind = int(sections.header["kind"])
     if lsn:
-        return int(sections.header["lsn"]) == lsn
+        return int(sections.header["lsn"]) == lsn and kind in DECIDED
+    if kind != _layout.ENTRY_COMMIT:
+        return False
     told = contract_entry(sections, include_bodies=False, include_movements=False).receipt
     found = [told.store_id, str(told.business_date), told.till_id, str(told.sequence)]
     return found == receipt
@@ -114,6 +117,19 @@ def _line_rows(decision: Any) -> Table:
     return table
 
 
+def _tell_earned(console: Console, awards: Any) -> None:
+    for earned in awards:
+        console.print(f"{earned.points:,} {earned.purse_id} by {earned.offer_id}")
+
+
+def _tell_sale(console: Console, answer: Any) -> None:
+    console.print(_line_rows(answer.decision))
+    console.print(_offer_rows(answer.decision))
+    _tell_earned(console, answer.decision.earned)
+    for coupon in answer.issued_coupons:
+        console.print(f"coupon {coupon.code} {coupon.serial} by {coupon.offer_id}")
+
+
 @click.command()
 @click.option(
     "--data",
@@ -125,9 +141,11 @@ def _line_rows(decision: Any) -> Table:
 @click.option(
     "--receipt", default="", metavar="STORE/DATE/TILL/SEQUENCE", help="As S001/20260304/3/17."
 )
-@click.option("--lsn", default=0, type=click.IntRange(min=0), help="Position of the sale's entry.")
+@click.option(
+    "--lsn", default=0, type=click.IntRange(min=0), help="Position of a sale's or claim's entry."
+)
 def explain(data: Path, receipt: str, lsn: int) -> None:
-    """Decide a committed sale again from its journal entry, and tell why.
+    """Decide a committed sale, or a claim, again from its journal entry, and tell why.
 
     The entry holds all that the decision had read: the request, the member as they were, the
     program and catalogue by hash. Deciding again must give the recorded answer byte for byte,
@@ -138,16 +156,12 @@ def explain(data: Path, receipt: str, lsn: int) -> None:
     entry = _find(data, receipt, lsn)
     recorded = split_entry(entry)
     is_same = _replay(data, entry, is_explained=False) == recorded.response
-    answer = checkout_pb2.CommitTransactionResponse.FromString(
-        _replay(data, entry, is_explained=True)
-    )
+    told = _replay(data, entry, is_explained=True)
     console = Console()
-    console.print(_line_rows(answer.decision))
-    console.print(_offer_rows(answer.decision))
-    for earned in answer.decision.earned:
-        console.print(f"{earned.points:,} {earned.purse_id} by {earned.offer_id}")
-    for coupon in answer.issued_coupons:
-        console.print(f"coupon {coupon.code} {coupon.serial} by {coupon.offer_id}")
+    if int(recorded.header["kind"]) == _layout.ENTRY_CLAIM:
+        _tell_earned(console, checkout_pb2.ClaimTransactionResponse.FromString(told).earned)
+    else:
+        _tell_sale(console, checkout_pb2.CommitTransactionResponse.FromString(told))
     console.print(f"entry {int(recorded.header['lsn']):,}, decided again: same bytes:", end=" ")
     console.print("yes" if is_same else "no")
     if not is_same:

@@ -23,6 +23,7 @@ from checklane.client.offline import OfflineLane, StandIn, Uploaded, upload
 from checklane.client.results import (
     AppliedOffer,
     CaptureResult,
+    ClaimResult,
     CouponOutcome,
     Decision,
     FuelAuthorisation,
@@ -61,6 +62,7 @@ __all__ = [
     "AsyncLane",
     "Basket",
     "CaptureResult",
+    "ClaimResult",
     "CouponOutcome",
     "Decision",
     "FuelAuthorisation",

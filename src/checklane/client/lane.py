@@ -13,6 +13,7 @@ from checklane.client.basket import Basket, FuelPrice, HoldCapture, Identifier, 
 from checklane.client.requests import Call, Requests
 from checklane.client.results import (
     CaptureResult,
+    ClaimResult,
     Decision,
     FuelAuthorisation,
     HoldResult,
@@ -274,6 +275,29 @@ class Lane(_Sender):
             original, lines, sequence=sequence, date=business_date, key=key
         )
         return self.send(call)
+
+    def claim(
+        self,
+        *identifiers: Identifier | str,
+        sequence: int,
+        business_date: int,
+        store: str = "",
+        till: str = "",
+        key: str | None = None,
+    ) -> ClaimResult:
+        """Attach a member to a sale that had none: it earns what it would have earned them.
+
+        Parameters
+        ----------
+        *identifiers : Identifier or str
+            Whose it is.
+        sequence, business_date, store, till
+            The receipt of the sale. Default store and till: this one's.
+        key : str, optional
+            As for `commit`.
+        """
+        receipt = self.requests.receipt(sequence, business_date, store, till)
+        return self.send(self.requests.claim(receipt, identifiers, key=key))
 
     def create_hold(
         self,
@@ -565,6 +589,19 @@ class AsyncLane(_Sender):
             original, lines, sequence=sequence, date=business_date, key=key
         )
         return await self.send(call)
+
+    async def claim(
+        self,
+        *identifiers: Identifier | str,
+        sequence: int,
+        business_date: int,
+        store: str = "",
+        till: str = "",
+        key: str | None = None,
+    ) -> ClaimResult:
+        """Attach a member to a sale that had none, as :meth:`Lane.claim`."""
+        receipt = self.requests.receipt(sequence, business_date, store, till)
+        return await self.send(self.requests.claim(receipt, identifiers, key=key))
 
     async def create_hold(
         self,

@@ -17,6 +17,7 @@ from checklane.client.basket import (
 )
 from checklane.client.results import (
     CaptureResult,
+    ClaimResult,
     Decision,
     FuelAuthorisation,
     HoldResult,
@@ -245,6 +246,28 @@ class Requests:
             request,
             checkout_pb2.ReturnItemsResponse,
             lambda response: from_message(ReturnResult, response, key=key),
+            key,
+        )
+
+    def claim(
+        self,
+        receipt: common_pb2.ReceiptId,
+        identifiers: Iterable[Identifier | str],
+        *,
+        key: str | None,
+    ) -> Call[ClaimResult]:
+        """Attach a member to a sale that had none."""
+        key = key or str(uuid.uuid4())
+        request = checkout_pb2.ClaimTransactionRequest(
+            context=self._context(key),
+            receipt=receipt,
+            identifiers=map(identifier_message, _named(identifiers)),
+        )
+        return Call(
+            "ClaimTransaction",
+            request,
+            checkout_pb2.ClaimTransactionResponse,
+            lambda response: from_message(ClaimResult, response, key=key),
             key,
         )
 

@@ -19,6 +19,7 @@ from google.protobuf.message import Message as ProtobufMessage
 __all__ = [
     "AppliedOffer",
     "CaptureResult",
+    "ClaimResult",
     "CouponOutcome",
     "Decision",
     "FuelAuthorisation",
@@ -482,6 +483,18 @@ class ReturnResult:
     """Items that are taken back."""
 
     reversal: Reversal
+    posting: Posting
+    message: Any = field(repr=False, compare=False)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimResult:
+    """A receipt that is somebody's now, and what it earned."""
+
+    members: tuple[IdentifiedMember, ...]
+    earned: tuple[PointsAward, ...]
+    balances: tuple[PurseBalance, ...]
     posting: Posting
     message: Any = field(repr=False, compare=False)
     key: str = ""

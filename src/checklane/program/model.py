@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from checklane._layout import (
     BASKET_LINES_MAX,
     CANDIDATES_MAX,
+    CLAIM_DAYS_MAX,
     OFFER_SLOTS_MAX,
     PURSES_MAX,
     RETAILERS_MAX,
@@ -1555,6 +1556,11 @@ class Policies(Part):
         "fuelling, or any.",
     )
     return_days: Count = Field(default=60, description="Days in which goods come back.")
+    claim_days: Annotated[int, Field(strict=True, ge=0, le=CLAIM_DAYS_MAX)] = Field(
+        default=0,
+        description="Days after its business date in which a sale without a member may be claimed "
+        "by one. Default: never.",
+    )
     step_budget: Count = Field(
         default=STEP_BUDGET_DEFAULT,
         description="Steps that one decision may take before it is bounded.",

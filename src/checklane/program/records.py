@@ -77,6 +77,7 @@ def header_record(program: Program) -> Records:
         "expired_hold_policy": EXPIRED_HOLDS[policies.expired_hold],
         "fuel_policy": FUELS[policies.fuel],
         "return_days": policies.return_days,
+        "claim_days": policies.claim_days,
     }
     if policies.basket_discount is not None:
         values["basket_discount_minor"] = policies.basket_discount.money or 0

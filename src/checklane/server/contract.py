@@ -74,7 +74,6 @@ UPLOAD_METHODS = _upload_methods()
 #: What a caller of a method that is not served yet asked for, in words.
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
-        "ClaimTransaction": "attaching a member to a receipt afterwards",
         "EraseMember": "erasing a member",
         "ListEntries": "the entries of a member",
         "ListOffers": "listing the offers of the live program",

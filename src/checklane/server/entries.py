@@ -24,6 +24,7 @@ ENTRY_KINDS: Mapping[int, "ledger_pb2.LedgerEntryKind"] = {
     _layout.ENTRY_COMMIT: _KIND.LEDGER_ENTRY_KIND_SALE,
     _layout.ENTRY_VOID: _KIND.LEDGER_ENTRY_KIND_VOID,
     _layout.ENTRY_RETURN: _KIND.LEDGER_ENTRY_KIND_RETURN,
+    _layout.ENTRY_CLAIM: _KIND.LEDGER_ENTRY_KIND_CLAIM,
     _layout.ENTRY_ENROL: _KIND.LEDGER_ENTRY_KIND_MEMBER,
     _layout.ENTRY_LINK: _KIND.LEDGER_ENTRY_KIND_MEMBER,
     _layout.ENTRY_UPDATE: _KIND.LEDGER_ENTRY_KIND_MEMBER,
@@ -64,6 +65,11 @@ _MESSAGES: Mapping[int, tuple[str, type[Message], type[Message]]] = {
         "CheckoutService/ReturnItems",
         checkout_pb2.ReturnItemsRequest,
         checkout_pb2.ReturnItemsResponse,
+    ),
+    _layout.ENTRY_CLAIM: (
+        "CheckoutService/ClaimTransaction",
+        checkout_pb2.ClaimTransactionRequest,
+        checkout_pb2.ClaimTransactionResponse,
     ),
     _layout.ENTRY_ENROL: (
         "MemberService/EnrolMember",
@@ -218,6 +224,9 @@ def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
         entry.discount_minor = -sum(line.discount_minor for line in reversal.lines)
         for award in reversal.points:
             points[award.purse_id] += award.points
+    elif isinstance(response, checkout_pb2.ClaimTransactionResponse):
+        for award in response.earned:
+            points[award.purse_id] += award.points
     elif isinstance(response, member_pb2.ConfirmPointsResponse):
         for confirmed in response.points:
             points[confirmed.purse_id] += confirmed.points
@@ -264,6 +273,7 @@ def _movement(record: Any) -> ledger_pb2.Movement:
             _layout.CELL_VOIDED
             | _layout.CELL_RETURNED
             | _layout.CELL_EARNED
+            | _layout.CELL_CLAIMED
             | _layout.CELL_CONFIRMED
         ):
             movement.kind = kinds.MOVEMENT_KIND_RECEIPT_CHANGED
