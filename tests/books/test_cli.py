@@ -19,6 +19,7 @@ KINDS = (
     "coupons",
     "postings",
     "liability",
+    "clearing",
     "statement",
     "scan-data",
 )

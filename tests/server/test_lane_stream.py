@@ -222,6 +222,6 @@ def test_the_clients_stream_matches_answers_to_requests(engine, service):
         assert not first.done()
         gate.open.set()
         assert first.result(30).decision.quote_token == b"token"
-        refused = stream.send("claim_transaction", checkout_pb2.ClaimTransactionRequest())
+        refused = stream.send("authorize_fuel", checkout_pb2.AuthorizeFuelRequest())
         with pytest.raises(errors.NotServedError):
             refused.result(30)

@@ -151,6 +151,7 @@ KINDS = {
     "COMMIT",
     "CONFIRM",
     "ENROL",
+    "FUEL",
     "HOLD",
     "HOLD_CAPTURE",
     "HOLD_EXTEND",

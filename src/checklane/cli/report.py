@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from checklane.books.clearing import read_clearing
 from checklane.books.files import FORMATS, write_table
 from checklane.books.lots import read_liability
 from checklane.books.periods import Periods, Query, gap_table, period_table, read_periods
@@ -66,6 +67,7 @@ def report() -> None:
       coupons      the same by coupon: what to send to a clearing house
       scan-data    lines of tobacco and such, with every discount and its funder
       postings     debits and credits under the accounts of your own ledger
+      clearing     points by the store that issued them and the store that they paid in
       liability    points owed by purse and month of expiry: opening to closing
       statement    what came and went in the purses of one account group
 
@@ -293,6 +295,23 @@ def postings(map_path: Path, **options: Any) -> None:
         points = read_points(journal, *span, asked.purses(), advance)
         table = postings_table(settled, points, accounts)
         return table, prove_postings(table, settled, points)
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+def clearing(**options: Any) -> None:
+    """Points spent, by business date, issuing store, redeeming store and purse.
+
+    What is spent of a lot is what came into it first. Points of a sale are of its store, those
+    given by hand of none. What voids and returns give back stands on their dates, against the
+    stores between which it was spent. The journal is read from its first entry on.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = read_clearing(journal, asked.from_date, asked.to_date, asked.purses(), advance)
+        return found.table(), found.prove()
 
     _run(read, options)
 
