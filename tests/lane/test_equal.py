@@ -14,8 +14,9 @@ from tests.server.hostile_requests import BASES, ROWS, basket, commit, receipt
 PACKAGE = "/checklane.v1."
 QUOTE = "CheckoutService/QuoteBasket"
 METHODS = (*sorted({method for method, _ in BASES.values()}), QUOTE)
-#: What lanes call; programs are the management port's alone.
-LANE_ROWS = [row for row in ROWS if not row.method.startswith("ProgramService/")]
+MANAGED = ("ProgramService/", "LedgerService/")
+#: What lanes call; programs and the ledger are the management port's alone.
+LANE_ROWS = [row for row in ROWS if not row.method.startswith(MANAGED)]
 NOT_SERVED = ("MemberService/EraseMember",)
 
 

@@ -151,7 +151,6 @@ KINDS = {
     "COMMIT",
     "CONFIRM",
     "ENROL",
-    "FUEL",
     "HOLD",
     "HOLD_CAPTURE",
     "HOLD_EXTEND",
