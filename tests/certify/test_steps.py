@@ -19,7 +19,6 @@ from checklane.certify.picture import BLOCK, picture_of, write_pictures
 from checklane.certify.player import Player
 from checklane.certify.run import (
     FAILED,
-    NOT_OFFERED,
     PASSED,
     STEPS,
     Result,
@@ -39,8 +38,6 @@ PAGE = ROOT / "docs" / "integrating.md"
 #: Where `make` installs what tests/conformance/node/package.json names.
 NODE = ROOT / ".cache" / "npm" / "node_modules"
 WITHIN_S = 300
-#: What this service does not serve yet: the step says so, and passes once it is served.
-NOT_SERVED = {"late-card"}
 #: Steps whose pictures would be too long to be read.
 NOT_DRAWN = {"day"}
 
@@ -54,25 +51,20 @@ def results(session: Session) -> dict[str, Result]:
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_our_own_lane_passes(results: dict[str, Result], step: Step) -> None:
     result = results[step.name]
-    if result.status == NOT_OFFERED:
-        assert step.name in NOT_SERVED
-    else:
-        assert (result.status, result.findings) == (PASSED, [])
+    assert (result.status, result.findings) == (PASSED, [])
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_a_broken_lane_fails(results: dict[str, Result], session: Session, step: Step) -> None:
+def test_a_broken_lane_fails(session: Session, step: Step) -> None:
     (result,) = play(session, [step], [step.name])
-    is_offered = results[step.name].status != NOT_OFFERED
-    assert result.status in ({FAILED} if is_offered else {FAILED, NOT_OFFERED})
+    assert result.status == FAILED
     assert result.findings
 
 
 def test_the_pictures_of_the_page_are_of_this_run(results: dict[str, Result]) -> None:
     """`checklane certify --self --pictures docs/integrating.md` writes them anew."""
     drawn = dict(BLOCK.findall(PAGE.read_text()))
-    offered = {name for name, result in results.items() if result.status != NOT_OFFERED}
-    assert set(drawn) == offered - NOT_DRAWN
+    assert set(drawn) == set(results) - NOT_DRAWN
     for name, text in drawn.items():
         assert text == picture_of(results[name]), name
 

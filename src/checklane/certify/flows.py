@@ -10,10 +10,9 @@ from checklane.certify.record import Evidence
 from checklane.certify.simulator import SimulatedTill
 from checklane.certify.step import NotOfferedError, Phase, Step
 from checklane.client import Basket, FuelPrice, ReturnLine
-from checklane.client.requests import Call
 from checklane.clock import SYSTEM_CLOCK
 from checklane.errors import ChecklaneError, NotServedError, StateError
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
+from checklane.v1 import basket_pb2, checkout_pb2
 
 __all__ = ["STEPS"]
 
@@ -295,25 +294,9 @@ class LateCard(Step):
         if phase == 0:
             player.remarks["sale"] = player.pay(player.basket(2, card=False))
             return
-        lane = player.lane(policy=ONCE)
         sequence = player.remarks["sale"].sequence + (100 if player.is_broken else 0)
-        request = checkout_pb2.ClaimTransactionRequest(
-            context=common_pb2.RequestContext(
-                idempotency_key="late-card", store_id=lane.requests.store,
-                till_id=lane.requests.till,
-            ),
-            receipt=lane.requests.receipt(sequence, player.date),
-            identifiers=player.basket(1).message.identifiers,
-        )  # fmt: skip
-        call = Call(
-            "ClaimTransaction",
-            request,
-            checkout_pb2.ClaimTransactionResponse,
-            lambda response: response,
-            "late-card",
-        )
         try:
-            lane.send(call)
+            player.lane().claim(player.shop.card, sequence=sequence, business_date=player.date)
         except NotServedError:
             raise NotOfferedError("ClaimTransaction is not served by this service") from None
         except StateError as error:

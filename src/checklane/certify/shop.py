@@ -71,6 +71,7 @@ policies:
   claw_back: within_balance
   hold_minutes: 60
   return_days: 30
+  claim_days: 14
 """
 OFFERS = """\
 - id: soup-3-for-2
