@@ -32,7 +32,7 @@ def test_the_verb_measures_and_writes_its_report(tmp_path):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "ledger.json").read_text())
     names = [(row["section"], row["name"]) for row in found["rows"]]
-    assert len(names) == len(set(names)) == 1 + len(ledger.QUICK.in_flight) + 3
+    assert len(names) == len(set(names)) == 1 + len(ledger.QUICK.in_flight) + 4
     for row in found["rows"]:
         assert 0 < row["p50_ns"] <= row["p99_ns"] <= row["p999_ns"]
     stopped, killed, many = found["starts"]
