@@ -312,7 +312,7 @@ class Cases:
             {"channels": ["store", "kiosk"]}, {"regions": ["north", "south"], "banners": "mart"},
         )  # fmt: skip
 
-    def limits(self, mechanic: dict[str, Any], members: bool) -> dict[str, Any]:
+    def limits(self, mechanic: dict[str, Any], scopes: list[str]) -> dict[str, Any]:
         name = next(iter(mechanic))
         part = mechanic[name]
         basket: dict[str, Any] = {}
@@ -333,9 +333,6 @@ class Cases:
         reward = part.get("reward", {})
         if name == "threshold" and not {"amount", "price"} & set(reward) and "steps" not in part:
             found |= self.some((0.2, "per_product", self.of_product))
-        scopes = ["per_store", "overall"]
-        if members:
-            scopes += ["per_member"] * 4 + ["per_household", "per_card"]
         if self.random.random() < 0.3 * len(scopes) / 8:
             window = self.some((0.7, "window", self.pick("day", "week", "month", "year")))
             measures: list[dict[str, Any]] = [{"uses": self.random.randint(1, 2)}]
@@ -401,8 +398,11 @@ class Cases:
                 )
             if name not in ("redeem", "fuel"):
                 offer |= self.some((0.1, "floor_price", money(self.pick(50, 90))))
-        anyone = offer.get("who") == {"members": "non_members"}
-        limits = self.limits(mechanic, not anyone and not wallet)
+        # What a limit counts outlives the program, and so do the ids that stand in wallets.
+        scopes = [] if wallet else ["per_store", "overall"]
+        if not wallet and offer.get("who") != {"members": "non_members"}:
+            scopes += ["per_member"] * 4 + ["per_household", "per_card"]
+        limits = self.limits(mechanic, scopes)
         if name == "fuel":
             limits.pop("per_unit", None)
             if pays:

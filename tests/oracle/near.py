@@ -41,16 +41,10 @@ def near_misses(
     for offer in offers:
         miss, outcome = None, decision.outcomes[offer.id]
         if offer.mechanic == "threshold" and outcome in ("THRESHOLD", "GOODS_MISSING"):
-            seen = canonical([u for u in units if offer.stackable or not u.taken])
+            seen = _seen_by(offer, units)
             miss = _missing_reach(offer, seen, zone) or _missing_gift(offer, units)
         elif offer.layer == "item" and outcome != "APPLIED":
-            seen = canonical(
-                [
-                    u
-                    for u in after_item
-                    if offer.stackable or set(u.takers) <= set(offer.stack_after)
-                ]
-            )
+            seen = _seen_by(offer, after_item)
             if offer.reaches and any(fits(offer, 0, unit) for unit in seen):
                 miss = _missing_reach(offer, seen, zone)
             elif offer.layer == "item" and offer.mechanic not in ("discount", "row_prices"):
@@ -59,6 +53,12 @@ def near_misses(
             found.append(miss)
     found.sort(key=lambda m: (m.missing_minor, m.missing_units, -m.saving, m.offer.encode()))
     return found
+
+
+def _seen_by(offer: Offer, units: list[Unit]) -> list[Unit]:
+    """Return the units that nobody took, or only offers that this one stacks after (Y3, Y6)."""
+    named = set(offer.stack_after)
+    return canonical([u for u in units if offer.stackable or set(u.takers) <= named])
 
 
 def most_places(offer: Offer, units: list[Unit]) -> int:

@@ -85,14 +85,12 @@ def receipt_of(sections: Sections) -> int:
     return _bound(sections.movements, (_layout.CELL_ENTRY,))
 
 
-def takes_goods_back(entry: bytes) -> bool:
+def takes_goods_back(sections: Sections) -> bool:
     """Tell whether goods of an earlier sale came back in the basket of a sale's entry."""
-    header = np.frombuffer(entry, dtype=_layout.ENTRY_HEADER, count=1)[0]
-    if int(header["facts_bytes"]) < _layout.FACTS_HEADER.itemsize:
+    if len(sections.facts) < _layout.FACTS_HEADER.itemsize:
         return False
-    at = _padded(_layout.ENTRY_HEADER.itemsize) + _padded(int(header["request_bytes"]))
-    facts = np.frombuffer(entry, dtype=_layout.FACTS_HEADER, count=1, offset=at)[0]
-    return bool(int(facts["flags"]) & _layout.FACTS_FLAG_EXCHANGE)
+    head = np.frombuffer(sections.facts, dtype=_layout.FACTS_HEADER, count=1)[0]
+    return bool(int(head["flags"]) & _layout.FACTS_FLAG_EXCHANGE)
 
 
 def original_of(sections: Sections) -> int:

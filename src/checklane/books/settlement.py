@@ -307,12 +307,10 @@ def undone_sales(source: Source, advance: Advance | None = None) -> set[int]:
     """Return the sales of which something came back, as `receipt_of` names them."""
     undone = set()
     for page in walk(source, source.first_lsn, advance):
-        is_undo = np.isin(page.heads["kind"], (_layout.ENTRY_VOID, _layout.ENTRY_RETURN))
-        for at in np.flatnonzero(is_undo).tolist():
-            undone.add(original_of(split_entry(page.entries[at])))
-        for at in np.flatnonzero(page.heads["kind"] == _layout.ENTRY_COMMIT).tolist():
-            if takes_goods_back(page.entries[at]):
-                undone.add(original_of(split_entry(page.entries[at])))
+        for at in np.flatnonzero(np.isin(page.heads["kind"], KINDS)).tolist():
+            sections = split_entry(page.entries[at])
+            if page.heads["kind"][at] != _layout.ENTRY_COMMIT or takes_goods_back(sections):
+                undone.add(original_of(sections))
     return undone
 
 

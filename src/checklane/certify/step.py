@@ -1,5 +1,6 @@
 """What a step is: phases with a mood of the service, our own way through them, and a judge."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Phase:
     note: str = ""
 
 
-class Step:
+class Step(ABC):
     """One step.
 
     Attributes
@@ -57,9 +58,9 @@ class Step:
     phases: tuple[Phase, ...] = ()
     is_for_lanes = True
 
+    @abstractmethod
     def play(self, player: Player, phase: int) -> None:
         """Do what the cashier does in a phase, with our own lanes."""
-        raise NotImplementedError
 
     def judge(self, seen: Evidence) -> Iterator[str]:
         """Yield what was wrong, each with what to mend."""
@@ -67,6 +68,6 @@ class Step:
         yield from entered_once(seen)
         yield from self.look(seen)
 
+    @abstractmethod
     def look(self, seen: Evidence) -> Iterator[str]:
         """Yield what was wrong in this step's own matter."""
-        raise NotImplementedError
