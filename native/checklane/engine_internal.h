@@ -1,5 +1,5 @@
 /* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c,
- * dates.c, exchange.c, undo.c, member.c. */
+ * dates.c, exchange.c, no_receipt.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
@@ -35,7 +35,7 @@ typedef struct original {
     uint64_t confirmed_key; /* of the lots that were confirmed; 0: none was */
     uint32_t movement_count;
     uint32_t sold_count;
-    bool has_exchange;      /* goods of a sale before it came back with it */
+    bool took_back;         /* goods came back in its basket */
     movement_t movements[2 * MOVEMENTS_MAX];
     sold_line_t sold[BASKET_LINES_MAX];
 } original_t;
@@ -736,6 +736,15 @@ void note_exchange(session_t *session);
 /* The writer: takes the goods back, behind what the sale moves and its exceptions. */
 status_t move_exchange(session_t *session, const accounts_view_t *view, entry_builder_t *entry,
                        const account_t *account, uint32_t exception_count);
+
+/* ---- no_receipt.c ---- */
+
+/* RETURN_NOT_ALLOWED where goods of the basket come back without a receipt and the program does not
+ * let them; a sale that was paid may. Behind load_exchange and gather. */
+status_t judge_unreceipted(session_t *session);
+
+/* A paid sale that the program would not have let says so. */
+void note_unreceipted(session_t *session);
 
 /* ---- undo.c ---- */
 

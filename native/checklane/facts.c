@@ -25,23 +25,26 @@ static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint3
     return put(put(at, &head, sizeof head), cells, count * sizeof *cells);
 }
 
-static uint8_t *put_sold(const session_t *session, uint8_t *at, uint32_t *count)
+static uint8_t *put_sold(const session_t *session, uint8_t *at, facts_header_t *header)
 {
     const basket_t *basket = &session->basket;
     if (session->facts.sold_by != NULL) {
-        *count = session->original.sold_count;
-        return put(at, session->original.sold, *count * sizeof session->original.sold[0]);
+        header->sold_count = session->original.sold_count;
+        return put(at, session->original.sold,
+                   header->sold_count * sizeof session->original.sold[0]);
     }
-    *count = 0;
     for (uint32_t i = 0; i < basket->line_count; i++) {
         const line_t *line = &basket->lines[i];
-        if (line->kind == LINE_KIND_RETURN) continue;
+        if (line->kind == LINE_KIND_RETURN) {
+            header->flags |= FACTS_FLAG_TOOK_BACK;
+            continue;
+        }
         sold_line_t sold = {.line_id = line->line_id,
                             .count = line->count,
                             .gross_minor = line->amount_minor,
                             .net_minor = line->amount_minor - sold_discount_minor(session, i)};
         at = put(at, &sold, sizeof sold);
-        ++*count;
+        header->sold_count++;
     }
     return at;
 }
@@ -129,7 +132,7 @@ uint32_t write_facts(session_t *session)
     at = put_record(at, facts->member_lsn, facts->member_cells, facts->member_cell_count);
     at = put(at, facts->wallet, facts->wallet_count * sizeof facts->wallet[0]);
     at = put(at, facts->stopped, facts->stopped_count * sizeof facts->stopped[0]);
-    at = put_sold(session, at, &header.sold_count);
+    at = put_sold(session, at, &header);
     at = put_found(session, at);
     header.shared_count = session->shared_count;
     at = put(at, session->shared, session->shared_count * sizeof session->shared[0]);

@@ -179,8 +179,11 @@ typedef struct program_header {
     uint16_t expired_hold_policy; /* EXPIRED_HOLD_ */
     uint16_t fuel_policy;      /* FUEL_ */
     uint32_t claim_days;       /* after its business date a sale may be claimed; 0: never */
+    int64_t unreceipted_minor; /* most that goods without receipt refund in a basket; 0 any */
+    uint32_t unreceipted;      /* bits of UNRECEIPTED_ */
+    uint32_t reserved;
 } program_header_t;
-_Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
+_Static_assert(sizeof(program_header_t) == 136, "drawn without padding");
 
 #define MULTIPLIER_HIGHEST 0
 #define MULTIPLIER_ADDITIVE 1
@@ -191,6 +194,8 @@ _Static_assert(sizeof(program_header_t) == 120, "drawn without padding");
 #define EXPIRED_HOLD_SPEND 1
 #define FUEL_AUTHORISED 0 /* offers for fuel are had by fills that were authorised with them */
 #define FUEL_ANY 1        /* ... by any */
+#define UNRECEIPTED_REFUSED 1 /* goods without receipt do not come back */
+#define UNRECEIPTED_MEMBER 2  /* ... only for a member */
 #define CLAW_BACK_WITHIN_BALANCE 0
 #define CLAW_BACK_PENDING_ONLY 1
 #define CLAW_BACK_NEGATIVE 2
@@ -948,6 +953,7 @@ _Static_assert(sizeof(facts_header_t) == 160, "drawn without padding");
                                     * bytes, then fuel_right_t each */
 
 #define FACTS_FLAG_CLAIM 16        /* claim_facts_t stands behind the shared counters */
+#define FACTS_FLAG_TOOK_BACK 32    /* goods came back in the basket */
 
 /* An offer that was authorised for a fill before it began. */
 typedef struct fuel_right {

@@ -108,8 +108,9 @@
 #define OWN_HOLDS_MAX (16 + 1 + 8)
 /* What a commit could not honour of its total: each candidate, each payment with points, each
  * coupon, the total itself; of the holds that it names two of each, of its fills one, and the
- * program of these; the goods that came back; that the date is closed. */
-#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16 + 8 + 1 + 2)
+ * program of these; the goods that came back, with a receipt and without; that the date is
+ * closed. */
+#define MISSING_MAX (256 + 32 + 32 + 1 + 2 * 16 + 8 + 1 + 3)
 /* The reversal in the answer to a basket in which goods come back: 512 lines of 37 B and as many
  * exceptions of 20 B, purses' points and balances of 100 B each. */
 #define REVERSAL_BYTES_MAX (40 * 1024)

@@ -165,6 +165,7 @@ status_t call_quote(session_t *session)
     status = judge_exchange(session, view, &is_changed);
     if (session->degraded_level == 0) gather(session, view);
     else identify_nobody(session, view, &request->basket);
+    if (status == STATUS_OK) status = judge_unreceipted(session);
     if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK) {
         decision_answer_t answer = decision_answer(session, request->locale);
@@ -762,7 +763,8 @@ static status_t decide_now(session_t *session, const accounts_view_t *view, acco
         return judge_total(session, view, account);
     }
     bool is_changed = gather_again(session, view);
-    if (is_changed || is_other) {
+    status = judge_unreceipted(session);
+    if (status == STATUS_OK && (is_changed || is_other)) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);
     }
@@ -819,6 +821,7 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
     if (status == STATUS_OK) status = judge_captures(session, view, &account);
     if (status == STATUS_OK) status = judge_fills(session, &account);
     if (status == STATUS_OK) note_exchange(session);
+    if (status == STATUS_OK) note_unreceipted(session);
     if (status == STATUS_OK) note_closed(session, view);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status == STATUS_OK) status = move_all(session, view, entry, &account);
@@ -847,6 +850,7 @@ static status_t decide_in_training(session_t *session)
     uint32_t exception_count;
     session->posted = (cells_t){session->facts.group_cells, session->facts.group_cell_count};
     note_exchange(session);
+    note_unreceipted(session);
     status_t status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
     return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
@@ -868,6 +872,7 @@ static status_t decide_and_submit(session_t *session)
     } else {
         gather(session, view);
         status = judge_exchange(session, view, &is_changed);
+        if (status == STATUS_OK) status = judge_unreceipted(session);
     }
     if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK && request->context.training) status = decide_in_training(session);

@@ -503,6 +503,8 @@ static status_t check_header(program_tables_t *tables, const program_t *program)
     REQUIRE(header->points_rounding <= ROUNDING_CEIL);
     REQUIRE(header->return_days <= DAYS_MAX);
     REQUIRE(header->claim_days <= CLAIM_DAYS_MAX);
+    REQUIRE(in_range(header->unreceipted_minor, 0, BASKET_AMOUNT_MAX));
+    REQUIRE(header->unreceipted <= (UNRECEIPTED_REFUSED | UNRECEIPTED_MEMBER));
     REQUIRE(header->basket_discount_bp <= 10000);
     REQUIRE(in_range(header->basket_discount_minor, 0, BASKET_AMOUNT_MAX));
     REQUIRE(header->store_set_words <= STORES_MAX / 64);

@@ -153,7 +153,8 @@ static status_t prepare_total(void *context, const accounts_view_t *view, entry_
     own_total(session, view);
     own_fills(session, view);
     bool is_changed = gather_again(session, view);
-    if (is_changed || is_other) {
+    status = judge_unreceipted(session);
+    if (status == STATUS_OK && (is_changed || is_other)) {
         ledger_count_redecision(session->engine->ledger);
         status = decide(session);
     }
@@ -195,6 +196,7 @@ status_t call_total(session_t *session)
     own_fills(session, view);
     gather(session, view);
     status = judge_exchange(session, view, &is_changed);
+    if (status == STATUS_OK) status = judge_unreceipted(session);
     if (status == STATUS_OK) status = decide(session);
     if (status == STATUS_OK && is_training) {
         status = write_total(session, NULL, &(hold_draft_t){0}, NULL);

@@ -39,7 +39,7 @@ static status_t copy_original(session_t *session, uint64_t position)
     if (entry.header->own_date != 0) original->business_date = entry.header->own_date;
     original->movement_count = entry.header->movement_count;
     original->sold_count = facts.header.sold_count;
-    original->has_exchange = facts.exchange.reversal_bytes > 0;
+    original->took_back = (facts.header.flags & FACTS_FLAG_TOOK_BACK) != 0;
     memcpy(original->movements, entry.movements, original->movement_count * sizeof(movement_t));
     memcpy(original->sold, facts.sold, original->sold_count * sizeof(sold_line_t));
     return STATUS_OK;
@@ -117,7 +117,7 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     original->counted_date = 0;
     original->movement_count = 0;
     original->sold_count = 0;
-    original->has_exchange = false;
+    original->took_back = false;
     status_t status = position == 0 ? STATUS_RECEIPT_UNKNOWN : copy_original(session, position);
     note_record(original, named);
     if (status == STATUS_OK) status = copy_claim(session);
@@ -813,7 +813,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
-    if (original->has_exchange) {
+    if (original->took_back) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
     session->facts.business_day = day_from_date(void_date(session, entry));

@@ -768,6 +768,7 @@ typedef struct balance {
 #define EXCEPTION_CLAW_BACK_SHORT 14
 #define EXCEPTION_COUPON_HELD 15
 #define EXCEPTION_HOLD_UNKNOWN 16
+#define EXCEPTION_RETURN_NOT_ALLOWED 17
 
 typedef struct exception {
     uint32_t kind;            /* EXCEPTION_ */

@@ -229,6 +229,8 @@ PROGRAMS = {
                         "'percent'"),
     "basket discount of 0": (PROGRAM + "policies: {basket_discount: {¦money: 0}}\n",
                              "no offer could", "write more"),
+    "without receipt up to 0": (PROGRAM + "policies: {returns_without_receipt: {¦most: 0}}\n",
+                                "nothing could come back", "allowed: false"),
     "issuer": (PROGRAM + "issuer_ranges: [{prefix: ¦'60291', length: 4}]\n", "longer", "length"),
 }  # fmt: skip
 

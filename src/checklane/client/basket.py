@@ -401,6 +401,32 @@ class Basket:
         line.original.receipt.sequence = original_sequence
         return self
 
+    def give_back_unreceipted(
+        self,
+        code: str,
+        *,
+        refund: Amount,
+        count: int = 1,
+        kind: str = "GTIN",
+        line_id: int | None = None,
+    ) -> Self:
+        """Add goods that come back without a receipt, where the program takes them back.
+
+        Parameters
+        ----------
+        code, kind, line_id
+            As `add`.
+        refund : Decimal or str
+            What they refund, all units together.
+        count : int
+            Units that come back.
+        """
+        line = self._line(code, kind, line_id)
+        line.kind = basket_pb2.LINE_KIND_RETURN
+        line.count = count
+        line.amount_minor = _exact(refund, self.exponent)
+        return self
+
     def at(
         self,
         *,

@@ -1522,6 +1522,25 @@ class BasketDiscount(Part):
         return self
 
 
+class WithoutReceipt(Part):
+    """Goods that come back in a basket without their receipt."""
+
+    allowed: bool = Field(default=True, description="Whether they come back at all.")
+    most: Money | None = Field(
+        default=None, description="Most that they refund in one basket. Default: no ceiling."
+    )
+    member: Literal["any", "required"] = Field(
+        default="any", description="Whether a member must be known for it."
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "WithoutReceipt":
+        """Ask for one way of saying that nothing comes back."""
+        if self.most == 0:
+            fail("nothing could come back", "write allowed: false", at="most")
+        return self
+
+
 class Policies(Part):
     """Rules that hold for every offer that says nothing else."""
 
@@ -1560,6 +1579,11 @@ class Policies(Part):
         default=0,
         description="Days after its business date in which a sale without a member may be claimed "
         "by one. Default: never.",
+    )
+    returns_without_receipt: WithoutReceipt = Field(
+        default=WithoutReceipt(),
+        description="Goods that come back without their receipt, as lines of a basket. Default: "
+        "they refund what the till sends.",
     )
     step_budget: Count = Field(
         default=STEP_BUDGET_DEFAULT,

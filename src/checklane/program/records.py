@@ -17,7 +17,14 @@ from checklane.program.mechanics import (
     progress_decimals,
     rounds_of,
 )
-from checklane.program.model import Expiry, IdentifierKind, Offer, Program, Progress
+from checklane.program.model import (
+    Expiry,
+    IdentifierKind,
+    Offer,
+    Program,
+    Progress,
+    WithoutReceipt,
+)
 from checklane.program.parts import WINDOWS
 from checklane.program.pools import StringPool
 from checklane.tables.hashing import name_key, name_keys
@@ -78,6 +85,8 @@ def header_record(program: Program) -> Records:
         "fuel_policy": FUELS[policies.fuel],
         "return_days": policies.return_days,
         "claim_days": policies.claim_days,
+        "unreceipted": unreceipted_rules(policies.returns_without_receipt),
+        "unreceipted_minor": policies.returns_without_receipt.most or 0,
     }
     if policies.basket_discount is not None:
         values["basket_discount_minor"] = policies.basket_discount.money or 0
@@ -85,6 +94,12 @@ def header_record(program: Program) -> Records:
     for name, value in values.items():
         header[name] = value
     return header
+
+
+def unreceipted_rules(policy: WithoutReceipt) -> int:
+    """Return the bits of what goods without receipt need."""
+    refused = 0 if policy.allowed else _layout.UNRECEIPTED_REFUSED
+    return refused | (_layout.UNRECEIPTED_MEMBER if policy.member == "required" else 0)
 
 
 def slot_records(plans: Sequence[SlotPlan]) -> Records:
