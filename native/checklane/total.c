@@ -65,6 +65,8 @@ status_t close_total(session_t *session, const accounts_view_t *view, entry_buil
     if (read_hold(session, view, number, &hold) && hold.state == HOLD_STATE_OPEN) {
         return end_hold(session, entry, &hold, state);
     }
+    /* One that has ended: the hold of a new total sweeps it from the basket's list. */
+    if (state == HOLD_STATE_RELEASED) return STATUS_OK;
     return unlist_hold(session, view, entry, session->basket.store_key, session->basket.basket_id,
                        number);
 }

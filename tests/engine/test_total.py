@@ -435,6 +435,20 @@ def test_a_second_total_holds_anew_and_not_twice(till: Till) -> None:
     assert held(till, "ann")[1] == 0
 
 
+def test_a_total_after_one_that_has_ended_is_replaced_as_any(till: Till) -> None:
+    till.give("ann", 500)
+    sold = till.named((OTHER, 1, 2000), points=400, member="ann")
+    till.total(sold, hold_seconds=1)
+    let_it_end(till, "ann")
+    second = till.total(sold)
+    third = till.total(sold)
+    assert third.decision == second.decision
+    assert held(till, "ann") == (100, 400)
+    release = checkout_pb2.ReleaseHoldRequest(context=till.context(), basket_id=sold.basket_id)
+    till.call("CheckoutService.ReleaseHold", release)
+    assert held(till, "ann") == (500, 0)
+
+
 def test_a_commit_without_the_token_frees_what_its_total_held(till: Till) -> None:
     till.give("ann", 500)
     sold = till.named((OTHER, 1, 2000), points=400, member="ann")
