@@ -323,7 +323,6 @@ typedef struct total_request {
     int64_t near_miss_limit;
     bytes_t locale;
     int64_t hold_seconds;
-    bytes_t quote_token;
 } total_request_t;
 
 #define COMMIT_FIGURES 8
@@ -333,7 +332,6 @@ typedef struct commit_request {
     receipt_id_t receipt;
     sent_basket_t basket;
     bytes_t total_token;
-    bytes_t quote_token;
     int64_t paid;
     int64_t refuse_on_change;
     figures_t figures;
@@ -819,7 +817,6 @@ typedef struct decision_answer {
     uint32_t found_count;
     uint32_t exception_count;
     bytes_t locale;
-    bytes_t quote_token;      /* empty in an answer to a commit */
 } decision_answer_t;
 
 /* A serial of a coupon that a sale issues: a number of 64 bits, in decimal. */

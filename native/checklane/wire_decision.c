@@ -572,7 +572,6 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
     put_messages(writer, answer);
     put_optimality(writer, answer->decision);
     put_number(writer, 11, (int64_t)facts->degraded_level + 1);
-    put_text(writer, 12, answer->quote_token);
     put_found(writer, 13, answer->program, answer->found, answer->found_count);
     put_exceptions(writer, 14, answer->exceptions, answer->exception_count);
     put_basis(writer, answer);

@@ -10,6 +10,7 @@
 
 #define NUMBER(record, field, kind, lowest, highest, ...)                                        \
     {AT(record, field), .type = TYPE_##kind, .low = (lowest), .high = (highest), __VA_ARGS__}
+#define RESERVED {.type = TYPE_RESERVED}
 #define FLAG(record, field) {AT(record, field), .type = TYPE_BOOL, .high = 1}
 #define ENUM(record, field, last, ...)                                                            \
     {AT(record, field), .type = TYPE_ENUM, .high = (last), __VA_ARGS__}
@@ -300,7 +301,6 @@ static const field_t TOTAL_FIELDS[] = {
     NUMBER(total_request_t, near_miss_limit, INT32, 0, NEAR_MISSES_MAX, EXPLICIT),
     TEXT(total_request_t, locale, VALUE_BYTES_MAX),
     NUMBER(total_request_t, hold_seconds, INT32, 1, TOTAL_SECONDS_MAX, EXPLICIT),
-    RAW(total_request_t, quote_token, TOKEN_BYTES_MAX),
 };
 MESSAGE(TOTAL_MESSAGE, "TotalBasketRequest", total_request_t, TOTAL_FIELDS, check_total);
 
@@ -309,7 +309,7 @@ static const field_t COMMIT_FIELDS[] = {
     ONE(commit_request_t, receipt, RECEIPT_MESSAGE, MISSING(RECEIPT_REQUIRED)),
     ONE(commit_request_t, basket, BASKET_MESSAGE, MISSING(FIELD_REQUIRED)),
     RAW(commit_request_t, total_token, TOKEN_BYTES_MAX),
-    RAW(commit_request_t, quote_token, TOKEN_BYTES_MAX),
+    RESERVED,
     FLAG(commit_request_t, paid),
     FLAG(commit_request_t, refuse_on_change),
     ONE(commit_request_t, figures, FIGURES_MESSAGE),

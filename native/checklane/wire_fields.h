@@ -8,6 +8,7 @@
 #include "wire.h"
 
 /* Types of protobuf fields. A number takes eight bytes of its struct whatever its type. */
+#define TYPE_RESERVED 0 /* the contract gives the number to no field: read over */
 #define TYPE_INT32 1
 #define TYPE_INT64 2
 #define TYPE_UINT32 3

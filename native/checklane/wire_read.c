@@ -307,6 +307,7 @@ static bool read_field(reader_t *reader, wire_frame_t *frame)
     if (number == 0) return false;
     if (number > frame->message->field_count) return skip_field(reader, frame->end, tag);
     const field_t *field = &frame->message->fields[number - 1];
+    if (field->type == TYPE_RESERVED) return skip_field(reader, frame->end, tag);
     if (wire_type == expected_wire_type(field->type)) {
         if (field->type == TYPE_MESSAGE) return open_message(reader, frame, field);
         if (field->type >= TYPE_STRING) return read_text(reader, frame, field);

@@ -64,7 +64,7 @@ def answering(
 
 def decided(discount_minor: int = 100, **fields: object) -> bytes:
     """Return the answer to a quote."""
-    decision = decision_pb2.Decision(quote_token=b"varies", **fields)
+    decision = decision_pb2.Decision(**fields)
     decision.totals.discount_minor = discount_minor
     return checkout_pb2.QuoteBasketResponse(decision=decision).SerializeToString()
 

@@ -125,7 +125,6 @@ def test_a_wrong_answer_ends_and_fails_the_run(wrong, is_stream):
 
 def test_what_may_differ_is_not_compared():
     varied = decision_pb2.Decision(
-        quote_token=b"another",
         balances=[decision_pb2.PurseBalance()],
         optimality=decision_pb2.Optimality(step_count=77),
         basis=decision_pb2.DecisionBasis(),

@@ -65,9 +65,7 @@ def test_the_list_of_results_is_whole():
 
 
 def decision_message():
-    message = decision_pb2.Decision(
-        degraded_level=decision_pb2.DEGRADED_LEVEL_FULL, quote_token=b"token"
-    )
+    message = decision_pb2.Decision(degraded_level=decision_pb2.DEGRADED_LEVEL_FULL)
     message.totals.discount_minor = 100
     message.totals.due_minor = -5
     line = message.lines.add(line_id=1, discount_minor=100, net_minor=298)

@@ -858,9 +858,8 @@ class Scenario:
 
     def make_tail(self) -> None:
         random = self.random
-        self.decision.quote_token = b"token"[: (size := random.randrange(6))]
         found = [(0, 0, 0, 4, 1), (2**64 - 5, 77, 1, 1, 1), (3, 4, 9, 2, 3)][: random.randrange(4)]
-        self.give(size, len(found), *[value for row in found for value in row])
+        self.give(len(found), *[value for row in found for value in row])
         for index, (member, group, tier, result, role) in enumerate(found):
             self.decision.members.add(
                 identifier_index=index, result=result, member_number=member, group_number=group,

@@ -121,6 +121,7 @@ static void dump_message(dump_t *dump, const message_t *message)
 {
     for (uint32_t i = 0; i < message->field_count; i++) {
         const field_t *field = &message->fields[i];
+        if (field->type == TYPE_RESERVED) continue;
         dump_text(dump, "%s %s %u %u %u %s\n", message->name, field->name, i + 1, field->type,
                   field->rules & (RULE_EXPLICIT | RULE_REPEATED),
                   field->message != NULL ? field->message->name : "-");
@@ -465,7 +466,6 @@ int harness_write(const int64_t *numbers, int is_commit, uint8_t *bytes, uint32_
     static const char *const locales[] = {"", "en", "fr-CA", "fr-FR", "de", "it"};
     const char *locale = locales[take_32()];
     answer.decision.locale = (bytes_t){(const uint8_t *)locale, (uint32_t)strlen(locale)};
-    answer.decision.quote_token = (bytes_t){(const uint8_t *)"token", take_32()};
     answer.decision.found_count = take_32();
     for (uint32_t i = 0; i < answer.decision.found_count; i++) {
         scenario.found[i].member = (uint64_t)take();

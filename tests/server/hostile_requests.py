@@ -488,7 +488,7 @@ _COMMIT = [
         "FIELD_OUT_OF_RANGE",
         "figures.lines[0].discount_minor",
     ),
-    setting("a token of 129 bytes", "commit", "quote_token", bytes(129), "TEXT_TOO_LONG"),
+    setting("a token of 129 bytes", "commit", "total_token", bytes(129), "TEXT_TOO_LONG"),
     setting("an unknown degraded level", "commit", "degraded_level", 44, "ENUM_UNKNOWN"),
 ]
 

@@ -66,7 +66,7 @@ def test_a_message_says_what_where_and_what_to_do():
 def test_changed_figures_travel_with_the_refusal():
     error = errors.refuse("DECISION_CHANGED")
     assert isinstance(error, errors.DecisionChangedError)
-    error.changed = decision_pb2.FiguresChanged(quote_token=b"token")
+    error.changed = decision_pb2.FiguresChanged(figures=decision_pb2.Figures(due_minor=-5))
     found = errors.from_rpc_status(errors.to_rpc_status(error))
     assert isinstance(found, errors.DecisionChangedError)
     assert found.changed == error.changed

@@ -51,9 +51,9 @@ def store_of(request):
     return checkout_pb2.QuoteBasketRequest.FromString(request).context.store_id
 
 
-def decision(token=b"token"):
+def decision(due_minor=77):
     response = checkout_pb2.QuoteBasketResponse()
-    response.decision.quote_token = token
+    response.decision.totals.due_minor = due_minor
     return response.SerializeToString()
 
 
@@ -78,7 +78,7 @@ def test_answers_come_in_any_order(engine, outgoing, answers):
     assert gate.waiting.acquire(timeout=30)
     outgoing.send(2)
     first = next(answers)
-    assert (first.request_id, first.quote_basket.decision.quote_token) == (2, b"token")
+    assert (first.request_id, first.quote_basket.decision.totals.due_minor) == (2, 77)
     gate.open.set()
     assert next(answers).request_id == 1
 
@@ -218,10 +218,10 @@ def test_the_clients_stream_matches_answers_to_requests(engine, service):
         slow.context.store_id = "slow"
         first = stream.send("quote_basket", slow)
         second = stream.send("quote_basket", checkout_pb2.QuoteBasketRequest())
-        assert second.result(30).decision.quote_token == b"token"
+        assert second.result(30).decision.totals.due_minor == 77
         assert not first.done()
         gate.open.set()
-        assert first.result(30).decision.quote_token == b"token"
+        assert first.result(30).decision.totals.due_minor == 77
         refused = stream.send("authorize_fuel", checkout_pb2.AuthorizeFuelRequest())
         with pytest.raises(errors.NotServedError):
             refused.result(30)

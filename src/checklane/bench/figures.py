@@ -213,7 +213,7 @@ def ratio(figure: Figure, figures: Sequence[Figure]) -> float | None:
 def plain_decision(response: bytes) -> decision_pb2.Decision:
     """Return the decision of a quote without what depends on time, state or the way there."""
     decision = checkout_pb2.QuoteBasketResponse.FromString(response).decision
-    for name in ("balances", "basis", "quote_token"):
+    for name in ("balances", "basis"):
         decision.ClearField(name)
     decision.optimality.ClearField("step_count")
     return decision

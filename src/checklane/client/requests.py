@@ -184,7 +184,6 @@ class Requests:
         if total is not None:
             request.total_token = total.total_token
         if shown is not None:
-            request.quote_token = shown.quote_token
             request.figures.CopyFrom(figures_of(shown))
         return Call(
             "CommitTransaction",

@@ -255,7 +255,6 @@ class Decision:
     messages: tuple[Message, ...]
     optimality: Optimality
     degraded_level: str
-    quote_token: bytes
     members: tuple[IdentifiedMember, ...]
     exceptions: tuple[SaleException, ...]
     issued_coupons: tuple[IssuedCoupon, ...]

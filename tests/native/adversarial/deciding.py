@@ -54,11 +54,11 @@ class Case:
 def told(decision: decision_pb2.Decision) -> dict[str, Any]:
     """Return what is kept of a decision: its checksum leaves out how hard it was to find.
 
-    The basis names snapshots and the token the moment, so they are left out too.
+    The basis names snapshots, so it is left out too.
     """
     kept = decision_pb2.Decision()
     kept.CopyFrom(decision)
-    for name in ("optimality", "quote_token", "basis"):
+    for name in ("optimality", "basis"):
         kept.ClearField(name)  # type: ignore[arg-type]
     content = kept.SerializeToString(deterministic=True)
     optimality = decision.optimality

@@ -34,7 +34,7 @@ def _levels(answer: type, *kept: str) -> tuple[LevelWords, ...]:
     fields = answer.DESCRIPTOR.fields  # type: ignore[attr-defined]
     dropped = tuple(f.number for f in fields if f.name not in ("decision", *kept))
     (optimality,) = _numbers(decision_pb2.Decision, "optimality")
-    varying = _numbers(decision_pb2.Decision, "balances", "quote_token", "basis")
+    varying = _numbers(decision_pb2.Decision, "balances", "basis")
     steps = _numbers(decision_pb2.Optimality, "step_count")
     return ((dropped, _numbers(answer, "decision")[0]), (varying, optimality), (steps, 0))
 
