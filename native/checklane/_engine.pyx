@@ -509,7 +509,7 @@ cdef class Engine:
             self.released.set()
 
     def call(self, unsigned int method, bytes request not None):
-        """Answer one request: (0, response) or (status, place)."""
+        """Answer one request: (0, response), (status, place) or (status, FiguresChanged)."""
         cdef const uint8_t *at = request
         cdef size_t size = len(request)
         cdef engine_t *engine
@@ -526,9 +526,9 @@ cdef class Engine:
             with nogil:
                 status = engine_call(engine, method, at, size, &reply, &fault)
             self.release()
-            if status != 0:
+            if status != 0 and reply.size == 0:
                 return status, fault.place.decode("utf-8", "replace")
-            return 0, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
+            return status, PyBytes_FromStringAndSize(<char *>reply.at, reply.size)
         finally:
             free(reply.at)
 

@@ -201,7 +201,8 @@ static status_t read_request(session_t *session, uint32_t method, const uint8_t 
 static status_t end_call(session_t *session, status_t status)
 {
     session->fault->status = status;
-    if (status != STATUS_OK) session->reply->size = 0;
+    bool is_told = status == STATUS_OK || status == STATUS_DECISION_CHANGED;
+    if (!is_told) session->reply->size = 0;
     unpin_live(session);
     return status;
 }

@@ -149,7 +149,9 @@ void session_rest(session_t *session);
 status_t session_finish(session_t *session);
 
 /* Answers one request. `reply->size` bytes are filled when the status is STATUS_OK; otherwise
- * `fault` names the refusal and its place. Any thread; blocks for the disk on changes. */
+ * `fault` names the refusal and its place, and with STATUS_DECISION_CHANGED the reply is a
+ * FiguresChanged, or empty where no figures are at fault. Any thread; blocks for the disk on
+ * changes. */
 status_t engine_call(engine_t *engine, uint32_t method, const uint8_t *request,
                      size_t request_size, reply_t *reply, fault_t *fault);
 

@@ -10,8 +10,10 @@
 #define STATIC_NAME_VALUE (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
 #define CORRELATION_KEY "checklane-correlation-id"
 #define TYPE_PREFIX "type.googleapis.com/google.rpc."
-/* Status, ErrorInfo and BadRequest around two copies of the message and two of the place. */
-#define DETAILS_BYTES 2048
+#define TYPE_CHANGED "type.googleapis.com/checklane.v1.FiguresChanged"
+/* Status, ErrorInfo and BadRequest around two copies of the message and two of the place; or the
+ * figures that have changed. */
+#define DETAILS_BYTES (2048 + FIGURES_CHANGED_BYTES_MAX)
 #define TRAILERS_MAX 6
 
 static nghttp2_nv static_header(const char *name, const char *value)
@@ -102,6 +104,14 @@ static void put_bad_request(writer_t *writer, const char *place, const char *mes
     close_detail(writer, bad);
 }
 
+static void put_changed(writer_t *writer, bytes_t changed)
+{
+    uint32_t any = put_open(writer, 3);
+    put_text(writer, 1, lane_text(TYPE_CHANGED));
+    put_text(writer, 2, changed);
+    put_close(writer, any);
+}
+
 static size_t base64(const uint8_t *bytes, size_t size, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -185,20 +195,22 @@ void lane_refusal_words(const lane_t *lane, status_t status, const char *place,
     INVARIANT(size > 0);
 }
 
-static void add_refusal(ending_t *ending, const lane_call_t *call, status_t status,
-                        const char *place, const char *words)
+static void add_refusal(ending_t *ending, const lane_call_t *call, const refusal_t *refusal)
 {
     const lane_t *lane = call->connection->thread->lane;
     char message[LANE_MESSAGE_BYTES];
     uint8_t details_bytes[DETAILS_BYTES];
     writer_t details = {.at = details_bytes, .capacity = sizeof details_bytes};
+    status_t status = refusal->status;
+    const char *place = refusal->place;
     uint32_t code = lane_status_code(status);
-    lane_refusal_words(lane, status, place, words, message, sizeof message);
+    lane_refusal_words(lane, status, place, refusal->words, message, sizeof message);
     put_always(&details, 1, code);
     put_text(&details, 2, lane_text(message));
     put_error_info(&details, status, place);
     bool is_at_field = lane->words[status % LANE_STATUSES].is_at_field;
     if (is_at_field && place[0] != '\0') put_bad_request(&details, place, message);
+    if (refusal->changed.size > 0) put_changed(&details, refusal->changed);
     INVARIANT(!details.is_full);
     add_ending(ending, call, code, message, &details);
 }
@@ -221,12 +233,17 @@ void lane_answer_http(lane_call_t *call, const char *http_status)
     submit_alone(call, &header, 1);
 }
 
-void lane_refuse(lane_call_t *call, status_t status, const char *place, const char *words)
+static void submit_refusal(lane_call_t *call, const refusal_t *refusal)
 {
     ending_t ending;
     begin_ending(&ending, true);
-    add_refusal(&ending, call, status, place, words);
+    add_refusal(&ending, call, refusal);
     submit_alone(call, ending.headers, ending.count);
+}
+
+void lane_refuse(lane_call_t *call, status_t status, const char *place, const char *words)
+{
+    submit_refusal(call, &(refusal_t){.status = status, .place = place, .words = words});
 }
 
 /* ------------------------------------------------------------------ messages ---- */
@@ -246,7 +263,7 @@ static void submit_trailers(lane_call_t *call)
     }
     ending_t ending;
     begin_ending(&ending, false);
-    add_refusal(&ending, call, call->end_status, "", NULL);
+    add_refusal(&ending, call, &(refusal_t){.status = call->end_status, .place = ""});
     check_submitted(call, nghttp2_submit_trailer(http, call->stream_id, ending.headers,
                                                  ending.count));
 }
@@ -338,12 +355,12 @@ void lane_answer_resume(lane_call_t *call)
 void lane_answer_status(lane_call_t *call, status_t status, const reply_t *reply,
                         const char *place)
 {
-    if (status != STATUS_OK) {
-        lane_refuse(call, status, place, NULL);
-        return;
-    }
     lane_buffer_t *packed = &call->connection->thread->packed;
     bytes_t message = {reply->at, reply->size};
+    if (status != STATUS_OK) {
+        submit_refusal(call, &(refusal_t){status, place, NULL, message});
+        return;
+    }
     lane_call_drop_request(call);
     call->is_answered = true;
     /* Only who sends compressed is answered so: everybody says that he could read it. */

@@ -399,7 +399,16 @@ void lane_stream_free(lane_call_t *call);
 
 /* ---- lane_answer.c ---- */
 
-/* Answers with what the engine wrote, or refuses with its status and place. */
+/* What a refusal says: `changed` is the reply to a call whose figures have changed, else empty. */
+typedef struct refusal {
+    status_t status;
+    const char *place;
+    const char *words; /* NULL: those of the status */
+    bytes_t changed;
+} refusal_t;
+
+/* Answers with what the engine wrote, or refuses with its status and place, and with the figures of
+ * now that are in the reply where they have changed. */
 void lane_answer_status(lane_call_t *call, status_t status, const reply_t *reply,
                         const char *place);
 /* Refuses with other words than the status has by itself; NULL: its own. */

@@ -22,8 +22,10 @@
 #define TIMEOUT_MS_LIMIT 3600000
 /* Before a body: its request_id, and the head of a field; a tag is at most 5 bytes. */
 #define HEAD_BYTES 32
-/* A refusal's code, its name, and the heads of its four fields. */
-#define NAME_BYTES 128
+#define FIGURES_CHANGED 15
+/* A refusal's code, its name, and the heads of its four fields; its own head and that of the
+ * figures that have changed. */
+#define NAME_BYTES (128 + 2 * HEAD_BYTES)
 
 typedef struct answered {
     uint64_t request_id;
@@ -102,6 +104,7 @@ void lane_stream_sent(lane_call_t *call, uint32_t size)
 
 /* ------------------------------------------------------------------ answers ---- */
 
+/* Answers with a body, which is that field's; 0: it brings the heads of its fields itself. */
 static void put_answer(lane_call_t *call, uint64_t open_id, uint64_t shown_id, uint32_t field,
                        bytes_t body)
 {
@@ -109,7 +112,7 @@ static void put_answer(lane_call_t *call, uint64_t open_id, uint64_t shown_id, u
     uint8_t bytes[HEAD_BYTES];
     writer_t head = {.at = bytes, .capacity = sizeof bytes};
     put_number(&head, REQUEST_ID, (int64_t)shown_id);
-    put_head(&head, field, body.size);
+    if (field != 0) put_head(&head, field, body.size);
     INVARIANT(!head.is_full);
     if (!lane_answer_put_both(call, (bytes_t){bytes, head.size}, body)) return;
     stream->put_bytes += LANE_PREFIX_BYTES + (uint64_t)head.size + body.size;
@@ -119,35 +122,41 @@ static void put_answer(lane_call_t *call, uint64_t open_id, uint64_t shown_id, u
     lane_answer_resume(call);
 }
 
-/* A Refusal: code, reason, message, field. `prefix` is the body's name before the place. */
-static void put_refusal(lane_call_t *call, uint64_t open_id, uint64_t shown_id, status_t status,
-                        const char *prefix, const char *place, const char *words)
+/* A Refusal: code, reason, message, field; behind it the figures that have changed, if any.
+ * `prefix` is the body's name before the place. */
+static void put_refusal(lane_call_t *call, uint64_t open_id, uint64_t shown_id,
+                        const char *prefix, const refusal_t *told)
 {
     const lane_t *lane = call->connection->thread->lane;
+    const char *place = told->place;
     char message[LANE_MESSAGE_BYTES];
     char field[64 + FAULT_PLACE_BYTES];
-    uint8_t bytes[sizeof message + sizeof field + NAME_BYTES];
+    uint8_t bytes[sizeof message + sizeof field + NAME_BYTES + FIGURES_CHANGED_BYTES_MAX];
     writer_t refusal = {.at = bytes, .capacity = sizeof bytes};
-    lane_refusal_words(lane, status, place, words, message, sizeof message);
+    lane_refusal_words(lane, told->status, place, told->words, message, sizeof message);
     bool is_deep = prefix[0] != '\0' && place[0] != '\0';
     snprintf(field, sizeof field, "%s%s%s", is_deep ? prefix : "", is_deep ? "." : "", place);
-    put_always(&refusal, 1, lane_status_code(status));
-    put_text(&refusal, 2, lane_text(lane_status_name(status)));
+    uint32_t mark = put_open(&refusal, lane->options.refusal_field);
+    put_always(&refusal, 1, lane_status_code(told->status));
+    put_text(&refusal, 2, lane_text(lane_status_name(told->status)));
     put_text(&refusal, 3, lane_text(message));
     put_text(&refusal, 4, lane_text(field));
+    put_close(&refusal, mark);
+    put_text(&refusal, FIGURES_CHANGED, told->changed);
     INVARIANT(!refusal.is_full);
-    put_answer(call, open_id, shown_id, lane->options.refusal_field,
-               (bytes_t){bytes, refusal.size});
+    put_answer(call, open_id, shown_id, 0, (bytes_t){bytes, refusal.size});
 }
 
 static void put_result(lane_call_t *call, uint64_t request_id, const lane_method_t *method,
                        status_t status, const reply_t *reply, const char *place)
 {
+    bytes_t body = {reply->at, reply->size};
     if (status == STATUS_OK) {
         uint32_t field = lane_call_is_upload(call) ? method->upload_answer_field : method->field;
-        put_answer(call, request_id, request_id, field, (bytes_t){reply->at, reply->size});
+        put_answer(call, request_id, request_id, field, body);
     } else {
-        put_refusal(call, request_id, request_id, status, method->field_name, place, NULL);
+        put_refusal(call, request_id, request_id, method->field_name,
+                    &(refusal_t){status, place, NULL, body});
     }
 }
 
@@ -232,8 +241,8 @@ static void refuse_request(lane_call_t *call, const envelope_t *envelope, status
 {
     lane_answer_count(call->connection->thread, envelope->method, status, call->arrived_ns);
     open_request(call, envelope->request_id);
-    put_refusal(call, envelope->request_id, envelope->request_id, status,
-                envelope->method->field_name, "", words);
+    put_refusal(call, envelope->request_id, envelope->request_id, envelope->method->field_name,
+                &(refusal_t){.status = status, .place = "", .words = words});
 }
 
 static void run_read(lane_call_t *call, const envelope_t *envelope)
@@ -284,11 +293,14 @@ static bool run_message(lane_call_t *call)
         status = check_envelope(call, &envelope, &place);
     }
     if (status != STATUS_OK || is_open(call, envelope.request_id)) {
-        const char *words = status == STATUS_OK ? "this request_id is still open" : NULL;
-        if (status == STATUS_OK) place = "request_id";
+        refusal_t refusal = {.status = status, .place = place};
+        if (status == STATUS_OK) {
+            refusal = (refusal_t){.status = STATUS_FIELD_OUT_OF_RANGE,
+                                  .place = "request_id",
+                                  .words = "this request_id is still open"};
+        }
         open_request(call, 0);
-        put_refusal(call, 0, shown_id, status == STATUS_OK ? STATUS_FIELD_OUT_OF_RANGE : status,
-                    "", place, words);
+        put_refusal(call, 0, shown_id, "", &refusal);
         return true;
     }
     int64_t deadline_ns = 0;

@@ -114,6 +114,11 @@
 /* The reversal in the answer to a basket in which goods come back: 512 lines of 37 B and as many
  * exceptions of 20 B, purses' points and balances of 100 B each. */
 #define REVERSAL_BYTES_MAX (40 * 1024)
+/* Figures that a refused commit is told to have changed: 32 of 54 B (a place of 34, two numbers of
+ * 7), as many lines of 16, two sums and the points of 16 purses of 79 are 3,530 B: in base64 4,707,
+ * so that with its words a refusal stays below the 8 KiB that gRPC peers take by default. */
+#define FIGURE_CHANGES_MAX 32
+#define FIGURES_CHANGED_BYTES_MAX 3584
 /* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
 #define ISSUED_MAX 32
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +

@@ -2,6 +2,8 @@
  * gathers the member's facts once more from its own view (which has everything accepted before),
  * decides again only if a record that the decision had read has changed, and turns the decision
  * into movements. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -238,42 +240,65 @@ static uint32_t find_line(const session_t *session, int64_t line_id)
     return NONE_32;
 }
 
-/* Index of the first line whose discount was shown otherwise than decided; NONE_32: none. */
-static uint32_t find_changed_line(const session_t *session)
+/* Notes a figure that was shown otherwise than it is decided, up to FIGURE_CHANGES_MAX. */
+__attribute__((format(printf, 4, 5)))
+static void note_change(changed_answer_t *changed, int64_t shown, int64_t decided,
+                        const char *format, ...)
+{
+    if (shown == decided || changed->change_count == FIGURE_CHANGES_MAX) return;
+    figure_change_t *change = &changed->changes[changed->change_count++];
+    change->line_id = 0;
+    change->shown = shown;
+    change->decided = decided;
+    va_list words;
+    va_start(words, format);
+    vsnprintf(change->place, sizeof change->place, format, words);
+    va_end(words);
+}
+
+static void note_changed_lines(const session_t *session, changed_answer_t *changed)
 {
     span_t lines = session->wire.commit.figures.lines;
     for (uint32_t i = 0; i < lines.count; i++) {
         const line_figures_t *shown = &session->wire.line_figures[lines.first + i];
+        uint32_t count = changed->change_count;
         uint32_t line = find_line(session, shown->line_id);
-        if (line == NONE_32) return i;
-        if (session->decision.line_discount_minor[line] != shown->discount_minor) return i;
+        int64_t decided = line == NONE_32 ? 0 : session->decision.line_discount_minor[line];
+        note_change(changed, shown->discount_minor, decided, "figures.lines[%u].discount_minor", i);
+        if (changed->change_count == count) continue;
+        changed->changes[count].line_id = (uint32_t)shown->line_id;
     }
-    return NONE_32;
 }
 
-/* DECISION_CHANGED at the first figure that is not what the lane showed. */
+/* DECISION_CHANGED at the first figure that is not what the lane showed, with a FiguresChanged in
+ * the reply. */
 static status_t refuse_change(session_t *session)
 {
     const figures_t *figures = &session->wire.commit.figures;
-    fault_t *fault = session->fault;
-    if (is_present(figures->present, FIGURES_DISCOUNT_MINOR)
-        && figures->discount_minor != session->decision.discount_minor) {
-        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.discount_minor");
+    const decision_t *decision = &session->decision;
+    changed_answer_t changed = {.program = session->live->program,
+                                .discount_minor = decision->discount_minor,
+                                .due_minor = due_minor(session)};
+    if (is_present(figures->present, FIGURES_DISCOUNT_MINOR)) {
+        note_change(&changed, figures->discount_minor, changed.discount_minor,
+                    "figures.discount_minor");
     }
-    if (is_present(figures->present, FIGURES_DUE_MINOR)
-        && figures->due_minor != due_minor(session)) {
-        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.due_minor");
+    if (is_present(figures->present, FIGURES_DUE_MINOR)) {
+        note_change(&changed, figures->due_minor, changed.due_minor, "figures.due_minor");
     }
-    uint32_t line = find_changed_line(session);
-    if (line != NONE_32) {
-        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.lines[%u].discount_minor", line);
-    }
+    note_changed_lines(session, &changed);
     for (uint32_t i = 0; i < figures->points.count; i++) {
         const purse_points_t *told = &session->wire.purse_points[figures->points.first + i];
-        if (awarded_points(session, told->purse_id) == told->points) continue;
-        return fault_at(fault, STATUS_DECISION_CHANGED, "figures.points[%u].points", i);
+        note_change(&changed, told->points, awarded_points(session, told->purse_id),
+                    "figures.points[%u].points", i);
     }
-    return STATUS_OK;
+    if (changed.change_count == 0) return STATUS_OK;
+    for (uint32_t i = 0; i < decision->award_count; i++) {
+        changed.points[decision->awards[i].purse] += decision->awards[i].points;
+    }
+    status_t status = wire_write_changed(session->reply, &changed);
+    if (status != STATUS_OK) return status;
+    return fault_at(session->fault, STATUS_DECISION_CHANGED, "%s", changed.changes[0].place);
 }
 
 /* For a paid sale the list of what the lane gave and we would not have. Returns how many. */

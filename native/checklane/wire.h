@@ -1022,10 +1022,31 @@ typedef struct member_entry {
     bytes_t reason;
 } member_entry_t;
 
+/* One figure that is decided otherwise than it was shown. */
+#define FIGURE_PLACE_BYTES 40
+typedef struct figure_change {
+    char place[FIGURE_PLACE_BYTES]; /* of the request, such as figures.due_minor */
+    uint32_t line_id;         /* whose discount it is; 0: no line's */
+    int64_t shown;
+    int64_t decided;
+} figure_change_t;
+
+/* The figures of now: a FiguresChanged. */
+typedef struct changed_answer {
+    const program_t *program;
+    int64_t discount_minor;
+    int64_t due_minor;
+    int64_t points[PURSES_MAX + 1]; /* by purse */
+    uint32_t change_count;
+    figure_change_t changes[FIGURE_CHANGES_MAX];
+} changed_answer_t;
+
 /* Writers: each begins at reply->at. Pure besides the reply; no allocation. */
 status_t wire_write_quote(reply_t *reply, const decision_answer_t *answer);
 status_t wire_write_total(reply_t *reply, const total_answer_t *answer);
 status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer);
+/* At most FIGURES_CHANGED_BYTES_MAX. */
+status_t wire_write_changed(reply_t *reply, const changed_answer_t *answer);
 status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);
 /* The reversal alone, as a part of a commit's answer. */

@@ -392,6 +392,53 @@ status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer)
     return put_end(&writer, reply);
 }
 
+/* A signed number even if it is zero. */
+static void put_signed_always(writer_t *writer, uint32_t number, int64_t value)
+{
+    if (value == 0) put_always(writer, number, 0);
+    put_signed(writer, number, value);
+}
+
+static void put_figures(writer_t *writer, uint32_t number, const changed_answer_t *answer)
+{
+    uint32_t mark = put_open(writer, number);
+    put_always(writer, 1, answer->discount_minor);
+    put_signed_always(writer, 2, answer->due_minor);
+    for (uint32_t i = 0; i < answer->change_count; i++) {
+        const figure_change_t *change = &answer->changes[i];
+        if (change->line_id == 0) continue;
+        uint32_t line = put_open(writer, 3);
+        put_number(writer, 1, change->line_id);
+        put_always(writer, 2, change->decided);
+        put_close(writer, line);
+    }
+    for (uint32_t purse = 1; purse <= PURSES_MAX; purse++) {
+        if (answer->points[purse] == 0) continue;
+        uint32_t points = put_open(writer, 4);
+        put_purse(writer, 1, answer->program, purse);
+        put_signed(writer, 2, answer->points[purse]);
+        put_close(writer, points);
+    }
+    put_close(writer, mark);
+}
+
+status_t wire_write_changed(reply_t *reply, const changed_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_figures(&writer, 1, answer);
+    for (uint32_t i = 0; i < answer->change_count; i++) {
+        const figure_change_t *change = &answer->changes[i];
+        bytes_t place = {(const uint8_t *)change->place, (uint32_t)strlen(change->place)};
+        uint32_t mark = put_open(&writer, 2);
+        put_text(&writer, 1, place);
+        put_signed(&writer, 2, change->shown);
+        put_signed(&writer, 3, change->decided);
+        put_close(&writer, mark);
+    }
+    INVARIANT(writer.size <= FIGURES_CHANGED_BYTES_MAX);
+    return put_end(&writer, reply);
+}
+
 static void put_reversed_line(writer_t *writer, const reversed_line_t *line)
 {
     uint32_t mark = put_open(writer, 2);

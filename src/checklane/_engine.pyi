@@ -64,7 +64,11 @@ class Engine:
         hold_out_key: bytes,
     ) -> None: ...
     def call(self, method: int, request: bytes) -> tuple[int, bytes | str]:
-        """Answer one request: (0, response) or (status, place). Waits for the disk on changes."""
+        """Answer one request: (0, response) or (status, place). Waits for the disk on changes.
+
+        Where figures have changed (DECISION_CHANGED) the place is that of the first: the answer
+        is then a FiguresChanged.
+        """
 
     def activate(
         self,

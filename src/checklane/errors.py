@@ -63,6 +63,7 @@ __all__ = [
     "SpoolError",
     "StateError",
     "UnavailableError",
+    "from_answer",
     "from_rpc_error",
     "from_rpc_status",
     "from_status",
@@ -384,6 +385,25 @@ def from_status(number: int, place: str = "") -> ChecklaneError:
             f"STATUS_{number}", f"the engine answered the unknown status {number}", place, 13
         )
     return refuse(name, place)
+
+
+def from_answer(number: int, answer: bytes | str) -> ChecklaneError:
+    """Return the exception of what the engine answered to a call that it refused.
+
+    Parameters
+    ----------
+    number : int
+        The status.
+    answer : bytes or str
+        The place; or, where figures have changed, a FiguresChanged.
+    """
+    if isinstance(answer, str):
+        return from_status(number, answer)
+    changed = decision_pb2.FiguresChanged.FromString(answer)
+    error = from_status(number, changed.changes[0].place)
+    if isinstance(error, DecisionChangedError):
+        error.changed = changed
+    return error
 
 
 def to_rpc_status(error: ChecklaneError, field: str = "") -> status_pb2.Status:

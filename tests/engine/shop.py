@@ -15,7 +15,7 @@ from checklane.snapshot.keys import create_keys
 from checklane.snapshot.members import MemberFeeds, build_members
 from checklane.tables.catalogue_tables import open_catalogue
 from checklane.tables.files import write_snapshot
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, member_pb2, program_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2, member_pb2, program_pb2
 from tests.support.engine_fixture import (
     HOLD_OUT_KEY,
     IDENTITY_KEY,
@@ -90,12 +90,15 @@ CARDS = {"ann": "1001", "ben": "1002", "cat": "1003", "dan": "1004", "eve": "100
 
 
 class RefusedError(Exception):
-    """The engine refused: by the name of the status, and the place."""
+    """The engine refused: by the name of the status, the place, and the figures of now."""
 
-    def __init__(self, name: str, place: str) -> None:
+    def __init__(
+        self, name: str, place: str, changed: decision_pb2.FiguresChanged | None = None
+    ) -> None:
         super().__init__(name, place)
         self.name = name
         self.place = place
+        self.changed = changed
 
 
 class Built:
@@ -206,6 +209,9 @@ class Shop:
 
     def call(self, method: str, request: Message) -> bytes:
         status, answer = self.raw(method, request)
+        if status != 0 and isinstance(answer, bytes):
+            changed = decision_pb2.FiguresChanged.FromString(answer)
+            raise RefusedError(NAMES[status], changed.changes[0].place, changed)
         if status != 0:
             raise RefusedError(NAMES[status], str(answer))
         assert isinstance(answer, bytes)

@@ -196,6 +196,52 @@ def test_refuse_on_change(shop, refused):
     assert shop.commit(shown).outcome == POSTED
 
 
+def test_a_refusal_brings_the_figures_of_now(shop):
+    sold = basket((100, 2, 1000), (500, 1, 700), member="cat")
+    figures = decision_pb2.Figures(
+        discount_minor=150, due_minor=-1600,
+        lines=[{"line_id": 1, "discount_minor": 150}, {"line_id": 2, "discount_minor": 0}],
+        points=[{"purse_id": "base", "points": 160}, {"purse_id": "none", "points": 5}],
+    )  # fmt: skip
+    for training in (False, True):
+        request = shop.sale(sold, figures=figures, refuse_on_change=True)
+        request.context.training = training
+        with pytest.raises(RefusedError) as caught:
+            shop.commit(request)
+        assert (caught.value.name, caught.value.place) == (
+            "DECISION_CHANGED", "figures.discount_minor",
+        )  # fmt: skip
+        changed = caught.value.changed
+        assert [(c.place, c.shown, c.decided) for c in changed.changes] == [
+            ("figures.discount_minor", 150, 100),
+            ("figures.due_minor", -1600, 1600),
+            ("figures.lines[0].discount_minor", 150, 100),
+            ("figures.points[1].points", 5, 0),
+        ]
+        now = decision_pb2.Figures(
+            discount_minor=100, due_minor=1600, lines=[{"line_id": 1, "discount_minor": 100}],
+            points=[{"purse_id": "base", "points": 160}, {"purse_id": "late", "points": 16}],
+        )  # fmt: skip
+        assert changed.figures == now
+    agreed = shop.sale(sold, figures=changed.figures, refuse_on_change=True)
+    assert shop.commit(agreed).outcome == POSTED
+
+
+def test_a_refusal_tells_of_32_figures_at_most(shop):
+    sold = basket(*[(100, 1, 1_000_000_000 + number) for number in range(64)])
+    figures = decision_pb2.Figures(
+        lines=[{"line_id": number, "discount_minor": 1} for number in range(1, 65)]
+    )
+    with pytest.raises(RefusedError) as caught:
+        shop.commit(shop.sale(sold, figures=figures, refuse_on_change=True))
+    changed = caught.value.changed
+    assert [line.line_id for line in changed.figures.lines] == list(range(1, 33))
+    assert [change.place for change in changed.changes] == [
+        f"figures.lines[{number}].discount_minor" for number in range(32)
+    ]
+    assert changed.figures.HasField("discount_minor")
+
+
 def test_a_paid_sale_posts_as_sold(shared):
     figures = decision_pb2.Figures(
         discount_minor=300, lines=[{"line_id": 1, "discount_minor": 300}],

@@ -7,6 +7,7 @@ import pytest
 from hyperframe.frame import DataFrame, WindowUpdateFrame
 
 from checklane import errors
+from checklane.client import Basket, Lane, LaneStream
 from checklane.v1 import checkout_pb2
 from tests.lane.raw import STREAM_PATH, Peer, message
 from tests.server.hostile_requests import (
@@ -182,3 +183,30 @@ def test_refused_single_calls_name_the_field(served):
     assert answers[0].refusal.field == "void_transaction.context.idempotency_key"
     assert issubclass(errors.REFUSALS[answers[0].refusal.reason].error_class, errors.RequestError)
     assert get_member().member.member_id
+
+
+def test_figures_of_now_come_with_the_refusal_wherever_it_comes(served):
+    """On both ports: in the status of a call, and in a stream beside the refusal."""
+    request = commit()
+    request.context.idempotency_key = "changed"
+    request.receipt.CopyFrom(receipt(94))
+    request.refuse_on_change = True
+    request.figures.due_minor = 5
+    found = []
+    for address in (served.lane_address, served.address):
+        with LaneStream(address) as lane, pytest.raises(errors.DecisionChangedError) as caught:
+            lane.send("commit_transaction", request).result(60)
+        assert caught.value.place == "commit_transaction.figures.due_minor"
+        found.append(caught.value.changed)
+        with Lane(address, store="S001", till="1") as lane:
+            scanned = Basket(opened_time_unix_ms=request.basket.opened_time_unix_ms)
+            scanned.add(request.basket.lines[0].product_code, count=1, amount_minor=199)
+            sale = {"sequence": 93, "business_date": 20260302, "refuse_on_change": True}
+            with pytest.raises(errors.DecisionChangedError) as caught:
+                lane.commit(scanned, shown=request.figures, **sale)
+        assert caught.value.place == "figures.due_minor"
+        found.append(caught.value.changed)
+    assert [changed.figures.due_minor for changed in found] == [199] * 4
+    assert [[(c.place, c.shown, c.decided) for c in changed.changes] for changed in found] == [
+        [("figures.due_minor", 5, 199)]
+    ] * 4

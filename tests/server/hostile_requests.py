@@ -553,6 +553,20 @@ KNOWING_ROWS = [
         "figures.lines[0].line_id",
     ),
     changed(
+        "figures of a while ago",
+        "commit",
+        lambda request: (
+            setattr(request, "refuse_on_change", True),
+            setattr(request.context, "idempotency_key", "a while ago"),
+            setattr(request.receipt, "sequence", 77),
+            setattr(request.figures, "due_minor", -5),
+            request.figures.lines.add(line_id=1, discount_minor=7),
+            request.figures.points.add(purse_id="nothing", points=-3),
+        ),
+        "DECISION_CHANGED",
+        "figures.due_minor",
+    ),
+    changed(
         "an unknown offer",
         "commit",
         lambda request: request.basket.selections.add(offer_id="no-such-offer"),

@@ -27,6 +27,7 @@ from checklane.client.results import (
 from checklane.client.retry import Attempts, Policy
 from checklane.clock import SYSTEM_CLOCK, Clock
 from checklane.errors import ChecklaneError, from_rpc_error
+from checklane.v1.decision_pb2 import Figures
 
 __all__ = ["AsyncLane", "CHANNEL_OPTIONS", "Lane"]
 
@@ -177,7 +178,7 @@ class Lane(_Sender):
         sequence: int,
         business_date: int | None = None,
         key: str | None = None,
-        shown: Decision | None = None,
+        shown: Decision | Figures | None = None,
         total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,
@@ -194,8 +195,9 @@ class Lane(_Sender):
             yyyymmdd. Default: the basket's, else the local date of its opening.
         key : str, optional
             The idempotency key. Default: a new UUID; give the one of a failed try to send it again.
-        shown : Decision, optional
-            What the customer saw, or with `paid` what was sold.
+        shown : Decision or Figures, optional
+            What the customer saw, or with `paid` what was sold. The figures of now, which a refusal
+            brings (``error.changed.figures``), agree to it.
         total : Total, optional
             Posts exactly its figures. Refused with DecisionChangedError when it is not kept any
             more, or the goods are others; with `paid` such a sale is posted all the same.
@@ -529,7 +531,7 @@ class AsyncLane(_Sender):
         sequence: int,
         business_date: int | None = None,
         key: str | None = None,
-        shown: Decision | None = None,
+        shown: Decision | Figures | None = None,
         total: Total | None = None,
         paid: bool = False,
         refuse_on_change: bool = False,

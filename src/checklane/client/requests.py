@@ -31,7 +31,8 @@ from checklane.client.results import (
 )
 from checklane.client.words import number_of
 from checklane.clock import Clock, business_date
-from checklane.v1 import basket_pb2, checkout_pb2, common_pb2, decision_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
+from checklane.v1.decision_pb2 import Figures
 
 __all__ = ["Call", "Requests"]
 
@@ -153,7 +154,7 @@ class Requests:
         sequence: int,
         date: int | None,
         key: str | None,
-        shown: Decision | None,
+        shown: Decision | Figures | None,
         total: Total | None,
         paid: bool,
         refuse_on_change: bool,
@@ -184,7 +185,7 @@ class Requests:
         if total is not None:
             request.total_token = total.total_token
         if shown is not None:
-            request.figures.CopyFrom(figures_of(shown))
+            request.figures.CopyFrom(shown if isinstance(shown, Figures) else figures_of(shown))
         return Call(
             "CommitTransaction",
             request,
@@ -482,9 +483,9 @@ def _named(identifiers: Iterable[Identifier | str]) -> list[Identifier]:
     return [Identifier(who) if isinstance(who, str) else who for who in identifiers]
 
 
-def figures_of(decision: Decision) -> decision_pb2.Figures:
+def figures_of(decision: Decision) -> Figures:
     """Return what a decision showed, to be compared with or posted."""
-    figures = decision_pb2.Figures(
+    figures = Figures(
         discount_minor=decision.totals.discount_minor, due_minor=decision.totals.due_minor
     )
     for line in decision.lines:

@@ -11,8 +11,14 @@ from typing import Any, Self
 import grpc
 
 from checklane.client.lane import CHANNEL_OPTIONS, SERVICE
-from checklane.errors import REFUSALS, ChecklaneError, InternalError, from_rpc_error
-from checklane.v1 import checkout_pb2, common_pb2
+from checklane.errors import (
+    REFUSALS,
+    ChecklaneError,
+    DecisionChangedError,
+    InternalError,
+    from_rpc_error,
+)
+from checklane.v1 import checkout_pb2, common_pb2, decision_pb2
 
 __all__ = ["LaneStream", "error_of"]
 
@@ -122,15 +128,27 @@ class LaneStream:
             return
         kind = answer.WhichOneof("response")
         if kind == "refusal":
-            future.set_exception(error_of(answer.refusal))
+            future.set_exception(error_of(answer.refusal, answer.figures_changed))
         elif kind is not None:
             future.set_result(getattr(answer, kind))
         else:
             future.set_exception(InternalError("", "an answer of a later contract", "", 13))
 
 
-def error_of(refusal: common_pb2.Refusal) -> ChecklaneError:
-    """Return a refusal that came inside of a stream as its exception."""
+def error_of(
+    refusal: common_pb2.Refusal, changed: decision_pb2.FiguresChanged | None = None
+) -> ChecklaneError:
+    """Return a refusal that came inside of a stream as its exception.
+
+    Parameters
+    ----------
+    refusal : checklane.v1.common_pb2.Refusal
+    changed : checklane.v1.decision_pb2.FiguresChanged, optional
+        What came beside it; empty when nothing did.
+    """
     known = REFUSALS.get(refusal.reason)
     error_class = known.error_class if known else InternalError
-    return error_class(refusal.reason, refusal.message, refusal.field, refusal.code)
+    error = error_class(refusal.reason, refusal.message, refusal.field, refusal.code)
+    if isinstance(error, DecisionChangedError) and changed is not None and changed.changes:
+        error.changed = changed
+    return error

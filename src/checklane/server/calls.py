@@ -10,7 +10,14 @@ from grpc_status import rpc_status
 
 from checklane._engine import EngineError
 from checklane.clock import Clock
-from checklane.errors import ChecklaneError, InternalError, from_status, refuse, to_rpc_status
+from checklane.errors import (
+    ChecklaneError,
+    InternalError,
+    from_answer,
+    from_status,
+    refuse,
+    to_rpc_status,
+)
 from checklane.server.contract import FEATURES
 from checklane.server.metrics import Metrics
 
@@ -45,7 +52,7 @@ class EngineLike(Protocol):
     """What the port needs of the engine; ``checklane._engine.Engine`` is it."""
 
     def call(self, method: int, request: bytes) -> tuple[int, bytes | str]:
-        """Answer one request: (0, response) or (status, place)."""
+        """Answer one request: (0, response), (status, place) or (status, FiguresChanged)."""
 
     def activate(
         self,
@@ -149,7 +156,7 @@ class Calls:
             raise from_status(failure.status, failure.place) from None
         if status == 0 and isinstance(answer, bytes):
             return answer
-        raise from_status(status, answer if isinstance(answer, str) else "")
+        raise from_answer(status, answer)
 
 
 def internal(name: str, failure: Exception) -> InternalError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from checklane.clock import Clock
-from checklane.errors import ChecklaneError, refuse
+from checklane.errors import ChecklaneError, DecisionChangedError, refuse
 from checklane.server.calls import Calls
 from checklane.server.contract import LANE_METHODS
 from checklane.server.open_streams import OpenStream, OpenStreams, StreamSlots
@@ -29,6 +29,7 @@ __all__ = ["LaneStreams", "refusal_answer"]
 
 BODY_FIELDS = frozenset(LANE_METHODS)
 REFUSAL_FIELD = checkout_pb2.StreamLaneResponse.REFUSAL_FIELD_NUMBER
+CHANGED_FIELD = checkout_pb2.StreamLaneResponse.FIGURES_CHANGED_FIELD_NUMBER
 
 
 class LaneStreams(OpenStreams):
@@ -172,4 +173,7 @@ def refusal_answer(
     refusal = common_pb2.Refusal(
         code=error.grpc_code, reason=error.reason, message=str(error), field=field
     )
-    return lane_response(request_id, answer_field, refusal.SerializeToString())
+    answer = lane_response(request_id, answer_field, refusal.SerializeToString())
+    if isinstance(error, DecisionChangedError) and error.changed is not None:
+        answer += lane_response(0, CHANGED_FIELD, error.changed.SerializeToString())
+    return answer
