@@ -103,7 +103,7 @@ def test_feeds_and_program_fit_each_other(dataset, tmp_path):
     members = {row["member_id"] for row in read_csv(files.members)}
     assert {row["member_id"] for row in wallets} <= members
     products = read_csv(files.products)
-    assert len(products) == len(small_tables.PRODUCTS)
+    assert len(products) == len(small_tables.PRODUCTS) + len(feeds_module.GRADES)
     paths = {row["code"]: row["category"] for row in products}
     assert paths["104"] == "GROCERY/BAKED BREAD|BUNS|ROLLS/MAINSTREAM WHITE BREAD"
     assert paths["107"] == "MISCELLANEOUS"

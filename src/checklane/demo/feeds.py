@@ -22,7 +22,10 @@ UNKNOWN_EVERY = 100
 GOLD_EVERY = 5
 #: Coupons of a type A campaign that one household got, as the data set's guide says.
 CHOSEN_COUPONS = 16
+#: What simulated pumps sell, since the data set has no grades: PLU and grade.
+GRADES = (("700", "REGULAR"), ("701", "PREMIUM"))
 REGIONS = ("north", "east", "south", "west")
+STORE_ZONE = "America/New_York"
 ZONES = ("city", "country")
 
 
@@ -145,6 +148,9 @@ def _write_products(dataset: Dataset, path: Path) -> Path:
         flags = "no_discount;no_earn;no_burn" if is_gift_card else flags
         path_text = category_path(department, category, kind)
         rows.append(("sku", code, kind, path_text, path_part(department), brand, vendor, flags))
+    rows += [
+        ("plu", code, grade, f"FUEL/{grade}", "FUEL", "", "", "fuel") for code, grade in GRADES
+    ]
     head = ("code_kind", "code", "name", "category", "department", "brand", "vendor", "flags")
     return _write(path, head, rows)
 
@@ -156,7 +162,7 @@ def _write_stores(dataset: Dataset, path: Path) -> Path:
             REGIONS[store % len(REGIONS)],
             "complete-journey",
             store_zone(store),
-            "America/New_York",
+            STORE_ZONE,
         )
         for store in dataset.stores.tolist()
     ]

@@ -12,10 +12,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from checklane.client import FuelPrice
-from checklane.demo.feeds import FeedFiles
+from checklane.client import Basket, FuelAuthorisation, FuelPrice, Lane
+from checklane.clock import SYSTEM_CLOCK
+from checklane.demo.feeds import GRADES, FeedFiles
 
-__all__ = ["FULL", "Fill", "Forecourt", "LATE", "NEVER", "PRICES", "UNDER_RUN", "plan_fills"]
+__all__ = [
+    "FULL",
+    "Fill",
+    "Forecourt",
+    "LATE",
+    "NEVER",
+    "OpenFill",
+    "PRICES",
+    "UNDER_RUN",
+    "add_fill",
+    "authorise",
+    "plan_fills",
+]
 
 #: What becomes of a fill: as asked for, less than was paid for, none, or told after its hold ended.
 FULL, UNDER_RUN, NEVER, LATE = "full", "under-run", "never", "late"
@@ -29,6 +42,8 @@ CARD_PREFIX = "70020000"
 MOST_THOUSANDTHS = 30_000
 THOUSAND = 1_000
 MILLION = 1_000_000
+#: A hold that is to end by itself does so after a second; any other outlives its fill.
+SHORT_S, LONG_S = 1, 600
 BUDGET_MINOR = 40_000
 
 PRICES: Sequence[FuelPrice] = (
@@ -123,6 +138,64 @@ class Fill:
         price = int(Decimal(PRICES[self.price].price) * 100 * THOUSAND)
         return price * self.thousandths // MILLION
 
+    @property
+    def ends_by_itself(self) -> bool:
+        """Tell whether its hold ends before anything is told of the fill."""
+        return self.how == LATE or (self.how == NEVER and not self.is_released)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFill:
+    """A fill at its pump, with what was promised for it."""
+
+    fill: Fill
+    table: FuelAuthorisation
+    opened_unix_ms: int
+
+
+def authorise(lane: Lane, fill: Fill, name: str, card: str = "") -> OpenFill:
+    """Ask what comes off a fill before it begins.
+
+    Parameters
+    ----------
+    lane : Lane
+    fill : Fill
+    name : str
+        Of its basket, unique in the store.
+    card : str
+        What is shown. Default: nothing.
+    """
+    opened = SYSTEM_CLOCK.unix_ms()
+    table = lane.authorize_fuel(
+        str(fill.pump + 1),
+        PRICES,
+        *([card] if card else []),
+        unit=UNIT,
+        sale_kind=fill.sale_kind,
+        prepaid_minor=fill.prepaid_minor,
+        redeem=dict(fill.redeem),
+        max_quantity_thousandths=MOST_THOUSANDTHS,
+        opened_time_unix_ms=opened,
+        basket_id=name,
+        seconds=SHORT_S if fill.ends_by_itself else LONG_S,
+        key=f"authorise-{name}",
+    )
+    return OpenFill(fill, table, opened)
+
+
+def add_fill(basket: Basket, done: OpenFill) -> Basket:
+    """Add what the pump gave to a basket, and return the basket."""
+    fill = done.fill
+    return basket.add_fuel(
+        PRICES[fill.price],
+        quantity=f"{fill.thousandths // 1000}.{fill.thousandths % 1000:03d}",
+        unit=UNIT,
+        amount_minor=fill.amount_minor(),
+        pump=str(fill.pump + 1),
+        hold_id=done.table.hold_id,
+        sale_kind=fill.sale_kind,
+    )
+
 
 def plan_fills(seed: int, count: int, members: int, pumps: int) -> list[Fill]:
     """Return a day's fills.
@@ -216,8 +289,7 @@ class Forecourt:
                 "code_kind,code,name,category,department,brand,vendor,flags,cost,legal_min",
                 [
                     f"plu,{GROCERIES},Groceries,GROCERY,,,,,,",
-                    "plu,700,Regular,FUEL/REGULAR,,,,fuel,,",
-                    "plu,701,Premium,FUEL/PREMIUM,,,,fuel,,",
+                    *(f"plu,{code},{grade},FUEL/{grade},,,,fuel,," for code, grade in GRADES),
                 ],
             ),
             stores=self._table(

@@ -13,22 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from checklane.client import Basket, FuelAuthorisation, Lane, Policy, Receipt
+from checklane.client import Basket, Lane, Policy, Receipt
 from checklane.demo.failure import DemoError
 from checklane.demo.forecourt import (
     BUDGET_MINOR,
     GROCERIES,
     LATE,
     MILLION,
-    MOST_THOUSANDTHS,
     NEVER,
     PRICES,
     STORE,
     UNIT,
     Fill,
     Forecourt,
+    OpenFill,
+    add_fill,
+    authorise,
     card_of,
     count_kinds,
     plan_fills,
@@ -45,8 +46,7 @@ PUMPS = 8
 PURSES = ("gallons", "steps")
 #: A purse holds so many points to begin with.
 POINTS = 1_000
-#: Holds that are to end by themselves do so after a second; a store's budget after a step of 15.
-SHORT_S = 1
+#: For what ends by itself: a hold does after a second, what it kept of a store's budget within 15.
 WAIT_S = 90.0
 PAUSE_S = 0.1
 POLICY = Policy(
@@ -140,15 +140,6 @@ def run_day(options: DayOptions, tell: Tell) -> Day:
     return clerk.day
 
 
-@dataclass
-class _Open:
-    """A fill at its pump."""
-
-    fill: Fill
-    table: FuelAuthorisation
-    opened_unix_ms: int
-
-
 class _Clerk:
     """Serves the pumps, and keeps books of its own."""
 
@@ -159,8 +150,8 @@ class _Clerk:
         self._lane = Lane(server.address, store=STORE, till="1", policy=POLICY)
         self._trainee = Lane(server.address, store=STORE, till="2", training=True, policy=POLICY)
         self._sequence = 0
-        self._pumps: dict[int, _Open] = {}
-        self._late: list[_Open] = []
+        self._pumps: dict[int, OpenFill] = {}
+        self._late: list[OpenFill] = []
         self._balances: dict[tuple[int, str], int] = {}
         self._budget_minor = BUDGET_MINOR
         self._starter: threading.Thread | None = None
@@ -226,27 +217,11 @@ class _Clerk:
 
     # ------------------------------------------------------------ one fill -------------------
 
-    def _authorise(self, fill: Fill) -> _Open:
-        opened = time.time_ns() // MILLION
-        is_short = fill.how == LATE or (fill.how == NEVER and not fill.is_released)
-        cards = [] if fill.member is None else [card_of(fill.member)]
-        table = self._lane.authorize_fuel(
-            str(fill.pump + 1),
-            PRICES,
-            *cards,
-            unit=UNIT,
-            sale_kind=fill.sale_kind,
-            prepaid_minor=fill.prepaid_minor,
-            redeem=dict(fill.redeem),
-            max_quantity_thousandths=MOST_THOUSANDTHS,
-            opened_time_unix_ms=opened,
-            basket_id=f"fill-{fill.number}",
-            seconds=SHORT_S if is_short else 600,
-            key=f"authorise-{fill.number}",
-        )
-        return _Open(fill, table, opened)
+    def _authorise(self, fill: Fill) -> OpenFill:
+        card = "" if fill.member is None else card_of(fill.member)
+        return authorise(self._lane, fill, f"fill-{fill.number}", card)
 
-    def _finish(self, done: _Open | None) -> None:
+    def _finish(self, done: OpenFill | None) -> None:
         if done is None:
             return
         if done.fill.how == NEVER:
@@ -260,18 +235,10 @@ class _Clerk:
             self._expect(not kinds, done.fill, f"told in time, but {kinds}")
             self._compare(done, receipt)
 
-    def _pay(self, done: _Open) -> Receipt:
+    def _pay(self, done: OpenFill) -> Receipt:
         """Enter the fill; books are kept by what is told, and compared where that was promised."""
         fill = done.fill
-        basket = Basket(opened_time_unix_ms=done.opened_unix_ms).add_fuel(
-            PRICES[fill.price],
-            quantity=_decimal(fill.thousandths),
-            unit=UNIT,
-            amount_minor=fill.amount_minor(),
-            pump=str(fill.pump + 1),
-            hold_id=done.table.hold_id,
-            sale_kind=fill.sale_kind,
-        )
+        basket = add_fill(Basket(opened_time_unix_ms=done.opened_unix_ms), done)
         if fill.member is not None:
             basket.card(card_of(fill.member))
         receipt = self._commit(basket, f"fill-{fill.number}")
@@ -289,7 +256,7 @@ class _Clerk:
         self.day.discount_minor += totals.discount_minor
         return receipt
 
-    def _compare(self, done: _Open, receipt: Receipt) -> None:
+    def _compare(self, done: OpenFill, receipt: Receipt) -> None:
         """Hold what the sale says against what the table promised for the volume."""
         fill = done.fill
         row = done.table.discounts[fill.price]
@@ -337,7 +304,7 @@ class _Clerk:
         (told,) = [balance for balance in found.balances if balance.purse_id == purse]
         return told.available_points, told.held_points
 
-    def _has_ended(self, done: _Open) -> bool:
+    def _has_ended(self, done: OpenFill) -> bool:
         holds = self._lane.identify(card_of(done.fill.member or 0), include_holds=True).holds
         return done.table.hold_id not in [hold.hold_id for hold in holds]
 
@@ -366,10 +333,6 @@ class _Clerk:
     def _expect(self, is_so: bool, fill: Fill, what: str) -> None:
         if not is_so:
             self.day.faults.append(f"fill {fill.number} ({fill.how}): {what}")
-
-
-def _decimal(thousandths: int) -> Any:
-    return f"{thousandths // 1000}.{thousandths % 1000:03d}"
 
 
 def _rounded(number: int, by: int) -> int:
