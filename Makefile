@@ -40,7 +40,7 @@ C_STRICT := -std=c11 -D_GNU_SOURCE -O3 -UNDEBUG $(MACHINE_ARGS) -Inative \
 help: ## Show this list
 	@echo 'checklane decides promotions and loyalty at the till, and records them durably.'
 	@echo
-	@echo '  make demo    replays real baskets through a server on this machine and reconciles them'
+	@echo '  make demo    replays real baskets and a day with every flow, and reconciles the books'
 	@echo '  make test    builds everything and runs the tests'
 	@echo
 	@echo 'Each target installs what it needs (system packages by apt, the rest in $(VENV)).'
@@ -83,7 +83,7 @@ $(VENV)/built: $(NATIVE_SOURCES) $(PROTOS) $(VENV)/installed
 
 build: $(VENV)/built ## Build the extensions and the generated code in place
 
-demo: $(VENV)/built ## Replay real baskets through a server and reconcile money and points
+demo: $(VENV)/built ## Replay real baskets and a day with every flow, and reconcile the books
 	$(BIN)/checklane demo $(DEMO_ARGS)
 
 # One file's tests stay with one worker: many of them share a server or a compiled harness.

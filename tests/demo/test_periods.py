@@ -28,9 +28,9 @@ def test_sums_are_by_store_and_date():
 @pytest.mark.parametrize("name", ["sales", "voids", "returns", "due_minor", periods.PURSES[0]])
 def test_each_sum_that_differs_is_told(name):
     told, found = periods.told_periods(acks()), periods.told_periods(acks())
-    assert periods._compare(told, found, "them") == []
+    assert periods.compare(told, found, "them") == []
     key = min(told)
     found[key][name] += 1
-    (difference,) = periods._compare(told, found, "them")
+    (difference,) = periods.compare(told, found, "them")
     assert difference.startswith(f"{name} of {key[0]} on 20260304: ")
     assert difference.endswith("by them")

@@ -28,6 +28,7 @@ def run_demo(work, source, **changes):
         seed=changes.get("seed", 1),
         every_scan=changes.get("every_scan", False),
         source=source,
+        visit_count=changes.get("visit_count", 0),
     )
     is_reconciled = run(options, Console(file=told, width=120))
     return is_reconciled, told.getvalue()
@@ -42,6 +43,7 @@ def test_a_small_data_set_is_reconciled(tables, tmp_path, every_scan):
     figures = json.loads((tmp_path / "report" / "figures.json").read_text())
     assert figures["commits"] == figures["baskets"] == 60
     assert figures["differences"] == []
+    assert figures["day"] is None
     assert figures["points_issued"]["points"] > 0
     assert figures["savings_minor"]["member prices"] > 0
     assert figures["opened_accounts"] == 1
@@ -50,19 +52,21 @@ def test_a_small_data_set_is_reconciled(tables, tmp_path, every_scan):
 
 
 def test_the_real_data_set_is_reconciled(tmp_path):
-    is_reconciled, told = run_demo(tmp_path, find_data(), basket_count=250)
+    is_reconciled, told = run_demo(tmp_path, find_data(), basket_count=250, visit_count=60)
     assert is_reconciled, told
     figures = json.loads((tmp_path / "report" / "figures.json").read_text())
     assert figures["commits"] == 250
     assert figures["commits_like_quote"] == 250
+    assert sum(figures["day"]["flows"].values()) > 50
 
 
 def test_the_verb_leaves_its_report_only(tables, tmp_path):
     work = tmp_path / "work"
     arguments = ["demo", "--baskets", "30", "--lanes", "2", "--data", str(tables)]
-    result = CliRunner().invoke(main, [*arguments, "--work", str(work)])
+    result = CliRunner().invoke(main, [*arguments, "--visits", "30", "--work", str(work)])
     assert result.exit_code == 0, result.output
     assert "reconciled: yes" in result.output
+    assert "What became of the visits" in result.output
     assert [path.name for path in work.iterdir()] == ["report"]
 
 

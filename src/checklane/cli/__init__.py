@@ -16,7 +16,7 @@ VERBS = {
     "bench": "Measure decisions, quotes and durable commits on this machine.",
     "certify": "Try lanes and services with lost answers and outages, and judge the books.",
     "config": "Show every setting and where it comes from.",
-    "demo": "Replay real baskets through a server on this machine and reconcile them.",
+    "demo": "Replay real baskets and a day with every flow, and reconcile the books.",
     "explain": "Decide a committed sale again, and tell why each offer applied or did not.",
     "forecourt": "Simulate a day at the pumps, and hold every purse against the books.",
     "ledger": "Check, rebuild, back up, restore, prune and read the ledger.",

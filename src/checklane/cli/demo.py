@@ -1,4 +1,4 @@
-"""``checklane demo``: real baskets through a server on this machine, and the books reconciled."""
+"""``checklane demo``: real baskets and a day with every flow, and the books reconciled."""
 
 import shutil
 import sys
@@ -32,6 +32,13 @@ def _basket_count(_: click.Context, __: click.Parameter, text: str) -> int | Non
     callback=_basket_count,
     help="How many.",
 )
+@click.option(
+    "--visits",
+    type=click.IntRange(0, 50_000),
+    default=3_000,
+    show_default=True,
+    help="Visits of the day with every flow that follows; 0 for none.",
+)
 @click.option("--lanes", type=click.IntRange(1, 500), default=20, show_default=True, help="Lanes.")
 @click.option(
     "--workers",
@@ -61,6 +68,7 @@ def _basket_count(_: click.Context, __: click.Parameter, text: str) -> int | Non
 @click.option("--keep", is_flag=True, help="Keep feeds, program, snapshots and journal.")
 def demo(
     baskets: int | None,
+    visits: int,
     lanes: int,
     workers: int,
     seed: int,
@@ -96,6 +104,7 @@ def demo(
         seed=seed,
         every_scan=quotes == "every-scan",
         source=data,
+        visit_count=visits,
     )
     console = Console()
     try:

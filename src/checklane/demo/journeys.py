@@ -8,20 +8,12 @@ from checklane.demo.data import UTC_OFFSET_MINUTES, DataError, Dataset, find_dat
 from checklane.demo.feeds import card_number, store_id, write_feeds
 from checklane.demo.lane import wire_line
 from checklane.demo.prepare import prepare
-from checklane.demo.program import write_program
+from checklane.demo.program import ENDED, write_program
 from checklane.program import compile_program
 from checklane.snapshot.store import read_live, snapshot_directory
 from checklane.tables.catalogue_tables import open_catalogue
 from checklane.tables.files import snapshot_name, write_snapshot
 from checklane.v1 import basket_pb2, checkout_pb2, common_pb2
-
-#: An offer that changes the program's hash and nothing else.
-ENDED = """\
-- id: ended
-  name: Over long ago
-  when: {from: 2001-01-01, until: 2001-01-02}
-  discount: {of: {department: GROCERY}, percent: 1}
-"""
 
 
 def journey_quote(basket: Any, lines: Any) -> bytes:

@@ -5,6 +5,7 @@ them; those of the busiest store are also asked of the server, over the wire.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
@@ -19,7 +20,7 @@ from checklane.errors import from_rpc_error
 from checklane.ledger.files import audit, journal_directory
 from checklane.v1 import ledger_pb2
 
-__all__ = ["audit_periods"]
+__all__ = ["ask_periods", "audit_periods", "compare"]
 
 GET_PERIOD_TOTALS = "/checklane.v1.LedgerService/GetPeriodTotals"
 TIMEOUT_S = 600
@@ -80,17 +81,24 @@ def audit_periods(address: str, data: Path, acks: Records) -> tuple[int, list[st
     with audit(journal_directory(data)) as opened:
         parts = read_periods(StoredJournal(opened), query, names).parts
     found = {(key.store_id, key.business_date): _found(part) for key, part in parts.items()}
-    differences = _compare(told, found, "the period totals")
+    differences = compare(told, found, "the period totals")
     busiest, _ = Counter(store for store, _ in told).most_common(1)[0]
     of_store = {key: sums for key, sums in told.items() if key[0] == busiest}
     try:
-        answered = _ask(address, busiest, query)
+        totals = ask_periods(address, busiest, query).totals
     except grpc.RpcError as failure:
         return len(told), [*differences, f"period totals: {from_rpc_error(failure)}"]
-    return len(told), differences + _compare(of_store, answered, "GetPeriodTotals")
+    answered = {(busiest, part.business_date): _found(part) for part in totals}
+    return len(told), differences + compare(of_store, answered, "GetPeriodTotals")
 
 
-def _ask(address: str, store: str, query: Query) -> dict[Key, Counter[str]]:
+def ask_periods(address: str, store: str, query: Query) -> ledger_pb2.GetPeriodTotalsResponse:
+    """Ask the server for the totals of a store by date.
+
+    Raises
+    ------
+    grpc.RpcError
+    """
     request = ledger_pb2.GetPeriodTotalsRequest(
         store_id=store,
         from_date=query.from_date,
@@ -103,13 +111,24 @@ def _ask(address: str, store: str, query: Query) -> dict[Key, Counter[str]]:
             request_serializer=ledger_pb2.GetPeriodTotalsRequest.SerializeToString,
             response_deserializer=ledger_pb2.GetPeriodTotalsResponse.FromString,
         )
-        answer = call(request, timeout=TIMEOUT_S)
-    return {(store, part.business_date): _found(part) for part in answer.totals}
+        answer: ledger_pb2.GetPeriodTotalsResponse = call(request, timeout=TIMEOUT_S)
+    return answer
 
 
-def _compare(
-    told: dict[Key, Counter[str]], found: dict[Key, Counter[str]], whose: str
+def compare(
+    told: Mapping[Key, Counter[str]], found: Mapping[Key, Counter[str]], whose: str
 ) -> list[str]:
+    """Return the sums that differ, by store and date.
+
+    Parameters
+    ----------
+    told : mapping
+        By the answers.
+    found : mapping
+        By a book.
+    whose : str
+        What the book is called.
+    """
     differences = []
     for key in sorted(told.keys() | found.keys()):
         mine, theirs = told.get(key, Counter()), found.get(key, Counter())

@@ -91,6 +91,15 @@ OURS = f"""\
 """
 
 
+#: An offer that changes the program's hash and nothing else.
+ENDED = """\
+- id: ended
+  name: Over long ago
+  when: {from: 2001-01-01, until: 2001-01-02}
+  discount: {of: {department: GROCERY}, percent: 1}
+"""
+
+
 def mechanic_of(offer: str) -> str:
     """Return what an offer does, in the words of the summary."""
     return MECHANICS.get(offer, "campaign coupons")
@@ -110,12 +119,9 @@ def write_program(dataset: Dataset, folder: Path) -> Path:
     Path
         The folder, with ``program.yaml`` and ``offers/``.
     """
+    write_ours(dataset, folder)
     offers = folder / "offers"
-    (offers / "goods").mkdir(parents=True, exist_ok=True)
-    (folder / "program.yaml").write_text(PROGRAM)
-    (offers / "ours.yaml").write_text(OURS)
-    rows = [f"sku:{code},{price // 100}.{price % 100:02d}" for code, price in _card_rows(dataset)]
-    (offers / "member-prices.csv").write_text("\n".join(["item,price", *rows]) + "\n")
+    (offers / "goods").mkdir(exist_ok=True)
     for campaign in dataset.campaigns:
         texts = [
             _coupon_offer(campaign, upc, goods, dataset.coupon_worth[campaign.number, upc], offers)
@@ -125,6 +131,25 @@ def write_program(dataset: Dataset, folder: Path) -> Path:
             path = offers / f"{CAMPAIGN_PREFIX}{campaign.number:02d}.yaml"
             path.write_text(f"# Campaign {campaign.number}, {campaign.kind}.\n" + "".join(texts))
     return folder
+
+
+def write_ours(dataset: Dataset, folder: Path, *, policies: str = "") -> None:
+    """Write a program of our own mechanics alone.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    folder : Path
+        Made when it is not there.
+    policies : str
+        More policies, as the rest of their mapping.
+    """
+    offers = folder / "offers"
+    offers.mkdir(parents=True, exist_ok=True)
+    (folder / "program.yaml").write_text(PROGRAM + policies)
+    (offers / "ours.yaml").write_text(OURS)
+    rows = [f"sku:{code},{price // 100}.{price % 100:02d}" for code, price in _card_rows(dataset)]
+    (offers / "member-prices.csv").write_text("\n".join(["item,price", *rows]) + "\n")
 
 
 def _card_rows(dataset: Dataset) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checklane.demo.data import Records
+from checklane.demo.day.run import Day
 from checklane.demo.lane import ACK_SALE, METHODS
 from checklane.demo.program import PURSES, mechanic_of
 from checklane.demo.reconcile import Audit, Book
@@ -42,11 +43,17 @@ class Summary:
     setup_s: float
     lane_count: int
     missing: list[str]
+    day: Day | None
 
     @property
     def is_reconciled(self) -> bool:
         """True when the books agree and every sale of the plan was entered."""
-        return self.audit.is_reconciled and not self.missing
+        return not self.differences()
+
+    def differences(self) -> list[str]:
+        """Return all that differs: of the replay, and then of the day."""
+        of_day = [] if self.day is None else self.day.differences
+        return [*self.missing, *self.audit.differences, *of_day]
 
     def issued(self) -> tuple[int, ...]:
         """Return the points that sales gave, by purse."""
@@ -226,9 +233,22 @@ def write_figures(summary: Summary, path: Path) -> None:
         },
         "rules": summary.rules,
         "reconciled": summary.is_reconciled,
-        "differences": [*summary.missing, *summary.audit.differences],
+        "day": None if summary.day is None else _day(summary.day),
+        "differences": summary.differences(),
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _day(day: Day) -> dict[str, Any]:
+    """Return the figures of a day: its flows, and its sums by store and business date."""
+    return {
+        "elapsed_s": round(day.elapsed_s, 3),
+        "flows": dict(sum(day.account.flows.values(), Counter())),
+        "sums": {
+            f"{store} {date}": dict(sums)
+            for (store, date), sums in sorted(day.account.sums.items())
+        },
+    }
 
 
 def write_chart(summary: Summary, path: Path) -> None:

@@ -18,6 +18,11 @@ from rich.progress import (
 )
 
 from checklane.demo.data import Dataset, Records, find_data, read_dataset
+from checklane.demo.day.books import points_before
+from checklane.demo.day.plan import plan_day
+from checklane.demo.day.program import write_programs
+from checklane.demo.day.run import Day, run_day
+from checklane.demo.day.table import show_day
 from checklane.demo.feeds import write_feeds
 from checklane.demo.lane import ACK_SALE, Manner
 from checklane.demo.periods import audit_periods
@@ -34,6 +39,7 @@ from checklane.demo.report import (
     write_figures,
 )
 from checklane.demo.serving import Server
+from checklane.ledger.check import verify
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Options:
         None for all.
     source : Path or None
         Folder of the data set's tables; None for the installed package.
+    visit_count : int
+        Visits of the day that follows the replay; 0: there is none.
     """
 
     work: Path
@@ -55,6 +63,7 @@ class Options:
     seed: int
     every_scan: bool
     source: Path | None = None
+    visit_count: int = 3_000
 
 
 def run(options: Options, console: Console) -> bool:
@@ -74,6 +83,7 @@ def run(options: Options, console: Console) -> bool:
         status.update("writing feeds and program")
         feeds = write_feeds(dataset, options.work / "feeds")
         program = write_program(dataset, options.work / "program")
+        of_day = write_programs(dataset, options.work / "day")
         prepared = prepare(feeds, program, data, status.update)
         plan = _plan(dataset, options)
         rules = dataset.rules
@@ -83,7 +93,7 @@ def run(options: Options, console: Console) -> bool:
     console.print(f"built {counts}", highlight=False)
     for reason, rows in prepared.rejected.items():
         console.print(f"rejected {rows:,} rows: {reason}", highlight=False)
-    with Server(data, options.work / "server.log") as server:
+    with Server(data, options.work / "server.log", has_lanes=True) as server:
         setup_s = time.monotonic() - begin_s
         manner = Manner(server.address, options.seed, every_scan=options.every_scan)
         with _bar(console, "replaying baskets", plan.basket_count) as advance:
@@ -94,13 +104,34 @@ def run(options: Options, console: Console) -> bool:
         with console.status("reconciling by store and by business date"):
             part_count, differing = audit_periods(server.address, data, acks)
         found.tell(differing)
+        day = _day(options, server, of_day, plan, acks, console)
         server.stop()
+    with console.status("walking the ledger"):
+        verdict = verify(data, lambda *_: None)
+    found.tell([] if verdict.is_sound else [f"the ledger is not whole: {verdict.problem}"])
     missing = missing_sales(plan, outcome, acks)
     told = "agree" if not differing else f"do not agree: {len(differing):,} differences"
     console.print(f"{part_count:,} sums by store and by business date {told}", highlight=False)
-    summary = Summary(outcome, found, acks, rules, setup_s, plan.lane_count, missing)
+    summary = Summary(outcome, found, acks, rules, setup_s, plan.lane_count, missing, day)
     _tell(summary, options.work, console)
     return summary.is_reconciled
+
+
+def _day(
+    options: Options,
+    server: Server,
+    programs: tuple[Path, Path],
+    plan: Plan,
+    acks: Records,
+    console: Console,
+) -> Day | None:
+    """Let the customers of the replay come again, on a day with every flow in it."""
+    if options.visit_count == 0:
+        return None
+    visits = plan_day(plan, options.visit_count, options.seed)
+    before = points_before(acks)
+    with _bar(console, "a day with every flow", len(visits.visits)) as advance:
+        return run_day(server, options.work / "data", programs, visits, before, advance)
 
 
 def _plan(dataset: Dataset, options: Options) -> Plan:
@@ -148,6 +179,8 @@ def _tell(summary: Summary, work: Path, console: Console) -> None:
     folder = work / "report"
     folder.mkdir(exist_ok=True)
     show_summary(console, summary)
+    if summary.day is not None:
+        show_day(console, summary.day)
     write_chart(summary, folder / "chart.png")
     write_figures(summary, folder / "figures.json")
     console.print(f"chart and figures: {folder}", soft_wrap=True, highlight=False)
