@@ -1262,6 +1262,8 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
     cdef int64_t discount = round_quotient(worth, PARTS_PER_MINOR, candidate.offer.rounding)
     cdef int64_t left = 0
     cdef int64_t cut
+    # D4: other units might be cut by less, of other offers or where the search left a gap.
+    cdef bint is_open = candidate.flags & CANDIDATE_COMPETED or scratch.gap_parts > 0
     cdef uint32_t i
     if worth <= 0:
         return 0
@@ -1269,7 +1271,7 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
         left += scratch.ceilings[i]
     if product_money_of(candidate) > 0:
         left = minimum(left, capped_worth(scratch, run_count, candidate.offer.rounding))
-    if left < discount and candidate.flags & CANDIDATE_COMPETED:
+    if left < discount and is_open:
         scratch.gap_minor += discount - left
     discount = minimum(discount, left)
     cut = minimum(discount, minimum(candidate.money_left,
@@ -1282,8 +1284,8 @@ cdef int64_t discount_of(scratch_t *scratch, const contender_t *contender, int64
             candidate.offer.rounding))
     if cut < discount and candidate.offer.flags & OFFER_FLAG_WHOLE:
         candidate.flags |= CANDIDATE_WHOLE
-        return 0
-    if cut < discount and candidate.flags & CANDIDATE_COMPETED:
+        cut = 0
+    if cut < discount and is_open:
         scratch.gap_minor += discount - cut
     return cut
 
@@ -1302,13 +1304,13 @@ cdef void give(const program_t *program, const basket_t *basket, const facts_t *
     cdef int64_t times
     cdef int64_t worth = collect_units(program, basket, facts, scratch, number, &run_count, &units)
     cdef int64_t spent = spend_of(scratch, run_count)
-    cdef int64_t discount = discount_of(scratch, contender, worth, spent, run_count)
-    scratch.given_minor = discount
-    contender.mark = 0
-    if discount > 0 and candidate.offer.mechanic != MECHANIC_THRESHOLD:
-        contender.mark = mark_of(candidate.offer)
+    cdef int64_t discount
     if contender.kind == CONTEND_CHEAPEST or contender.kind == CONTEND_UNITS:
         scratch.gap_parts += maximum(0, claimed_worth(scratch, number) - worth)
+    discount = discount_of(scratch, contender, worth, spent, run_count)
+    scratch.given_minor = discount
+    contender.mark = (mark_of(candidate.offer) if discount > 0
+                      and candidate.offer.mechanic != MECHANIC_THRESHOLD else 0)
     if discount > 0:
         share_exactly(discount, scratch.weights, scratch.ceilings, run_count, scratch.share_minor,
                       scratch.rests)

@@ -646,13 +646,12 @@ class Layers:
         if spend is not None and spent > spend:
             part = rounded(Fraction(parts * spend // spent, PARTS), offer.rounding)
             ceiling = _least(ceiling, part)
-        if ceiling is not None and ceiling < discount and offer.whole:
-            self.decision.outcomes[offer.id] = "LIMIT_REACHED"
-            return
+        is_refused = ceiling is not None and ceiling < discount and offer.whole
         discount = discount if ceiling is None else min(discount, ceiling)
+        discount = 0 if is_refused else discount
         self.decision.cut_minor += whole - discount if contested else 0
         if discount == 0:
-            self.decision.outcomes[offer.id] = "NO_VALUE"
+            self.decision.outcomes[offer.id] = "LIMIT_REACHED" if is_refused else "NO_VALUE"
             return
         if self.room is not None:
             self.room -= discount
