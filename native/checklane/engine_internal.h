@@ -96,6 +96,7 @@ typedef struct hold {
 /* What a sale is to spend of a hold that it names, at least. */
 typedef struct capture {
     bool is_open;             /* else the hold is none that it could spend */
+    bool is_ended;            /* by itself, and may be spent all the same */
     int64_t points;
     int64_t uses;
 } capture_t;
@@ -467,9 +468,13 @@ status_t place_hold(session_t *session, const accounts_view_t *view, entry_build
                     const hold_draft_t *draft);
 
 /* Ends a hold that is open: it keeps nothing any more. What was spent of it the caller burns and
- * counts in the same entry. One that has ended by itself is never touched: sweeps take the rest. */
+ * counts in the same entry. Not for one that has ended by itself: sweeps take the rest of it. */
 status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                   uint8_t state);
+
+/* A hold that has ended by itself and is spent all the same is captured from then on, so that
+ * nobody spends it again. It kept nothing any more: only its head changes. */
+status_t spend_ended(const session_t *session, entry_builder_t *entry, const hold_t *hold);
 
 /* Burns points out of the lots that back an open hold, as far as it keeps them; counts uses where
  * it keeps them. It keeps them until end_hold or take_held_. */

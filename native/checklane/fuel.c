@@ -242,8 +242,11 @@ status_t move_fills(session_t *session, entry_builder_t *entry)
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < session->fill_count && status == STATUS_OK; i++) {
         const fill_t *fill = &session->fills[i];
-        if (fill->hold.state != HOLD_STATE_OPEN) continue;
         if (!is_promised(fill, session->facts.account_group)) continue;
+        if (fill->hold.state == HOLD_STATE_EXPIRED) {
+            status = spend_ended(session, entry, &fill->hold);
+            continue;
+        }
         status = end_hold(session, entry, &fill->hold,
                           is_used(session, fill) ? HOLD_STATE_CAPTURED : HOLD_STATE_RELEASED);
     }

@@ -922,6 +922,12 @@ status_t end_hold(const session_t *session, entry_builder_t *entry, const hold_t
     return move(entry, basket_key(session, hold->store_key, basket_id), listed(hold, -1));
 }
 
+status_t spend_ended(const session_t *session, entry_builder_t *entry, const hold_t *hold)
+{
+    INVARIANT(hold->state == HOLD_STATE_EXPIRED);
+    return put_head(session, entry, hold, HOLD_STATE_CAPTURED, hold->expire_post_ms);
+}
+
 /* What is kept of an offer's counter moves to the step in which the hold now ends. */
 static status_t extend_shared(const session_t *session, entry_builder_t *entry, const hold_t *hold,
                               int64_t expire_post_ms)

@@ -557,8 +557,8 @@ static status_t check_captured(session_t *session, const accounts_view_t *view, 
     }
     bool is_open = hold->state == HOLD_STATE_OPEN;
     session->captures[index].is_open = is_open && !is_named_before;
-    bool is_known = is_open || hold->state == HOLD_STATE_EXPIRED;
-    if (is_known && !is_named_before) return STATUS_OK;
+    session->captures[index].is_ended = hold->state == HOLD_STATE_EXPIRED && !is_named_before;
+    if (session->captures[index].is_open || session->captures[index].is_ended) return STATUS_OK;
     return refuse_capture(session, index, STATUS_HOLD_CLOSED, "hold_id", unknown);
 }
 
@@ -687,7 +687,9 @@ status_t move_captures(session_t *session, entry_builder_t *entry)
     for (uint32_t i = 0; i < session->wire.commit.hold_captures.count; i++) {
         const capture_t *capture = &session->captures[i];
         int64_t taken = capture->points;
-        if (!capture->is_open || status != STATUS_OK) continue;
+        if (status != STATUS_OK) break;
+        if (capture->is_ended) status = spend_ended(session, entry, &session->holds[i]);
+        if (!capture->is_open) continue;
         status = count_held(session, entry, &session->holds[i], capture->uses, session->counts,
                             counted_count, &taken);
         if (status != STATUS_OK) break;

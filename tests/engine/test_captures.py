@@ -317,6 +317,18 @@ def test_volume_is_of_fuel_only(till: Till, refused: Any) -> None:
         assert refused(till.commit, sale) == "FIELD_OUT_OF_RANGE"
 
 
+def test_a_hold_that_ended_is_spent_once(lenient: Till, refused: Any) -> None:
+    lenient.give("ann", 500)
+    hold_id = lenient.hold_points(200, hold_seconds=1)
+    lenient.wait("ann", hold_id)
+    lenient.sell(paying(0), hold_id)
+    assert lenient.state() == (300, 0)
+    assert refused(lenient.sell, paying(0), hold_id) == "HOLD_CLOSED"
+    again = lenient.sell(paying(0), hold_id, paid=True)
+    assert exceptions_of(again) == [("HOLD_UNKNOWN", 0, hold_id)]
+    assert lenient.state() == (300, 0)
+
+
 def test_a_hold_that_ended_is_spent_as_far_as_it_goes(lenient: Till) -> None:
     lenient.give("ann", 500)
     hold_id = lenient.hold_points(400, hold_seconds=1)

@@ -24,7 +24,7 @@ from tests.engine.shop import (
     identifier,
 )
 from tests.engine.test_captures import balance_of, exceptions_of
-from tests.engine.test_holds import CAPTURED, EXPIRED, OPEN, RELEASED, Held, base, left_of_holds
+from tests.engine.test_holds import CAPTURED, OPEN, RELEASED, Held, base, left_of_holds
 from tests.engine.test_replay import commits, files_of, open_engine
 
 GALLON = 4
@@ -367,7 +367,9 @@ def test_a_pump_that_never_starts_gives_all_of_it_back(station: Station) -> None
 
 @pytest.mark.usefixtures("replayed")
 @pytest.mark.parametrize("paid", [False, True])
-def test_a_completion_after_the_end_still_posts(station: Station, paid: bool) -> None:
+def test_a_completion_after_the_end_still_posts_once(
+    station: Station, refused: Any, paid: bool
+) -> None:
     hold_id = station.authorise(redeem={"step": 300}, hold_seconds=1).hold.hold_id
     station.held.wait_until_expired("ann", hold_id)
     answer = station.pay((hold_id, 10_000), paid=paid)
@@ -375,7 +377,12 @@ def test_a_completion_after_the_end_still_posts(station: Station, paid: bool) ->
     assert exceptions_of(answer) == [("HOLD_EXPIRED", 0, hold_id)]
     assert answer.decision.totals.discount_minor == 450
     assert station.state() == (700, 0)
-    assert station.held.release(hold_id=hold_id).holds[0].state == EXPIRED
+    assert station.held.release(hold_id=hold_id).holds[0].state == CAPTURED
+    # What it promised is spent.
+    assert refused(station.pay, (hold_id, 10_000)) == "HOLD_CLOSED"
+    again = station.pay((hold_id, 10_000), paid=True)
+    assert exceptions_of(again) == [("HOLD_UNKNOWN", 0, hold_id)]
+    assert again.decision.totals.discount_minor == 0
 
 
 @pytest.mark.usefixtures("replayed")
