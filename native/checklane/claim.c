@@ -13,8 +13,7 @@
 
 /* ------------------------------------------------------------------ the sale ---- */
 
-/* Copies request and facts of the sale that session->original names; its position was checked. */
-static status_t copy_sale(session_t *session)
+status_t copy_sale(session_t *session)
 {
     total_t *sale = &session->total;
     entry_t entry;
@@ -30,11 +29,11 @@ static status_t copy_sale(session_t *session)
     return STATUS_OK;
 }
 
-/* Reads what was sold into session->basket; session->wire keeps the claim. */
-static status_t read_sale(session_t *session)
+status_t read_sale(session_t *session)
 {
     const total_t *sale = &session->total;
-    bytes_t claim = session->wire.request;
+    bytes_t request = session->wire.request;
+    uint32_t kind = session->wire.kind;
     status_t status = wire_read(&session->wire, REQUEST_COMMIT_TRANSACTION, sale->request.at,
                                 sale->request.size, &session->basket, session->fault);
     if (status == STATUS_OK && sale->facts.total.request_bytes > 0) {
@@ -43,8 +42,7 @@ static status_t read_sale(session_t *session)
     if (status != STATUS_OK) return status;
     session->basket.explain = 0;
     session->basket.near_miss_limit = 0;
-    return wire_read(&session->wire, REQUEST_CLAIM_TRANSACTION, claim.at, claim.size, NULL,
-                     session->fault);
+    return wire_read(&session->wire, kind, request.at, request.size, NULL, session->fault);
 }
 
 /* ------------------------------------------------------------------ what is left of it ---- */

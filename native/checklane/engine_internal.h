@@ -1,5 +1,5 @@
 /* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c,
- * dates.c, exchange.c, no_receipt.c, undo.c, member.c. */
+ * dates.c, exchange.c, no_receipt.c, reprice.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
@@ -43,10 +43,21 @@ typedef struct original {
 /* One line that comes back, as the rules have it. */
 typedef struct asked_back {
     const sold_line_t *sold;
-    int64_t before;         /* units that came back earlier */
+    int64_t before;         /* units that came back earlier, */
+    int64_t refunded_minor; /* and what was refunded then */
     int64_t count;
     int64_t refund_minor;
 } asked_back_t;
+
+/* What is kept of session->original, as it is priced now: reprice.c. */
+typedef struct repriced {
+    bool is_used;           /* else what comes back is prorated, */
+    bool is_not_kept;       /* as the program of the sale is not kept */
+    uint64_t receipt_lsn;   /* of the receipt's record by which it was decided */
+    bytes_t kept;           /* its lines as they are answered */
+    uint32_t line[BASKET_LINES_MAX]; /* index in session->basket, by original.sold */
+    asked_back_t back[BASKET_LINES_MAX];
+} repriced_t;
 
 /* Goods of session->original that come back in the basket at hand. */
 typedef struct exchange {
@@ -253,6 +264,7 @@ struct session {
     uint32_t asked_count;
     bool is_refund_paid;         /* it was paid out as asked */
     exchange_t exchange;
+    repriced_t repriced;
     total_t total;
     cells_t posted;           /* the group's cells that the sale at hand is posted to */
     uint32_t missing_count;   /* what the sale at hand can not honour of its total */
@@ -751,7 +763,19 @@ status_t judge_unreceipted(session_t *session);
 /* A paid sale that the program would not have let says so. */
 void note_unreceipted(session_t *session);
 
+/* ---- reprice.c ---- */
+
+/* Decides what is kept of session->original without session->asked: session->repriced. */
+status_t reprice(session_t *session);
+
 /* ---- undo.c ---- */
+
+/* The line of the original that has this number; NULL: none. */
+const sold_line_t *find_sold(const original_t *original, int64_t line_id);
+
+/* What came back of a line before, by the record of its receipt; refund_minor is what could still
+ * come. */
+asked_back_t come_back(record_t receipt, const sold_line_t *sold);
 
 /* Judges one of session->asked by the record of the original's receipt. */
 status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked_back_t *back);
@@ -782,6 +806,13 @@ status_t call_return(session_t *session);
 status_t call_confirm_points(session_t *session);
 
 /* ---- claim.c ---- */
+
+/* Copies request and facts of the sale that session->original names; its position was checked. */
+status_t copy_sale(session_t *session);
+
+/* Reads what was sold into session->basket; session->wire keeps the request at hand. */
+status_t read_sale(session_t *session);
+
 status_t call_claim(session_t *session);
 
 /* Decides a claim once more, from the facts of its entry, and writes the answer as it was then. The

@@ -711,6 +711,9 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
 #define CELL_ENTRY 12
 #define CELL_VOIDED 13   /* FAMILY_RECEIPT: value: position of the void */
 #define CELL_RETURNED 14 /* FAMILY_RECEIPT: day: line id. value: count; other: refund, minor */
+/* Its sub. value: the discount taken back of the line beyond the part for the units that came back:
+ * what is kept has another one since, where returns are repriced */
+#define RETURNED_DISCOUNT 1
 #define CELL_EARNED 16   /* FAMILY_RECEIPT: sub: purse. value: points granted and not reversed */
 #define CELL_GRANT 17    /* key: offer key. value: uses that a progress granted and are left */
 #define CELL_CONFIRMED 19 /* FAMILY_RECEIPT: value: 1, -1 cancelled; other: key of the lots now */

@@ -121,6 +121,9 @@
 #define FIGURES_CHANGED_BYTES_MAX 3584
 /* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
 #define ISSUED_MAX 32
+/* Lines of a sale whose returns are repriced: two cells each in the receipt's record, 800 of
+ * RECORD_CELLS_MAX; purses and progress have the rest. */
+#define REPRICED_LINES_MAX 400
 /* Facts of one entry: header, two records, wallet, stops, sold lines, found, shared counters: 160 +
  * 2 * 32,016 + 2,048 + 8,192 + 16,384 + 192 + 12,288 = 103,296 bytes; of a sale that was totalled
  * also the group's cells, what was missing, the points of its holds and the total's request:

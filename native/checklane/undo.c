@@ -3,7 +3,7 @@
  * judges what is still there to be undone.
  *
  * Money: a line's refund is round(net * returned / sold) less what was refunded for it before, so
- * any sequence of partial returns sums to the whole. Points: of what the sale earned in a purse,
+ * any sequence of partial returns sums to the whole; reprice.c has the other policy. Points: of what the sale earned in a purse,
  * round(earned * refunded / net of the sale) is taken back, less what was taken back before. */
 #include <string.h>
 
@@ -118,6 +118,9 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     original->movement_count = 0;
     original->sold_count = 0;
     original->took_back = false;
+    session->repriced.is_used = false;
+    session->repriced.is_not_kept = false;
+    session->repriced.kept = (bytes_t){NULL, 0};
     status_t status = position == 0 ? STATUS_RECEIPT_UNKNOWN : copy_original(session, position);
     note_record(original, named);
     if (status == STATUS_OK) status = copy_claim(session);
@@ -565,6 +568,10 @@ static void begin_undo(session_t *session, const accounts_view_t *view,
     undo->receipt = accounts_read(view, undo->receipt_key);
     const cell_t *claimed = record_find(undo->receipt, CELL_CLAIMED, 0, 0, 0);
     session->is_seen_late = original->claim != (claimed == NULL ? 0 : (uint64_t)claimed->value);
+    if (session->repriced.is_used) {
+        uint64_t lsn = undo->receipt.head->applied_lsn;
+        session->is_seen_late = session->is_seen_late || lsn != session->repriced.receipt_lsn;
+    }
     const cell_t *confirmed = record_find(undo->receipt, CELL_CONFIRMED, 0, 0, 0);
     original->confirmed_key = confirmed == NULL ? 0 : (uint64_t)confirmed->other;
     for (uint32_t i = 0; i < original->sold_count; i++) undo->net += original->sold[i].net_minor;
@@ -580,29 +587,47 @@ static int64_t discount_part(const sold_line_t *sold, int64_t count)
     return share_of(sold->gross_minor - sold->net_minor, count, sold->count);
 }
 
-/* Adds `count` units of a sold line, refunding `refund`, to the answer and the receipt. */
-static status_t reverse_line(session_t *session, entry_builder_t *entry, undo_t *undo,
-                             const sold_line_t *sold, int64_t before, int64_t count,
-                             int64_t refund)
+/* What the discount taken back of a line so far is beyond the part for its units. */
+static int64_t discount_beyond(record_t receipt, const sold_line_t *sold)
 {
-    cell_t cell = {.kind = CELL_RETURNED,
-                   .day = (int32_t)sold->line_id,
-                   .value = count,
-                   .other = refund};
-    int64_t discount = discount_part(sold, before + count) - discount_part(sold, before);
-    session->reversed[undo->line_count++] =
-        (reversed_line_t){.line_id = sold->line_id,
-                          .count = count,
-                          .gross_minor = refund + discount,
-                          .discount_minor = discount,
-                          .refund_minor = refund,
-                          .remaining_count = sold->count - before - count};
-    undo->refund += refund;
-    undo->refunded += refund;
-    return entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_REVERSE);
+    const cell_t *cell = record_find(receipt, CELL_RETURNED, RETURNED_DISCOUNT,
+                                     (int32_t)sold->line_id, 0);
+    return cell == NULL ? 0 : cell->value;
 }
 
-static const sold_line_t *find_sold(const original_t *original, int64_t line_id)
+/* Adds units of a sold line and their refund to the answer and the receipt. `beyond` is what the
+ * discount taken back of the line is then beyond the part for its units. */
+static status_t reverse_line(session_t *session, entry_builder_t *entry, undo_t *undo,
+                             const asked_back_t *back, int64_t beyond)
+{
+    const sold_line_t *sold = back->sold;
+    int64_t after = back->before + back->count;
+    int64_t further = beyond - discount_beyond(undo->receipt, sold);
+    int64_t discount = discount_part(sold, after) - discount_part(sold, back->before) + further;
+    cell_t cell = {.kind = CELL_RETURNED,
+                   .day = (int32_t)sold->line_id,
+                   .value = back->count,
+                   .other = back->refund_minor};
+    session->reversed[undo->line_count++] =
+        (reversed_line_t){.line_id = sold->line_id,
+                          .count = back->count,
+                          .gross_minor = back->refund_minor + discount,
+                          .discount_minor = discount,
+                          .refund_minor = back->refund_minor,
+                          .remaining_count = sold->count - after};
+    undo->refund += back->refund_minor;
+    undo->refunded += back->refund_minor;
+    status_t status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD,
+                                         REASON_REVERSE);
+    if (status != STATUS_OK || further == 0) return status;
+    cell_t noted = {.kind = CELL_RETURNED,
+                    .sub = RETURNED_DISCOUNT,
+                    .day = (int32_t)sold->line_id,
+                    .value = further};
+    return entry_builder_move(entry, undo->receipt_key, noted, MOVEMENT_ADD, REASON_REVERSE);
+}
+
+const sold_line_t *find_sold(const original_t *original, int64_t line_id)
 {
     for (uint32_t i = 0; i < original->sold_count; i++) {
         if (original->sold[i].line_id == line_id) return &original->sold[i];
@@ -622,6 +647,19 @@ static status_t refuse_asked(session_t *session, status_t status, uint32_t index
                     field_of_basket);
 }
 
+asked_back_t come_back(record_t receipt, const sold_line_t *sold)
+{
+    const cell_t *returned = record_find(receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
+    asked_back_t back = {.sold = sold};
+    if (returned != NULL) {
+        back.before = returned->value;
+        back.refunded_minor = returned->other;
+    }
+    /* Of a line that is back as a whole nothing is to come: what it refunded was agreed on. */
+    if (back.before < sold->count) back.refund_minor = sold->net_minor - back.refunded_minor;
+    return back;
+}
+
 status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked_back_t *back)
 {
     const return_line_t *asked = &session->asked[index];
@@ -629,44 +667,88 @@ status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked
     if (sold == NULL) {
         return refuse_asked(session, STATUS_LINE_UNKNOWN, index, "line_id", "original.line_id");
     }
-    const cell_t *returned = record_find(receipt, CELL_RETURNED, 0, (int32_t)sold->line_id, 0);
-    int64_t before = returned == NULL ? 0 : returned->value;
-    int64_t refunded = returned == NULL ? 0 : returned->other;
-    int64_t count = is_present(asked->present, RETURN_LINE_COUNT) ? asked->count
-                                                                  : sold->count - before;
-    if (count < 1 || count > sold->count - before) {
+    *back = come_back(receipt, sold);
+    back->count = is_present(asked->present, RETURN_LINE_COUNT) ? asked->count
+                                                                : sold->count - back->before;
+    if (back->count < 1 || back->count > sold->count - back->before) {
         return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "count", "count");
     }
-    int64_t refund = share_of(sold->net_minor, before + count, sold->count) - refunded;
-    if (refund < 0) refund = 0; /* more than the rules say was paid out before */
-    *back = (asked_back_t){
-        .sold = sold, .before = before, .count = count, .refund_minor = refund};
+    int64_t due = share_of(sold->net_minor, back->before + back->count, sold->count);
+    back->refund_minor = due - back->refunded_minor;
+    if (back->refund_minor < 0) back->refund_minor = 0; /* more was paid out before */
     return STATUS_OK;
 }
 
-static status_t return_line(session_t *session, entry_builder_t *entry, undo_t *undo,
-                            uint32_t index)
+/* Where a line says what it refunds: at most what the rules say, unless that was paid out. */
+static status_t take_asked_refund(session_t *session, undo_t *undo, uint32_t index,
+                                  asked_back_t *back)
 {
     const return_line_t *asked = &session->asked[index];
-    asked_back_t back;
-    status_t status = judge_asked(session, undo->receipt, index, &back);
-    if (status != STATUS_OK) return status;
-    int64_t refund = back.refund_minor;
-    if (is_present(asked->present, RETURN_LINE_REFUND)) {
-        int64_t differs = asked->refund_minor - refund;
-        if (differs > 0 && !session->is_refund_paid) {
-            return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "refund_minor",
-                                "amount_minor");
-        }
-        refund = asked->refund_minor;
-        if (differs != 0 && session->is_refund_paid) {
-            session->exceptions[undo->exception_count++] =
-                (exception_t){.kind = EXCEPTION_DISCOUNT_DIFFERS,
-                              .line_id = back.sold->line_id,
-                              .amount_minor = differs};
-        }
+    if (!is_present(asked->present, RETURN_LINE_REFUND)) return STATUS_OK;
+    int64_t differs = asked->refund_minor - back->refund_minor;
+    if (differs > 0 && !session->is_refund_paid) {
+        return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "refund_minor",
+                            "amount_minor");
     }
-    return reverse_line(session, entry, undo, back.sold, back.before, back.count, refund);
+    back->refund_minor = asked->refund_minor;
+    if (differs != 0 && session->is_refund_paid) {
+        session->exceptions[undo->exception_count++] =
+            (exception_t){.kind = EXCEPTION_DISCOUNT_DIFFERS,
+                          .line_id = back->sold->line_id,
+                          .amount_minor = differs};
+    }
+    return STATUS_OK;
+}
+
+static status_t return_prorated(session_t *session, entry_builder_t *entry, undo_t *undo)
+{
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < session->asked_count && status == STATUS_OK; i++) {
+        asked_back_t back;
+        status = judge_asked(session, undo->receipt, i, &back);
+        if (status == STATUS_OK) status = take_asked_refund(session, undo, i, &back);
+        if (status == STATUS_OK) status = reverse_line(session, entry, undo, &back, 0);
+    }
+    if (session->repriced.is_not_kept) {
+        session->exceptions[undo->exception_count++] =
+            (exception_t){.kind = EXCEPTION_PROGRAM_NOT_KEPT};
+    }
+    return status;
+}
+
+/* Every line of the sale, by what is kept of it. What kept lines cost more now is taken out of what
+ * others refund, and no more than that: nobody pays for bringing goods back. */
+static status_t return_repriced(session_t *session, entry_builder_t *entry, undo_t *undo)
+{
+    const original_t *original = &session->original;
+    asked_back_t *backs = session->repriced.back;
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < session->asked_count && status == STATUS_OK; i++) {
+        const sold_line_t *sold = find_sold(original, session->asked[i].line_id);
+        status = take_asked_refund(session, undo, i, &backs[sold - original->sold]);
+    }
+    int64_t refund = 0;
+    int64_t given = 0;
+    for (uint32_t i = 0; i < original->sold_count; i++) {
+        refund += backs[i].refund_minor;
+        if (backs[i].refund_minor > 0) given += backs[i].refund_minor;
+    }
+    for (uint32_t i = 0; i < original->sold_count && status == STATUS_OK; i++) {
+        asked_back_t back = backs[i];
+        if (back.refund_minor < -given) back.refund_minor = -given;
+        if (back.refund_minor < 0) given += back.refund_minor;
+        if (back.count == 0 && back.refund_minor == 0) continue;
+        int64_t after = back.before + back.count;
+        int64_t discount = share_of(back.sold->gross_minor, after, back.sold->count)
+                           - back.refunded_minor - back.refund_minor;
+        status = reverse_line(session, entry, undo, &back,
+                              discount - discount_part(back.sold, after));
+    }
+    if (refund < 0) {
+        session->exceptions[undo->exception_count++] =
+            (exception_t){.kind = EXCEPTION_REFUND_CUT, .amount_minor = -refund};
+    }
+    return status;
 }
 
 /* What the sale's lines cost before discounts, and of that what came back, by units. */
@@ -725,6 +807,7 @@ static reversal_answer_t reversal_answer(session_t *session, const undo_t *undo,
                                 .exception_count = undo->exception_count - undo->first_exception,
                                 .balance_count = balances_now(session),
                                 .refund_minor = undo->refund,
+                                .kept = session->repriced.kept,
                                 .posting = posting_of(entry, business_date),
                                 .has_reversal = true};
     return answer;
@@ -859,9 +942,9 @@ status_t take_goods_back(session_t *session, const accounts_view_t *view, entry_
         if (find_sold(&session->original, session->asked[i].line_id) != NULL) continue;
         return refuse_asked(session, STATUS_LINE_UNKNOWN, i, "line_id", "original.line_id");
     }
-    for (uint32_t i = 0; i < session->asked_count && status == STATUS_OK; i++) {
-        status = return_line(session, entry, &undo, i);
-    }
+    bool is_repriced = session->repriced.is_used;
+    status = is_repriced ? return_repriced(session, entry, &undo)
+                         : return_prorated(session, entry, &undo);
     if (status != STATUS_OK) return status;
     undo.is_whole = all_came_back(session, &undo);
     sum_gross(session, &undo);
@@ -1068,6 +1151,7 @@ static status_t submit_return(session_t *session)
     const return_request_t *request = &session->wire.give_back;
     status_t status = load_original(session, &request->original_receipt, no_key,
                                     "original_receipt");
+    if (status == STATUS_OK) status = reprice(session);
     if (status != STATUS_OK) return status;
     session->facts.business_day = day_from_date(request->receipt.business_date);
     return submit_change(session);

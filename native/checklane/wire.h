@@ -767,6 +767,7 @@ typedef struct balance {
 #define EXCEPTION_COUPON_HELD 15
 #define EXCEPTION_HOLD_UNKNOWN 16
 #define EXCEPTION_RETURN_NOT_ALLOWED 17
+#define EXCEPTION_REFUND_CUT 18
 
 typedef struct exception {
     uint32_t kind;            /* EXCEPTION_ */
@@ -964,6 +965,7 @@ typedef struct reversal_answer {
     uint32_t balance_count;
     uint32_t outcome;         /* VOID_; a return has none */
     int64_t refund_minor;
+    bytes_t kept;             /* as wire_write_kept wrote it; empty: nothing was repriced */
     posting_t posting;
     bool has_reversal;        /* false: a tombstone */
     bytes_t receipt_capsule;  /* a return's */
@@ -1049,6 +1051,9 @@ status_t wire_write_commit(reply_t *reply, const commit_answer_t *answer);
 status_t wire_write_changed(reply_t *reply, const changed_answer_t *answer);
 status_t wire_write_void(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_return(reply_t *reply, const reversal_answer_t *answer);
+/* The lines of a decision, as the part of a reversal that tells what is kept; without lines that
+ * came back. */
+status_t wire_write_kept(reply_t *reply, const decision_answer_t *answer);
 /* The reversal alone, as a part of a commit's answer. */
 status_t wire_write_reversal(reply_t *reply, const reversal_answer_t *answer);
 status_t wire_write_claim(reply_t *reply, const claim_answer_t *answer);

@@ -95,7 +95,9 @@ static int64_t resolution_of(const line_t *line)
     return line->code != 0 ? RESOLUTION_UNKNOWN : 0;
 }
 
-static void put_lines(writer_t *writer, const decision_answer_t *answer)
+/* The lines as field `number`: all, or those that were not brought back. */
+static void put_lines(writer_t *writer, uint32_t number, const decision_answer_t *answer,
+                      bool is_all)
 {
     const basket_t *basket = answer->basket;
     uint64_t keys[BASKET_LINES_MAX];
@@ -109,7 +111,8 @@ static void put_lines(writer_t *writer, const decision_answer_t *answer)
         uint32_t index = (uint32_t)(keys[i] & 0xffff);
         const line_t *line = &basket->lines[index];
         int64_t discount_minor = answer->decision->line_discount_minor[index];
-        uint32_t mark = put_open(writer, 1);
+        if (!is_all && line->kind == LINE_KIND_RETURN) continue;
+        uint32_t mark = put_open(writer, number);
         put_number(writer, 1, line->line_id);
         put_number(writer, 2, discount_minor);
         put_number(writer, 3, line->amount_minor - discount_minor);
@@ -119,6 +122,13 @@ static void put_lines(writer_t *writer, const decision_answer_t *answer)
         put_number(writer, 5, resolution_of(line));
         put_close(writer, mark);
     }
+}
+
+status_t wire_write_kept(reply_t *reply, const decision_answer_t *answer)
+{
+    writer_t writer = put_begin(reply);
+    put_lines(&writer, 7, answer, false);
+    return put_end(&writer, reply);
 }
 
 /* ---------------------------------------------------------------------------- totals ---- */
@@ -556,7 +566,7 @@ void put_decision(writer_t *writer, uint32_t number, const decision_answer_t *an
 {
     const facts_t *facts = answer->facts;
     uint32_t mark = put_open(writer, number);
-    put_lines(writer, answer);
+    put_lines(writer, 1, answer, true);
     put_totals(writer, answer);
     put_applied(writer, answer);
     put_awards(writer, 4, answer, 0);

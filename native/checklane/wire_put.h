@@ -103,13 +103,19 @@ static inline void put_head(writer_t *writer, uint32_t number, uint32_t size)
     put_pair(writer, number << 3 | 2, size);
 }
 
+/* What is written already. */
+static inline void put_bytes(writer_t *writer, bytes_t bytes)
+{
+    if (bytes.size == 0 || !put_room(writer, bytes.size)) return;
+    memcpy(writer->at + writer->size, bytes.at, bytes.size);
+    writer->size += bytes.size;
+}
+
 /* A text even if it is empty: an item of a list. */
 static inline void put_item(writer_t *writer, uint32_t number, bytes_t text)
 {
     put_head(writer, number, text.size);
-    if (text.size == 0 || !put_room(writer, text.size)) return;
-    memcpy(writer->at + writer->size, text.at, text.size);
-    writer->size += text.size;
+    put_bytes(writer, text);
 }
 
 static inline void put_text(writer_t *writer, uint32_t number, bytes_t text)

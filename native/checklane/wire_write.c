@@ -472,6 +472,7 @@ static void put_reversed(writer_t *writer, const reversal_answer_t *answer)
     for (uint32_t i = 0; i < answer->coupon_count; i++) put_restored(writer, &answer->coupons[i]);
     put_exceptions(writer, 5, answer->exceptions, answer->exception_count);
     put_balances(writer, 6, answer->program, answer->balances, answer->balance_count);
+    put_bytes(writer, answer->kept);
 }
 
 static void put_reversal(writer_t *writer, uint32_t number, const reversal_answer_t *answer)

@@ -123,6 +123,8 @@ class OracleDecision:
         Why a scanned coupon gave nothing, by its place (C2 to C4).
     redeem_refused : list of (str, str)
         Requests to pay with points that were refused: offer or purse, and why.
+    refunds : list of int
+        What each return before the basket refunded.
     units, shown : list of Unit
         With what they cost after all discounts; and all that thresholds look at.
     """
@@ -148,6 +150,7 @@ class OracleDecision:
     redeemed: list[Redemption] = field(default_factory=list)
     redeem_refused: list[tuple[str, str]] = field(default_factory=list)
     coupon_refused: dict[int, str] = field(default_factory=dict)
+    refunds: list[int] = field(default_factory=list)
     scene: Scene | None = None
     units: list[Unit] = field(default_factory=list)
     shown: list[Unit] = field(default_factory=list)

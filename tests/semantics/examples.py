@@ -72,7 +72,8 @@ class Example:
     def before(self) -> list[dict[str, Any]]:
         """Return the baskets that were committed before.
 
-        `void` says that it was undone, `back` which units of which lines came back. One with
+        `void` says that it was undone, `back` which units of which lines came back, `backs` the
+        same for one return after the other. One with
         `confirm` says when its event came, `cancelled` that it will not. One with `claim` was
         claimed for that card, after `back` and before `after` and `void`. One
         with `adjust` was no sale: points were given or taken by hand. Nor was one with `merge`:
@@ -90,11 +91,17 @@ class Example:
                     if key in part
                 },
                 "void": part.get("void", "false"),
-                "back": {int(line): int(count) for line, count in part.get("back", {}).items()},
-                "after": {int(line): int(count) for line, count in part.get("after", {}).items()},
+                "back": units_of(part.get("back", {})),
+                "after": units_of(part.get("after", {})),
+                "backs": [units_of(units) for units in part.get("backs", [])],
             }
             for part in self.written.get("before", [])
         ]
+
+
+def units_of(written: dict[str, Any]) -> dict[int, int]:
+    """Return units by line."""
+    return {int(line): int(count) for line, count in written.items()}
 
 
 def basket_of(where: dict[str, Any], what: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Every worked example of docs/semantics.md, through the slow twin and through the engine."""
 
+import copy
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.oracle.claim import claim
 from tests.oracle.decide import commit, decide
 from tests.oracle.past import Past
 from tests.oracle.program import day_number
-from tests.oracle.returns import Sold, bring_back_named, sold_of, with_refunds
+from tests.oracle.returns import Sold, bring_back_named, kept_of, sold_of, with_refunds
 from tests.oracle.values import scaled
 from tests.semantics.examples import Example, Sample, read_page, rules_of_page
 from tests.support.engine_fixture import HOLD_OUT_KEY, IDENTITY_KEY, EngineFixture
@@ -31,8 +32,9 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
     }
     past = Past()
     sold: list[Sold] = []
+    refunds: list[int] = []
 
-    def answer(basket: dict[str, Any]) -> OracleDecision:
+    def answer(basket: dict[str, Any], past: Past = past) -> OracleDecision:
         basket = with_refunds(basket, sold)
         return decide(program, sample.catalogue, sample.members, basket, past=past, **more)
 
@@ -42,6 +44,7 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
             scenes = [answer({**basket, "card": card}).scene for card in (gone, into)]
             past.merge(*scenes)
             continue
+        then = copy.deepcopy(past)
         decision = answer(basket)
         if "adjust" in basket:
             past.adjust(decision.scene, program, basket["adjust"])
@@ -51,17 +54,27 @@ def decide_example(example: Example, sample: Sample) -> OracleDecision:
             day, cancelled = day_number(basket["confirm"]), "cancelled" in basket
             past.confirm(sale, program, day, cancelled=cancelled)
         sold.append(sold_of(basket, decision.nets, sale))
+        if program.get("policies", {}).get("returns") == "reprice":
+            sold[-1].again = lambda left, basket=basket, then=then: (
+                answer(kept_of(basket, left), copy.deepcopy(then)).nets
+            )
         bring_back_named(past, program, basket, sold)
         if "claim" in basket:
             scene = answer({**basket, "card": basket["claim"]}).scene
-            sold[-1].back = dict(basket["back"])
+            sold[-1].note(basket["back"])
             claim(past, sale, decision, scene, program, sold[-1].came_back())
             basket = {**basket, "back": basket["after"]}
         if basket["void"] == "true":
             sold[-1].bring_back(past, program, sold[-1].counts)
-        elif basket["back"]:
-            sold[-1].bring_back(past, program, basket["back"])
-    return answer(promise(example, answer_any(program, sample, past, more)))
+        refunds.extend(sold[-1].bring_back(past, program, units) for units in returns_of(basket))
+    decision = answer(promise(example, answer_any(program, sample, past, more)))
+    decision.refunds = refunds
+    return decision
+
+
+def returns_of(basket: dict[str, Any]) -> list[dict[int, int]]:
+    """Return the units of each return by itself."""
+    return basket["backs"] or ([basket["back"]] if basket["back"] else [])
 
 
 def answer_any(
@@ -109,6 +122,7 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
     with EngineFixture(directory, program, sample.catalogue, sample.members) as engine:
         for offer in example.written.get("stopped", []):
             engine.stop_offer(offer)
+        refunds: list[int] = []
         for basket in example.before:
             if "merge" in basket:
                 engine.merge(basket["merge"]["from"], basket["merge"]["into"])
@@ -126,8 +140,7 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
                 basket = {**basket, "back": basket["after"]}
             if basket["void"] == "true":
                 engine.void(number, basket)
-            elif basket["back"]:
-                engine.give_back(number, basket, basket["back"])
+            refunds.extend(engine.give_back(number, basket, units) for units in returns_of(basket))
         basket = example.basket
         if example.authorised:
             table = engine.authorise(example.authorised)
@@ -137,6 +150,7 @@ def ask_engine(example: Example, sample: Sample, directory: Path) -> Told:
                     line["fuel"] = {**line["fuel"], "hold": table.hold.hold_id}
         told = by_engine(engine.quote(basket))
         told["wallet_uses"] = engine.wallet_uses(basket)
+        told["refunds"] = refunds
         return told
 
 
@@ -226,6 +240,8 @@ def check_figure(key: str, wanted: Any, told: Told) -> None:
         assert told["near"] == misses
     elif key == "redeemed":
         assert told[key] == [(offer, int(n), cents(paid)) for offer, n, paid in wanted]
+    elif key == "refunds":
+        assert told[key] == [cents(refund) for refund in wanted]
     elif key == "referrals":
         assert told[key] == [(offer, purse, int(points)) for offer, purse, points in wanted]
     elif key == "issued":

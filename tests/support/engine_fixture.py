@@ -192,8 +192,8 @@ class EngineFixture:
         request.context.till_id = TILL
         self.call("CheckoutService.VoidTransaction", request.SerializeToString())
 
-    def give_back(self, committed: int, basket: dict[str, Any], counts: dict[int, int]) -> None:
-        """Bring units of a sale back, by the number that its commit got here."""
+    def give_back(self, committed: int, basket: dict[str, Any], counts: dict[int, int]) -> int:
+        """Bring units of a sale back, by the number that its commit got here; return the refund."""
         number = next(self._numbers)
         receipt = self._receipt(basket, committed)
         request = checkout_pb2.ReturnItemsRequest(
@@ -202,7 +202,8 @@ class EngineFixture:
             receipt=self._receipt(basket, number),
             lines=[checkout_pb2.ReturnLine(line_id=at, count=n) for at, n in counts.items()],
         )
-        self.call("CheckoutService.ReturnItems", request.SerializeToString())
+        answer = self.call("CheckoutService.ReturnItems", request.SerializeToString())
+        return checkout_pb2.ReturnItemsResponse.FromString(answer).reversal.refund_minor
 
     def claim(self, committed: int, basket: dict[str, Any], card: str) -> None:
         """Say when the basket was opened that a sale was a card's, by the commit's number here."""

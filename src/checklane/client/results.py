@@ -355,13 +355,20 @@ class ReversedLine:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What undoing a sale gives back and takes back."""
+    """What undoing a sale gives back and takes back.
+
+    Attributes
+    ----------
+    kept : tuple of LineDecision
+        What is kept of the sale, as it was judged again; empty where returns are prorated.
+    """
 
     refund_minor: int
     lines: tuple[ReversedLine, ...]
     points: tuple[PointsAward, ...]
     exceptions: tuple[SaleException, ...]
     balances: tuple[PurseBalance, ...]
+    kept: tuple[LineDecision, ...]
 
 
 @dataclass(frozen=True, slots=True)
