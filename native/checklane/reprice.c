@@ -1,7 +1,7 @@
 /* Returns by repricing: what is kept of a sale is decided once more, under the sale's own program
- * and by the sale's own facts, as if what came back had never been in the basket (docs/semantics.md,
- * X3 to X5). What a line was paid for and not refunded yet, less what it costs now, is what it
- * refunds.
+ * and by the sale's own facts, as if what came back had never been in the basket (X3 to X5 in
+ * docs/semantics.md). What a line was paid for and not refunded yet, less what it costs now, is
+ * what it refunds.
  *
  * All of this is the caller's thread's: it copies the sale's request and facts out of the journal.
  * The writer looks whether the receipt is still the one that this was decided by, and sends the

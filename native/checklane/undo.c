@@ -3,8 +3,9 @@
  * judges what is still there to be undone.
  *
  * Money: a line's refund is round(net * returned / sold) less what was refunded for it before, so
- * any sequence of partial returns sums to the whole; reprice.c has the other policy. Points: of what the sale earned in a purse,
- * round(earned * refunded / net of the sale) is taken back, less what was taken back before. */
+ * any sequence of partial returns sums to the whole; for the other policy see reprice.c. Points: of
+ * what the sale earned in a purse, round(earned * refunded / net of the sale) is taken back, less
+ * what was taken back before. */
 #include <string.h>
 
 #include "engine_internal.h"

@@ -7,6 +7,7 @@ money until it is voided, every change of points, every receipt number.
 import itertools
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,17 +118,28 @@ class Day:
     built : Built
     directory : Path
     seed : int
+    offers : list of dict
+        Besides those of any day.
+    policies : dict of str to str
+        Beyond those of any day.
     """
 
-    def __init__(self, built: Built, directory: Path, seed: int) -> None:
+    def __init__(
+        self,
+        built: Built,
+        directory: Path,
+        seed: int,
+        offers: Iterable[dict[str, Any]] = (),
+        **policies: str,
+    ) -> None:
         self.random = random.Random(seed)
         self.catalogue = built._catalogue(PRODUCTS)
         self.program = built.compile(
             f"books-{seed}",
-            OFFERS,
+            [*OFFERS, *offers],
             catalogue=self.catalogue,
             purses=PURSES,
-            policies={"claw_back": "negative", "claim_days": 30},
+            policies={"claw_back": "negative", "claim_days": 30, **policies},
         )
         self.shop = Shop(built, directory)
         self.shop.activate(self.program, self.catalogue)

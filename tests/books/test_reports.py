@@ -11,7 +11,8 @@ from checklane.books.dates import posted_date
 from checklane.books.lots import read_liability
 from checklane.books.postings import load_map, postings_table, prove_postings, read_points
 from checklane.books.scan import DISCOUNT, GOODS, read_scan_data
-from checklane.books.settlement import Share, read_settlement, shares_back
+from checklane.books.settlement import read_settlement
+from checklane.books.shares import Share, shares_back
 from checklane.books.walk import LiveJournal
 from checklane.tables.catalogue_tables import open_catalogue
 from tests.books.conftest import SEED

@@ -145,7 +145,6 @@ def by_engine(decision: "decision_pb2.Decision") -> Told:
         "steps": {s.progress_id: (s.value, s.gained, s.times_reached) for s in decision.progress},
         "balances": {b.purse_id: b.available_points for b in decision.balances},
         "wallet_uses": {},
-        "refunds": [],
         "tier": decision.members[0].tier_id if decision.members else "",
         "optimality": name("OptimalityKind", decision.optimality.kind),
         "gap": decision.optimality.gap_minor,

@@ -14,14 +14,8 @@ from checklane import _layout
 from checklane.books.entries import Sections, original_of, receipt_of, sold_lines, split_entry
 from checklane.books.figures import has_effect, messages_of, where_of
 from checklane.books.proof import Column, Proof, Table
-from checklane.books.settlement import (
-    Share,
-    line_shares,
-    rounded_part,
-    settlement_name,
-    shares_back,
-    undone_sales,
-)
+from checklane.books.settlement import undone_sales
+from checklane.books.shares import LineShares, Share, parts_back, settlement_name
 from checklane.books.walk import Advance, Source, walk
 from checklane.snapshot.codes import gtin_code, plu_code
 from checklane.tables.catalogue_tables import CatalogueTables
@@ -79,7 +73,7 @@ class _Line(NamedTuple):
     units: int
     gross_minor: int
     net_minor: int
-    shares: list[Share]
+    shares: LineShares
 
 
 def _code_of(line: basket_pb2.Line) -> int:
@@ -133,13 +127,10 @@ class ScanData:
                     self._sales[name] = lines
                 if is_asked:
                     self._sell(sections, request, lines)
-                if is_asked and response.HasField("reversal"):
-                    lines = self._sales.get(original_of(sections), {})
-                    self._take_back(sections, request, response, lines)
+                if response.HasField("reversal"):
+                    self._take_back(sections, request, response, is_asked=is_asked)
             case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
-                lines = self._sales.get(original_of(sections), {})
-                if is_asked and lines:
-                    self._take_back(sections, request, response, lines)
+                self._take_back(sections, request, response, is_asked=is_asked)
 
     def _lines_of(self, sections: Sections, request: Any, response: Any) -> dict[int, _Line]:
         facts = np.frombuffer(sections.facts, dtype=_layout.FACTS_HEADER, count=1)[0]
@@ -154,7 +145,7 @@ class ScanData:
         if not is_wanted.any():
             return {}
         kept = {int(line["line_id"]): line for line in sold_lines(sections)}
-        shares = {line.line_id: line_shares(line) for line in response.decision.lines}
+        shares = {line.line_id: LineShares(line, {}) for line in response.decision.lines}
         return {
             asked[at].line_id: _Line(
                 asked[at].product_code,
@@ -176,30 +167,27 @@ class ScanData:
             self._gross_minor += line.gross_minor
             self._net_minor += line.net_minor
             gross = sold[line_id].amount_minor
-            net = gross - sum(share.amount_minor for share in line.shares)
-            self._put(head, line_id, line, (line.units, gross, net), line.shares)
+            shares = line.shares.priced
+            net = gross - sum(share.amount_minor for share in shares)
+            self._put(head, line_id, line, (line.units, gross, net), shares)
 
     def _take_back(
-        self, sections: Sections, request: Any, response: Any, lines: dict[int, _Line]
+        self, sections: Sections, request: Any, response: Any, *, is_asked: bool
     ) -> None:
         head = _head(sections, request)
         if isinstance(response, checkout_pb2.CommitTransactionResponse):
             head = (*head[:KIND], KINDS[_layout.ENTRY_RETURN], *head[KIND + 1 :])
-        for back in response.reversal.lines:
-            line = lines.get(back.line_id)
-            if line is None:
+        lines = self._sales.get(original_of(sections), {})
+        sold = {line_id: line.shares for line_id, line in lines.items()}
+        for back, parts in parts_back(sold, response.reversal):
+            if not is_asked or back.line_id not in lines or not (back.count or parts):
                 continue
             self._gross_minor -= back.gross_minor
             self._net_minor -= back.refund_minor
-            discount = line.gross_minor - line.net_minor
-            count = line.units - back.remaining_count - back.count
-            before = rounded_part(discount, count, line.units)
-            shares = [
-                share._replace(amount_minor=-share.amount_minor)
-                for share in shares_back(line.shares, before, before + back.discount_minor)
-            ]
+            shares = [share._replace(amount_minor=-share.amount_minor) for share in parts]
             net = -back.gross_minor - sum(share.amount_minor for share in shares)
-            self._put(head, back.line_id, line, (-back.count, -back.gross_minor, net), shares)
+            amounts = (-back.count, -back.gross_minor, net)
+            self._put(head, back.line_id, lines[back.line_id], amounts, shares)
 
     def _put(
         self,

@@ -1,13 +1,10 @@
 """Who owes what for which offer: discounts by offer, funder, settlement class, store and date.
 
-A sale's answer says who pays which part of a discount, line by line. A void takes all of it back. A
-return takes back of each line what its answer says, and its parts are found from the sale's: of the
-discount that had come back before and after, each prefix of the line's shares gets its part rounded
-down, so that any sequence of returns sums to the whole, to the cent.
+A sale's answer says who pays which part of a discount, line by line. A void takes all of it back,
+and a return what `LineShares` finds.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +20,7 @@ from checklane.books.entries import (
 )
 from checklane.books.figures import has_effect, messages_of, where_of
 from checklane.books.proof import Column, Proof, Table
+from checklane.books.shares import LineShares, Share, parts_back, settlement_name
 from checklane.books.walk import Advance, Source, walk
 from checklane.v1 import checkout_pb2, decision_pb2
 
@@ -31,13 +29,8 @@ __all__ = [
     "RETURNED",
     "SOLD",
     "Settlement",
-    "Share",
     "VOIDED",
-    "line_shares",
     "read_settlement",
-    "rounded_part",
-    "settlement_name",
-    "shares_back",
     "undone_sales",
 ]
 
@@ -56,29 +49,6 @@ COLUMNS = (
 COUPON_COLUMNS = (*COLUMNS[:5], Column("coupon", is_text=True), *COLUMNS[5:])
 #: What money is of.
 SOLD, VOIDED, RETURNED = range(3)
-CLASS_PREFIX = "SETTLEMENT_CLASS_"
-OWN_CLASS = decision_pb2.SETTLEMENT_CLASS_PRICE_REDUCTION
-
-
-class Share(NamedTuple):
-    """A part of one line's discount.
-
-    Attributes
-    ----------
-    offer_id, funder_id : str
-        Empty: the answer names none.
-    settlement_class : int
-        Of the contract's enum.
-    amount_minor : int
-    coupon : str
-        What opened the offer, where settlement is by coupon. Empty: no coupon.
-    """
-
-    offer_id: str
-    funder_id: str
-    settlement_class: int
-    amount_minor: int
-    coupon: str = ""
 
 
 class _Key(NamedTuple):
@@ -99,55 +69,6 @@ class Money(NamedTuple):
     def plus(self, gross_minor: int, due_minor: int) -> "Money":
         """Return the sums with more added."""
         return Money(self.gross_minor + gross_minor, self.due_minor + due_minor)
-
-
-class _Sold(NamedTuple):
-    """What a later void or return needs of a line: its count, its discount, and its shares."""
-
-    units: int
-    discount_minor: int
-    shares: list[Share]
-
-
-def line_shares(line: decision_pb2.LineDecision) -> list[Share]:
-    """Return who pays which part of a line's discount; the parts sum to it."""
-    shares = []
-    for offer in line.applied:
-        left = offer.discount_minor
-        for part in offer.funding:
-            shares.append(
-                Share(offer.offer_id, part.funder_id, part.settlement_class, part.amount_minor)
-            )
-            left -= part.amount_minor
-        if left:
-            shares.append(Share(offer.offer_id, "", OWN_CLASS, left))
-    left = line.discount_minor - sum(share.amount_minor for share in shares)
-    if left:
-        shares.append(Share("", "", OWN_CLASS, left))
-    return shares
-
-
-def shares_back(shares: list[Share], before_minor: int, after_minor: int) -> Iterator[Share]:
-    """Yield the parts of what came back, between two sums of one line's returned discount."""
-    whole = sum(share.amount_minor for share in shares)
-    if whole == 0:
-        return
-    prefix = told = 0
-    for share in shares:
-        prefix += share.amount_minor
-        upto = prefix * after_minor // whole - prefix * before_minor // whole
-        yield share._replace(amount_minor=upto - told)
-        told = upto
-
-
-def rounded_part(amount: int, part: int, whole: int) -> int:
-    """Return round(amount * part / whole), half up, as undo.c shares a line's discount."""
-    return (2 * amount * part + whole) // (2 * whole)
-
-
-def settlement_name(settlement_class: int) -> str:
-    """Return the name of a class without the enum's own."""
-    return decision_pb2.SettlementClass.Name(settlement_class).removeprefix(CLASS_PREFIX)
 
 
 class Settlement:
@@ -173,7 +94,7 @@ class Settlement:
     ) -> None:
         self._from_date, self._to_date = from_date, to_date
         self._undone = undone
-        self._sales: dict[int, dict[int, _Sold]] = {}
+        self._sales: dict[int, dict[int, LineShares]] = {}
         self._sums: dict[_Key, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._told: Counter[str] = Counter()
         self._kept = 0
@@ -189,19 +110,17 @@ class Settlement:
         match response:
             case checkout_pb2.CommitTransactionResponse() if has_effect(response):
                 self._add_sale(sections, request, response, is_asked=is_asked)
-                if is_asked and response.HasField("reversal"):
-                    sold = self._sales.get(original_of(sections), {})
-                    store_id = request.receipt.store_id
-                    self._add_reversal(date, store_id, sold, response, column=RETURNED)
+                if response.HasField("reversal"):
+                    self._add_reversal(
+                        sections, request.receipt.store_id, response, RETURNED, is_asked=is_asked
+                    )
             case checkout_pb2.VoidTransactionResponse() | checkout_pb2.ReturnItemsResponse():
                 is_void = isinstance(response, checkout_pb2.VoidTransactionResponse)
-                sold = self._sales.get(original_of(sections), {})
+                column = VOIDED if is_void else RETURNED
+                store_id = where_of(request).store_id
+                self._add_reversal(sections, store_id, response, column, is_asked=is_asked)
                 if is_void:
                     self._sales.pop(original_of(sections), None)
-                if is_asked:
-                    column = VOIDED if is_void else RETURNED
-                    store_id = where_of(request).store_id
-                    self._add_reversal(date, store_id, sold, response, column=column)
 
     def _add_sale(self, sections: Sections, request: Any, response: Any, *, is_asked: bool) -> None:
         name = receipt_of(sections)
@@ -209,20 +128,14 @@ class Settlement:
             return
         kept = {int(line["line_id"]): line for line in sold_lines(sections)}
         coupons = _coupons_of(request, response.decision) if self._by_coupon else {}
-        sold = {}
-        for line in response.decision.lines:
-            shares = [
-                share._replace(coupon=coupons.get(share.offer_id, ""))
-                for share in line_shares(line)
-            ]
-            if not shares or line.line_id not in kept:
-                continue
-            own = kept[line.line_id]
-            discount = int(own["gross_minor"]) - int(own["net_minor"])
-            sold[line.line_id] = _Sold(int(own["count"]), discount, shares)
-            if is_asked:
-                date = int(sections.header["business_date"])
-                self._sum(date, request.receipt.store_id, shares, column=SOLD)
+        sold = {
+            line.line_id: LineShares(line, coupons)
+            for line in response.decision.lines
+            if line.line_id in kept
+        }
+        for own in sold.values() if is_asked else ():
+            date = int(sections.header["business_date"])
+            self._sum(date, request.receipt.store_id, own.priced, column=SOLD)
         if name in self._undone:
             self._sales[name] = sold
         if is_asked:
@@ -239,25 +152,18 @@ class Settlement:
             self._kept += sum(int(own["gross_minor"] - own["net_minor"]) for own in kept.values())
 
     def _add_reversal(
-        self, date: int, store_id: str, sold: dict[int, _Sold], response: Any, *, column: int
+        self, sections: Sections, store_id: str, response: Any, column: int, *, is_asked: bool
     ) -> None:
-        place = (date, store_id, column)
-        gross = sum(line.gross_minor for line in response.reversal.lines)
-        self.money[place] = self.money[place].plus(gross, response.reversal.refund_minor)
-        for line in response.reversal.lines:
-            own = sold.get(line.line_id)
-            if line.discount_minor == 0:
-                continue
-            self._kept -= line.discount_minor
-            if own is None:
-                # The sale was pruned: its shares are not known any more.
-                unknown = Share("", "", decision_pb2.SETTLEMENT_CLASS_UNSPECIFIED, 0)
-                shares = [unknown._replace(amount_minor=line.discount_minor)]
-            else:
-                count = own.units - line.remaining_count - line.count
-                before = rounded_part(own.discount_minor, count, own.units)
-                shares = list(shares_back(own.shares, before, before + line.discount_minor))
-            self._sum(date, store_id, shares, column=column)
+        date = int(sections.header["business_date"])
+        sold = self._sales.get(original_of(sections), {})
+        for line, shares in parts_back(sold, response.reversal):
+            if is_asked:
+                self._kept -= line.discount_minor
+                self._sum(date, store_id, shares, column=column)
+        if is_asked:
+            place = (date, store_id, column)
+            gross = sum(line.gross_minor for line in response.reversal.lines)
+            self.money[place] = self.money[place].plus(gross, response.reversal.refund_minor)
 
     def _sum(self, date: int, store_id: str, shares: list[Share], *, column: int) -> None:
         for share in shares:
