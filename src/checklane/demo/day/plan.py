@@ -28,8 +28,6 @@ STORES_MAX = 6
 PUMPS = 4
 #: Fills that are drawn to choose from, so that each kind is among them.
 FILLS_DRAWN = 500
-#: Visits to a store's forecourt whose goods and fuel are one sale.
-INSIDE_PERCENT = 50
 
 
 class Flow(StrEnum):
@@ -48,6 +46,7 @@ class Flow(StrEnum):
     HOLD_RELEASED = "hold released"
     HOLD_EXPIRED = "hold that expired"
     FUEL = "fuel as asked for"
+    FUEL_INSIDE = "fuel inside, with goods"
     FUEL_UNDER_RUN = "fuel, under-run"
     FUEL_NEVER = "fuel never started"
     FUEL_LATE = "fuel told late"
@@ -58,9 +57,11 @@ class Flow(StrEnum):
     RETURN_PART = "return in part"
     RETURN_WHOLE = "return in whole"
     RETURN_TWICE = "return, then the rest"
+    RETURN_UNNAMED = "return without a receipt"
     EXCHANGE = "exchange"
     CLAIM = "late card"
     OFFLINE = "offline, uploaded"
+    OFFLINE_VOIDED = "offline, voided there"
     OFFLINE_CLOSED = "offline, its date closed"
 
 
@@ -77,7 +78,8 @@ PER_MILLE: Mapping[Flow, int] = {
     Flow.HOLD_IN_SALE: 4,
     Flow.HOLD_RELEASED: 3,
     Flow.HOLD_EXPIRED: 3,
-    Flow.FUEL: 66,
+    Flow.FUEL: 50,
+    Flow.FUEL_INSIDE: 16,
     Flow.FUEL_UNDER_RUN: 8,
     Flow.FUEL_NEVER: 4,
     Flow.FUEL_LATE: 2,
@@ -88,13 +90,17 @@ PER_MILLE: Mapping[Flow, int] = {
     Flow.RETURN_PART: 15,
     Flow.RETURN_WHOLE: 5,
     Flow.RETURN_TWICE: 4,
+    Flow.RETURN_UNNAMED: 2,
     Flow.EXCHANGE: 5,
     Flow.CLAIM: 10,
     Flow.OFFLINE: 20,
+    Flow.OFFLINE_VOIDED: 2,
     Flow.OFFLINE_CLOSED: 4,
 }
+#: What becomes of the fill. One that goes inside is paid after fuelling.
 FILLS: Mapping[Flow, str] = {
     Flow.FUEL: FULL,
+    Flow.FUEL_INSIDE: FULL,
     Flow.FUEL_UNDER_RUN: UNDER_RUN,
     Flow.FUEL_NEVER: NEVER,
     Flow.FUEL_LATE: LATE,
@@ -188,7 +194,7 @@ def plan_day(plan: Plan, visit_count: int, seed: int) -> DayPlan:
                 goods=tuple(
                     wire_line(at, line) for at, line in enumerate(_lines_of(row, lines), 1)
                 ),
-                fill=draw.choice(fills[FILLS[flow]]) if flow in FILLS else None,
+                fill=draw.choice(fills[flow]) if flow in fills else None,
                 chance=draw.random(),
             )
         )
@@ -207,11 +213,13 @@ def _flows(visit_count: int, draw: random.Random) -> Sequence[Flow]:
     return flows
 
 
-def _fills(seed: int) -> dict[str, list[Fill]]:
-    """Return fills to choose from, by what becomes of them."""
-    fills: dict[str, list[Fill]] = {how: [] for how in FILLS.values()}
+def _fills(seed: int) -> dict[Flow, list[Fill]]:
+    """Return fills to choose from, by flow."""
+    fills: dict[Flow, list[Fill]] = {flow: [] for flow in FILLS}
     for fill in plan_fills(seed, FILLS_DRAWN, FILLS_DRAWN, PUMPS):
-        fills[fill.how].append(fill)
+        for flow, how in FILLS.items():
+            if fill.how == how and (flow != Flow.FUEL_INSIDE or fill.sale_kind == "POSTPAY"):
+                fills[flow].append(fill)
     return fills
 
 

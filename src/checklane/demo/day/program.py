@@ -18,6 +18,7 @@ PAY = "pay-with-points"
 POLICIES = """\
   claim_days: 7
   hold_minutes: 30
+  returns_without_receipt: {most: 20.00, member: required}
 """
 
 OFFERS = """\

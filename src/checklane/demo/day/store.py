@@ -4,11 +4,9 @@ Every flow is a method of its own: what a till sends, and what it then knows. Th
 come one after the other, so that the day tells the same figures however quick the machine is.
 """
 
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +15,22 @@ from checklane.client import (
     HoldCapture,
     HoldResult,
     Lane,
-    OfflineLane,
     Policy,
     Receipt,
     ReturnLine,
-    Spool,
     Total,
+    VoidResult,
+    amount_minor,
 )
-from checklane.client.requests import Call
-from checklane.client.results import from_message
 from checklane.clock import SYSTEM_CLOCK
 from checklane.demo.day.account import Sold, TillAccount
-from checklane.demo.day.plan import INSIDE_PERCENT, Flow, Visit
+from checklane.demo.day.away import AwayTill
+from checklane.demo.day.plan import Flow, Visit
 from checklane.demo.day.program import CARD_PURSE, PAY
 from checklane.demo.failure import DemoError
 from checklane.demo.forecourt import NEVER, SHORT_S, OpenFill, add_fill, authorise
 from checklane.errors import ChecklaneError
-from checklane.v1 import checkout_pb2
+from checklane.v1 import basket_pb2
 
 __all__ = ["StoreDay"]
 
@@ -45,8 +42,6 @@ POLICY = Policy(
     quote_budget_ms=90_000,
     change_budget_ms=90_000,
 )
-#: A till whose line is down does not wait for it.
-AWAY = Policy(change_budget_ms=1)
 WAIT_S = 90.0
 PAUSE_S = 0.05
 #: Points that a customer pays with or sets aside, at most; and of what they have, one part in so
@@ -55,18 +50,10 @@ POINTS_MAX = 200
 POINTS_PART = 6
 #: Of a hundred customers, those who pay with a credit card.
 CREDIT_PERCENT = 40
+#: What goods without a receipt give back.
+UNNAMED = "1.50"
 #: The tills of every store.
 MAIN, SECOND, PUMP, TRAINEE, AWAY_TILL, LATE_TILL = "1", "2", "pump", "trainee", "3", "4"
-
-
-@dataclass(frozen=True)
-class _Away:
-    """A till whose line is down, with what it sold meanwhile."""
-
-    lane: Lane
-    spool: Spool
-    offline: OfflineLane
-    sold: list[tuple[Visit, Basket]] = field(default_factory=list)
 
 
 class StoreDay:
@@ -99,10 +86,8 @@ class StoreDay:
         self._to_void: list[Sold] = []
         self._ending_fills: list[tuple[Visit, OpenFill]] = []
         self._ending: list[tuple[Visit, HoldResult]] = []
-        self._away: dict[str, _Away] = {}
-        # Bound and not listened on: whoever calls here is refused, and nobody else gets the port.
-        self._nowhere = socket.socket()
-        self._nowhere.bind(("127.0.0.1", 0))
+        self._away: dict[str, AwayTill] = {}
+        self._spooled: dict[str, tuple[Visit, Basket]] = {}
         self._lanes = {
             till: Lane(address, store=store, till=till, policy=POLICY, training=till == TRAINEE)
             for till in (MAIN, SECOND, PUMP, TRAINEE, AWAY_TILL, LATE_TILL)
@@ -111,12 +96,9 @@ class StoreDay:
     def close(self) -> None:
         """Close the lanes."""
         for away in self._away.values():
-            away.offline.close()
-            away.lane.close()
-            away.spool.close()
+            away.close()
         for lane in self._lanes.values():
             lane.close()
-        self._nowhere.close()
 
     # ------------------------------------------------------------ the day --------------------
 
@@ -215,7 +197,9 @@ class StoreDay:
         sale = Sold(self.store, till, self._date(visit), card, receipt)
         self.account.sell(sale)
         gross = sum(
-            line.amount_minor for line in basket.message.lines if not line.HasField("original")
+            line.amount_minor
+            for line in basket.message.lines
+            if line.kind != basket_pb2.LINE_KIND_RETURN
         )
         told = receipt.decision.totals.gross_minor
         is_whole = told == gross or receipt.outcome == "VOIDED_BEFORE"
@@ -386,7 +370,7 @@ class StoreDay:
             if opened.table.hold_id:
                 self._lanes[PUMP].release_hold(opened.table.hold_id)
             return
-        is_inside = fill.sale_kind == "POSTPAY" and visit.chance * 100 < INSIDE_PERCENT
+        is_inside = visit.flow == Flow.FUEL_INSIDE
         basket = add_fill(self._basket(visit, has_card=is_known, goods=is_inside), opened)
         sale = self._commit(visit, basket, MAIN if is_inside else PUMP)
         kinds = [found.kind for found in sale.receipt.decision.exceptions]
@@ -467,6 +451,15 @@ class StoreDay:
         self._expect(visit, back == due, f"{due} paid, {back} refunded")
         self._count(visit)
 
+    def return_unnamed(self, visit: Visit) -> None:
+        """Bring goods of an unknown sale in the basket of a new one."""
+        code = visit.goods[0].product_code
+        basket = self._basket(visit).give_back_unreceipted(code, kind="SKU", refund=UNNAMED)
+        totals = self._commit(visit, basket).receipt.decision.totals
+        is_whole = totals.refund_minor == amount_minor(UNNAMED)
+        self._expect(visit, is_whole, f"{totals.refund_minor} refunded")
+        self._count(visit)
+
     def exchange(self, visit: Visit) -> None:
         """Bring a unit of an earlier sale back in the basket of a new one."""
         sale = self._sell(visit)
@@ -494,62 +487,31 @@ class StoreDay:
     # ------------------------------------------------------------ a line that is down --------
 
     def offline(self, visit: Visit) -> None:
-        """Sell while the line is down: the sale goes to the spool."""
+        """Sell while the line is down, and perhaps void: both go to the spool."""
         till = LATE_TILL if visit.flow == Flow.OFFLINE_CLOSED else AWAY_TILL
         if till not in self._away:
-            self._away[till] = self._lose_line(till)
+            path = self._folder / f"{self.store}-{till}.spool"
+            self._away[till] = AwayTill(self.store, till, path)
         away, date = self._away[till], self._date(visit)
-        basket = self._basket(visit)
-        answer = away.offline.sell(basket, sequence=self._next(till, date), business_date=date)
-        self._expect(visit, answer is None, "sold although the line was down")
-        away.sold.append((visit, basket))
+        basket, key = self._basket(visit), f"offline-{self.store}-{visit.number}"
+        waits = away.sell(basket, sequence=self._next(till, date), business_date=date, key=key)
+        if visit.flow == Flow.OFFLINE_VOIDED:
+            waits = away.void(key) and waits
+        self._expect(visit, waits, "entered although the line was down")
+        self._spooled[key] = (visit, basket)
         self._count(visit)
 
-    def _lose_line(self, till: str) -> "_Away":
-        host, port = self._nowhere.getsockname()
-        lane = Lane(f"{host}:{port}", store=self.store, till=till, policy=AWAY)
-        spool = Spool(self._folder / f"{self.store}-{till}.spool")
-        return _Away(lane, spool, OfflineLane(lane, spool))
-
     def upload(self, till: str) -> None:
-        """Let a till have its line back, and learn what its sales came to.
-
-        What was answered to the upload is asked for by sending each sale again under its key.
-        """
-        if till not in self._away:
-            return
-        away = self._away.pop(till)
-        away.offline.close()
-        away.lane.close()
-        items = list(_waiting(away.spool))
-        with OfflineLane(self._lanes[till], away.spool) as back:
-            if not back.wait_until_entered(WAIT_S):
-                raise DemoError(f"{self.store}: the spool of till {till} does not drain")
-        for refused in away.spool.list_refused():
-            self.account.expect(False, f"{self.store}: refused: {refused.refusal.reason}")
-        away.spool.close()
-        for (visit, basket), item in zip(away.sold, items, strict=True):
-            self._note(visit, till, basket, self._lanes[till].send(_again(item)))
-
-
-def _waiting(spool: Spool) -> Iterator[checkout_pb2.CommitTransactionRequest]:
-    """Yield the sales that wait in a spool."""
-    number = spool.waiting()
-    while number is not None:
-        yield spool.read(number).commit_transaction
-        number = spool.waiting(number)
-
-
-def _again(request: checkout_pb2.CommitTransactionRequest) -> Call[Receipt]:
-    """Return a sale as a call that sends the same again."""
-    key, sequence = request.context.idempotency_key, request.receipt.sequence
-    return Call(
-        "CommitTransaction",
-        request,
-        checkout_pb2.CommitTransactionResponse,
-        lambda answer: from_message(Receipt, answer, key=key, sequence=sequence),
-        key,
-    )
+        """Let a till have its line back, and note what its sales and voids came to."""
+        away = self._away.pop(till, None)
+        sold: list[Sold] = []
+        for answer in [] if away is None else away.come_back(self._lanes[till]):
+            if isinstance(answer, VoidResult):
+                # A void of this till follows its sale at once.
+                self.account.void(self.store, answer, sold[-1])
+            else:
+                visit, basket = self._spooled.pop(answer.key)
+                sold.append(self._note(visit, till, basket, answer))
 
 
 #: How a visit goes, by its flow.
@@ -567,6 +529,7 @@ WORKS: Mapping[Flow, Callable[[StoreDay, Visit], None]] = {
     Flow.HOLD_RELEASED: StoreDay.hold_released,
     Flow.HOLD_EXPIRED: StoreDay.hold_expired,
     Flow.FUEL: StoreDay.fuel,
+    Flow.FUEL_INSIDE: StoreDay.fuel,
     Flow.FUEL_UNDER_RUN: StoreDay.fuel,
     Flow.FUEL_NEVER: StoreDay.fuel,
     Flow.FUEL_LATE: StoreDay.fuel,
@@ -577,8 +540,10 @@ WORKS: Mapping[Flow, Callable[[StoreDay, Visit], None]] = {
     Flow.RETURN_PART: StoreDay.return_part,
     Flow.RETURN_WHOLE: StoreDay.return_whole,
     Flow.RETURN_TWICE: StoreDay.return_twice,
+    Flow.RETURN_UNNAMED: StoreDay.return_unnamed,
     Flow.EXCHANGE: StoreDay.exchange,
     Flow.CLAIM: StoreDay.claim,
     Flow.OFFLINE: StoreDay.offline,
+    Flow.OFFLINE_VOIDED: StoreDay.offline,
     Flow.OFFLINE_CLOSED: StoreDay.offline,
 }
