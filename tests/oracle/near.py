@@ -40,9 +40,10 @@ def near_misses(
     found = []
     for offer in offers:
         miss, outcome = None, decision.outcomes[offer.id]
-        if offer.mechanic == "threshold" and outcome in ("THRESHOLD", "GOODS_MISSING"):
-            seen = _seen_by(offer, units)
-            miss = _missing_reach(offer, seen, zone) or _missing_gift(offer, units)
+        if offer.mechanic == "threshold" and outcome != "APPLIED":
+            miss = _missing_reach(offer, _seen_by(offer, units), zone)
+            if outcome == "GOODS_MISSING":
+                miss = miss or _missing_gift(offer, units)
         elif offer.layer == "item" and outcome != "APPLIED":
             seen = _seen_by(offer, after_item)
             if offer.reaches and any(fits(offer, 0, unit) for unit in seen):
