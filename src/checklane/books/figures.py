@@ -56,8 +56,50 @@ class Where(NamedTuple):
     shift_id: str
 
 
+#: What totals tell of each class.
+CLASS_SUMS: Mapping[int, str] = {
+    decision_pb2.SETTLEMENT_CLASS_PRICE_REDUCTION: "price_reduction_minor",
+    decision_pb2.SETTLEMENT_CLASS_THIRD_PARTY: "third_party_minor",
+    decision_pb2.SETTLEMENT_CLASS_TENDER: "tender_minor",
+}
+
+
+def _add(message: Message, name: str, minor: int) -> None:
+    setattr(message, name, getattr(message, name) + minor)
+
+
+def _lay_sold(decision: decision_pb2.Decision, sold: Mapping[int, int]) -> None:
+    """Let a decision say what its lane took off each line, where that was something else (U3).
+
+    Nobody told by which offers it came off: it is a reduction that the program pays itself.
+    """
+    totals = decision.totals
+    coupons_of = {offer.offer_id: offer.coupon_indexes for offer in decision.applied_offers}
+    for line in decision.lines:
+        more_minor = sold.get(line.line_id, 0) - line.discount_minor
+        if more_minor == 0:
+            continue
+        _add(totals, "price_reduction_minor", more_minor)
+        for offer in line.applied:
+            for part in offer.funding:
+                _add(totals, CLASS_SUMS[part.settlement_class], -part.amount_minor)
+                _add(totals, "price_reduction_minor", part.amount_minor)
+            left = offer.discount_minor
+            for index in coupons_of[offer.offer_id]:
+                taken = min(left, decision.coupons[index].discount_minor)
+                _add(decision.coupons[index], "discount_minor", -taken)
+                left -= taken
+        del line.applied[:]
+        _add(line, "discount_minor", more_minor)
+        _add(totals, "discount_minor", more_minor)
+        for message, name in ((line, "net_minor"), (totals, "net_minor"), (totals, "due_minor")):
+            _add(message, name, -more_minor)
+
+
 def messages_of(sections: Sections) -> tuple[Any, Any]:
     """Return the request and the answer of an entry of one of the kinds above.
+
+    The answer to a sale that was paid says of its money what the lane took, not what was decided.
 
     Raises
     ------
@@ -71,6 +113,12 @@ def messages_of(sections: Sections) -> tuple[Any, Any]:
         response.ParseFromString(sections.response)
     except DecodeError:
         raise refuse("JOURNAL_DAMAGED", f"lsn {sections.header['lsn']}") from None
+    is_paid = int(sections.header["flags"]) & _layout.ENTRY_FLAG_PAID
+    if is_paid and isinstance(response, checkout_pb2.CommitTransactionResponse):
+        assert isinstance(request, checkout_pb2.CommitTransactionRequest)
+        sold = {line.line_id: line.discount_minor for line in request.figures.lines}
+        if sold:
+            _lay_sold(response.decision, sold)
     return request, response
 
 
