@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from checklane import _layout
-from checklane.v1 import checkout_pb2, decision_pb2, member_pb2
+from checklane.books.entries import split_entry
+from checklane.server.entries import contract_entry
+from checklane.v1 import checkout_pb2, decision_pb2, ledger_pb2, member_pb2
 from tests.engine.shop import OFFERS, TOMORROW, Built, Shop, basket
 from tests.engine.test_replay import commits, files_of, open_engine, sections
 
@@ -350,6 +352,19 @@ def test_the_journal_tells_totals(till: Till) -> None:
     assert header["kind"] == _layout.ENTRY_TOTAL
     assert response == total.SerializeToString(deterministic=True)
     assert facts["member"] == total.decision.members[0].member_number
+    # Whoever adds entries up counts the sale once: a total has no money and no points of its own.
+    till.pay(sold, total)
+    frozen, sale = (
+        contract_entry(split_entry(entry), include_bodies=False, include_movements=False)
+        for entry in till.engine.read_entries(1, 100, 1 << 20)[-2:]
+    )
+    assert total.decision.totals.due_minor == 900
+    assert (frozen.kind, frozen.due_minor, frozen.discount_minor) == (
+        ledger_pb2.LEDGER_ENTRY_KIND_TOTAL, 0, 0,
+    )  # fmt: skip
+    assert not frozen.points
+    assert (sale.due_minor, sale.discount_minor) == (900, 100)
+    assert sale.points
 
 
 @pytest.mark.parametrize(

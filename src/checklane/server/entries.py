@@ -204,10 +204,13 @@ def _fill_request(entry: ledger_pb2.LedgerEntry, request: Any) -> None:
 
 
 def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
-    """Fill money and points from the recorded answer of a sale, void or return."""
+    """Fill money and points from the recorded answer of a sale, void or return.
+
+    A total has none: its sale will, and whoever adds up entries counts it once.
+    """
     points: Counter[str] = Counter()
     fields = response.DESCRIPTOR.fields_by_name
-    if "decision" in fields:
+    if isinstance(response, checkout_pb2.CommitTransactionResponse):
         decision = response.decision
         entry.due_minor = decision.totals.due_minor
         entry.discount_minor = decision.totals.discount_minor
@@ -216,7 +219,7 @@ def _fill_figures(entry: ledger_pb2.LedgerEntry, response: Any) -> None:
         for taken in decision.redemptions:
             if taken.state == decision_pb2.REDEMPTION_STATE_TAKEN:
                 points[taken.purse_id] -= taken.points
-        for award in response.reversal.points if "reversal" in fields else ():
+        for award in response.reversal.points:
             points[award.purse_id] += award.points
     elif "reversal" in fields:
         reversal = response.reversal
