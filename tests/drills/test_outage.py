@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PATIENCE_S = 60.0
 HURRIED = Policy(quote_budget_ms=200, change_deadline_ms=500, change_budget_ms=500)
 CARD = "6029000000000001"
 DATE = 20260302
+TODAY = int(time.strftime("%Y%m%d"))
 OPENED_UNIX_MS = 1_772_467_200_000
 
 #: A till as a process of its own, which sells until it is killed.
@@ -47,7 +49,7 @@ class Till(OfflineLane):
     def __init__(self, address: str, path: Path, number: int, **options: object) -> None:
         self._own_lane = Lane(address, store="S001", till=str(number), policy=HURRIED)
         self._own_spool = Spool(path)
-        super().__init__(self._own_lane, self._own_spool, retry_s=0.1, **options)
+        super().__init__(self._own_lane, self._own_spool, **{"retry_s": 0.1, **options})
 
     def close(self) -> None:
         super().close()
@@ -236,3 +238,35 @@ def test_the_stand_in_rule(server: Server, tmp_path: Path) -> None:
         assert not sell(till, 1)
         with pytest.raises(SpoolError):
             till.check(paid_with(1))
+
+
+def sell_to_nobody(till: OfflineLane, sequence: int) -> object:
+    sold = Basket().add("9520000001018", count=3, amount="5.97")
+    return till.sell(sold, sequence=sequence, business_date=TODAY)
+
+
+def test_a_card_that_comes_late_is_claimed_behind_its_sale(server: Server, tmp_path: Path) -> None:
+    with open_till(server.lane_address, tmp_path / "spool", 1) as till:
+        assert sell_to_nobody(till, 1) is not None
+        server.end(signal.SIGKILL)
+        assert sell_to_nobody(till, 2) is None
+        for sequence in (2, 1):
+            assert till.claim(CARD, sequence=sequence, business_date=TODAY) is None
+        server.start()
+        assert till.wait_until_entered(PATIENCE_S)
+        assert till.spool.list_refused() == []
+        assert sell_to_nobody(till, 3) is not None
+        claimed = till.claim(CARD, sequence=3, business_date=TODAY)
+        assert claimed is not None
+        assert sum(award.points for award in claimed.earned) > 0
+
+
+def test_a_claim_is_not_tried_while_its_sale_may_wait(tmp_path: Path, monkeypatch) -> None:
+    """Also when the service is thought to be there: the sale would be unknown to it."""
+    with open_till("127.0.0.1:1", tmp_path / "spool", 1, retry_s=3600) as till:
+        assert sell_to_nobody(till, 1) is None
+        tried = []
+        monkeypatch.setattr(till.lane, "send", tried.append)
+        till._is_away = False
+        assert till.claim(CARD, sequence=1, business_date=TODAY) is None
+        assert (tried, len(till.spool)) == ([], 2)

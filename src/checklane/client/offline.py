@@ -21,10 +21,10 @@ from typing import Self, TypeVar
 
 import grpc
 
-from checklane.client.basket import Basket
+from checklane.client.basket import Basket, Identifier
 from checklane.client.lane import CHANNEL_OPTIONS, SERVICE, Lane
 from checklane.client.requests import Call
-from checklane.client.results import Decision, Receipt, Total, VoidResult
+from checklane.client.results import ClaimResult, Decision, Receipt, Total, VoidResult
 from checklane.client.retry import is_retryable
 from checklane.client.spool import Spool
 from checklane.client.stream import error_of
@@ -162,7 +162,7 @@ class OfflineLane:
     Notes
     -----
     Sales of one till are entered in the order in which they were made, but for those that are made
-    while the backlog drains: these go first.
+    while the backlog drains: these go first. A claim waits for the backlog.
     """
 
     def __init__(
@@ -292,15 +292,43 @@ class OfflineLane:
         item = checkout_pb2.UploadTransactionsRequest(void_transaction=call.request)
         return self._enter(call, item)
 
+    def claim(
+        self,
+        *identifiers: Identifier | str,
+        sequence: int,
+        business_date: int,
+        store: str = "",
+        till: str = "",
+        key: str | None = None,
+    ) -> ClaimResult | None:
+        """Attach a member to a sale that had none, as :meth:`Lane.claim`: now, or later (None).
+
+        While work of this lane waits in the spool, the sale may be among it: the claim then waits
+        behind it.
+        """
+        requests = self.lane.requests
+        call = requests.claim(
+            requests.receipt(sequence, business_date, store, till), identifiers, key=key
+        )
+        call.request.claimed_time_unix_ms = requests.clock.unix_ms()
+        item = checkout_pb2.UploadTransactionsRequest(claim_transaction=call.request)
+        return self._enter(call, item, is_behind=True)
+
     def _enter(
-        self, call: Call[ResultT], item: checkout_pb2.UploadTransactionsRequest
+        self,
+        call: Call[ResultT],
+        item: checkout_pb2.UploadTransactionsRequest,
+        *,
+        is_behind: bool = False,
     ) -> ResultT | None:
-        """Keep the work, then try it; what is not answered is left to the drainer."""
+        """Keep the work, then try it; what is not answered is left to the drainer.
+
+        What comes `is_behind` others is left to it too while any of them waits.
+        """
         with self._changed:
             number = self.spool.append(item)
             self._note_spent(number, item.commit_transaction.basket)
-            is_away = self._is_away
-            if is_away:
+            if self._is_away or (is_behind and self.spool.waiting() != number):
                 self._changed.notify_all()
                 return None
             self._live.add(number)
