@@ -289,11 +289,7 @@ status_t call_claim(session_t *session)
     begin_claim(session);
     begin_change(session, REQUEST_CLAIM_TRANSACTION, prepare_claim);
     session->claim_days = session->live->program->header->claim_days;
-    status_t status = STATUS_OK;
-    if (session->wire.claim.context.training) {
-        status = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
-    if (status == STATUS_OK) status = check_sender(session, "receipt.store_id");
+    status_t status = check_sender(session, "receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = find_sale(session);

@@ -51,11 +51,7 @@ status_t call_close_date(session_t *session)
 {
     bool is_answered = false;
     begin_change(session, REQUEST_CLOSE_DATE, prepare_close);
-    status_t status = STATUS_OK;
-    if (session->wire.head.context.training) {
-        status = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
-    if (status == STATUS_OK) status = check_sender(session, "context.store_id");
+    status_t status = check_sender(session, "context.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     return submit_change(session);

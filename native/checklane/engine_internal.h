@@ -860,7 +860,8 @@ status_t check_sender(session_t *session, const char *place);
 
 /* If the key (and receipt) answered this content before, copies that answer into the reply:
  * *is_answered. Whatever has become of the store and the program since, a repeat gets its answer.
- * Else `judged`, what was found at fault so far with a number below KEY_REUSED, goes first. */
+ * Else `judged`, what was found at fault so far with a number below KEY_REUSED, goes first. In
+ * training nothing is a repeat. */
 status_t answer_repeat(session_t *session, status_t judged, bool *is_answered);
 
 /* Hands the change to the writer and waits; copies the first answer on a repeat. Where the session

@@ -584,7 +584,7 @@ status_t call_authorize_fuel(session_t *session)
     bool is_answered = false;
     begin_change(session, REQUEST_AUTHORIZE_FUEL, prepare_fuel);
     status_t status = check_sender(session, "context.store_id");
-    if (!is_training) status = answer_repeat(session, status, &is_answered);
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     wire_fill_fuel(&session->wire, &session->basket);
     wire_fill_fill(&session->wire, 0, 1, &session->basket.lines[0]);

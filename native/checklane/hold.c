@@ -338,6 +338,13 @@ static status_t check_open(session_t *session, const hold_t *hold, const char *p
     }
 }
 
+/* What a hold keeps for a sale is spent by the commit of its token, or the one whose line names it:
+ * how much that is only the decision knows. */
+static bool needs_sale(const hold_t *hold)
+{
+    return hold->kind == HOLD_KIND_TOTAL || hold->kind == HOLD_KIND_FUEL;
+}
+
 /* What is to be spent of a hold, by default all of it. */
 typedef struct spent {
     int64_t points_held;
@@ -352,16 +359,15 @@ static status_t judge_capture(session_t *session, const hold_t *hold, spent_t *s
     spent->points = spent->points_held;
     if (is_present(capture->present, HOLD_CAPTURE_POINTS)) spent->points = capture->points;
     if (is_present(capture->present, HOLD_CAPTURE_USES)) spent->uses = capture->uses;
-    /* Spent by the commit of its token, and by the one whose line names it. */
-    if (hold->kind == HOLD_KIND_TOTAL || hold->kind == HOLD_KIND_FUEL) {
-        return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "capture.hold_id");
-    }
     if (is_present(capture->present, HOLD_CAPTURE_QUANTITY)) { /* that is the line's to say */
         return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
                         "capture.quantity_thousandths");
     }
     status_t status = check_open(session, hold, "capture.hold_id");
     if (status != STATUS_OK) return status;
+    if (needs_sale(hold)) {
+        return fault_at(session->fault, STATUS_HOLD_NEEDS_SALE, "capture.hold_id");
+    }
     if (spent->points > spent->points_held) {
         return fault_at(session->fault, STATUS_HOLD_NOT_COVERED, "capture.points");
     }
@@ -507,18 +513,18 @@ static const hold_capture_t *capture_at(const session_t *session, uint32_t index
     return &session->wire.hold_captures[session->wire.commit.hold_captures.first + index];
 }
 
-/* The hold that a capture names, in session->holds; false: there is none of that owner. */
+/* The hold that a capture names, in session->holds (number 0: there is none of that owner); false
+ * also where it can not be captured. */
 static bool find_captured(session_t *session, const accounts_view_t *view, uint32_t index)
 {
     const hold_capture_t *capture = capture_at(session, index);
     uint64_t store_key = name_key_of("store", session->wire.store_id);
     uint64_t number = wire_hold_number(capture->hold_id);
     hold_t *hold = &session->holds[index];
-    hold->number = 0;
-    if (number == 0 || !read_hold(session, view, number, hold)) return false;
-    if (hold->kind == HOLD_KIND_TOTAL) return false; /* spent by its token */
-    if (hold->kind == HOLD_KIND_FUEL) return false;  /* by its line */
-    return hold->owner_key == hold_owner_key(capture->owner, store_key);
+    bool is_known = number != 0 && read_hold(session, view, number, hold);
+    bool is_own = is_known && hold->owner_key == hold_owner_key(capture->owner, store_key);
+    if (!is_own) hold->number = 0;
+    return is_own && !needs_sale(hold);
 }
 
 void own_captures(session_t *session, const accounts_view_t *view)
@@ -548,8 +554,12 @@ static status_t check_captured(session_t *session, const accounts_view_t *view, 
 {
     const hold_t *hold = &session->holds[index];
     const missing_t unknown = {.kind = EXCEPTION_HOLD_UNKNOWN, .number = index};
-    if (!find_captured(session, view, index) || hold->account_group != account->account_group) {
-        return refuse_capture(session, index, STATUS_HOLD_UNKNOWN, "hold_id", unknown);
+    bool is_found = find_captured(session, view, index);
+    if (!is_found || hold->account_group != account->account_group) {
+        bool is_other = !is_found && hold->number != 0;
+        return refuse_capture(session, index,
+                              is_other ? STATUS_HOLD_NEEDS_SALE : STATUS_HOLD_UNKNOWN, "hold_id",
+                              unknown);
     }
     bool is_named_before = false;
     for (uint32_t i = 0; i < index; i++) {
@@ -706,13 +716,9 @@ static status_t change_hold(session_t *session, uint32_t kind,
                                                 entry_builder_t *))
 {
     bool is_answered = false;
-    status_t judged = STATUS_OK;
     begin_change(session, kind, prepare);
-    if (session->wire.head.context.training) {
-        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
-    if (judged == STATUS_OK) judged = check_sender(session, "context.store_id");
-    status_t status = answer_repeat(session, judged, &is_answered);
+    status_t status = check_sender(session, "context.store_id");
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     return submit_change(session);
 }

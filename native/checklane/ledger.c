@@ -342,9 +342,10 @@ static status_t process(ledger_t *ledger, change_t *change, status_t room)
     int64_t post_unix_ms = journal_next_post_unix_ms(ledger->journal);
     accounts_advance(ledger->accounts, post_unix_ms);
     atomic_store_explicit(&ledger->post_unix_ms, post_unix_ms, memory_order_relaxed);
-    uint64_t position;
-    known_t known;
-    status_t status = find_once(ledger, view, change, &position, &known);
+    uint64_t position = 0;
+    known_t known = {0};
+    status_t status = STATUS_OK;
+    if (!change->is_rehearsal) status = find_once(ledger, view, change, &position, &known);
     if (status != STATUS_OK) return status;
     if (position != 0) {
         change->position = position;
@@ -363,8 +364,9 @@ static status_t process(ledger_t *ledger, change_t *change, status_t room)
                              .request = change->request,
                              .request_bytes = change->request_bytes,
                              .movements = ledger->movements};
+    if (change->is_rehearsal) entry.lsn = 0;
     status = change->prepare(change->context, view, &entry);
-    if (status != STATUS_OK) return status;
+    if (status != STATUS_OK || change->is_rehearsal) return status;
     INVARIANT(entry.kind != 0);
     INVARIANT(entry.movement_count <= PREPARED_MOVEMENTS_MAX);
     bind(ledger, &entry, FAMILY_KEY, change->key, change->content, known.key);

@@ -73,6 +73,7 @@ typedef struct change {
     hash128_t content;    /* canonical meaning of the request */
     hash128_t receipt;    /* identity that this change claims; 0, 0: none (void, enrol ...) */
     int64_t deadline_monotonic_ns; /* refused with STATUS_DEADLINE_PASSED when later; 0: none */
+    bool is_rehearsal;    /* prepared and answered as any, never entered: no key, LSN 0 */
     /* Called on the writer's thread, at most once, after the key and the receipt were found to be
      * new. `view` shows all earlier entries of the open group; what it reads is valid until
      * prepare returns. Validates versions, decides again where one changed, fills `entry`.

@@ -219,7 +219,7 @@ static status_t write_member(session_t *session, const accounts_view_t *view,
         .account_group = facts->account_group,
         .merged_into = survivor == subject->member ? 0 : survivor,
         .referrer = referrer_after(session, subject, entry),
-        .moved = session->points,
+        .moved = session->wire.kind == REQUEST_MERGE_MEMBERS ? session->points : NULL,
         .moved_count = subject->moved_count,
         .state = member_state(&subject->place, facts->record.flags),
         .tier = facts->record.tier,
@@ -1021,9 +1021,6 @@ static status_t change_member(session_t *session, uint32_t kind, status_t judged
 {
     bool is_answered = false;
     begin_change(session, kind, prepare);
-    if (session->wire.head.context.training) {
-        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-    }
     if (judged == STATUS_OK) judged = check_sender(session, "context.store_id");
     status_t status = answer_repeat(session, judged, &is_answered);
     if (status != STATUS_OK || is_answered) return status;

@@ -936,7 +936,7 @@ status_t call_commit(session_t *session)
     begin_change(session, REQUEST_COMMIT_TRANSACTION, prepare_commit);
     session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     status_t status = judge_basket(session, &request->basket);
-    if (!request->context.training) status = answer_repeat(session, status, &is_answered);
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     status = wire_check_figures(&session->wire, session->fault);
     if (status == STATUS_OK && request->total_token.size > 0) status = load_total(session);

@@ -186,7 +186,7 @@ status_t call_total(session_t *session)
     begin_exchange(session);
     begin_change(session, REQUEST_TOTAL_BASKET, prepare_total);
     status_t status = judge_basket(session, &request->basket);
-    if (!is_training) status = answer_repeat(session, status, &is_answered);
+    status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     use_promised_program(session);
     status = resolve_basket(session, false);

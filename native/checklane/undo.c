@@ -864,6 +864,11 @@ static bytes_t void_store(const session_t *session)
     return session->wire.store_id;
 }
 
+static uint32_t void_outcome(const session_t *session, uint32_t outcome)
+{
+    return session->change.is_rehearsal ? VOID_TRAINING : outcome;
+}
+
 /* A void that came before its sale: notes it where the sale will look. */
 static status_t prepare_tombstone(session_t *session, const accounts_view_t *view,
                                   entry_builder_t *entry, undo_t *undo)
@@ -875,7 +880,7 @@ static status_t prepare_tombstone(session_t *session, const accounts_view_t *vie
     int32_t date = void_date(session, entry);
     int32_t counted_date = open_date(session, view, void_store(session), date);
     reversal_answer_t answer = reversal_answer(session, undo, entry, counted_date);
-    answer.outcome = VOID_TOMBSTONE;
+    answer.outcome = void_outcome(session, VOID_TOMBSTONE);
     answer.has_reversal = false;
     return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms, date,
                      counted_date, wire_write_void(session->reply, &answer));
@@ -925,7 +930,7 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
         entry->flags = ENTRY_FLAG_AFTER_CLOSE;
     }
     reversal_answer_t answer = reversal_answer(session, &undo, entry, counted_date);
-    answer.outcome = VOID_VOIDED;
+    answer.outcome = void_outcome(session, VOID_VOIDED);
     return seal_undo(session, entry, ENTRY_VOID, session->wire.cancel.completed_time_unix_ms, date,
                      counted_date, wire_write_void(session->reply, &answer));
 }
@@ -1115,16 +1120,9 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
 
 /* ------------------------------------------------------------------ calls ---- */
 
-/* What is not served yet would be answered wrongly if it were passed over. */
-static status_t check_training(session_t *session)
-{
-    if (!session->wire.head.context.training) return STATUS_OK;
-    return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "context.training");
-}
-
 static status_t check_return_built(session_t *session)
 {
-    status_t status = check_training(session);
+    status_t status = STATUS_OK;
     for (uint32_t i = 0; status == STATUS_OK && i < session->wire.give_back.lines.count; i++) {
         if (!is_present(session->wire.return_lines[i].present, RETURN_LINE_QUANTITY)) continue;
         status = fault_at(session->fault, STATUS_METHOD_NOT_BUILT,
@@ -1194,8 +1192,7 @@ status_t call_void(session_t *session)
     if (is_present(request->present, VOID_RECEIPT)) {
         session->change.receipt = wire_receipt_hash(no_secret, &request->receipt);
     }
-    status_t status = check_training(session);
-    if (status == STATUS_OK) status = check_sender(session, "original_receipt.store_id");
+    status_t status = check_sender(session, "original_receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     return submit_void(session);
@@ -1223,8 +1220,7 @@ status_t call_confirm_points(session_t *session)
 {
     bool is_answered = false;
     begin_change(session, REQUEST_CONFIRM_POINTS, prepare_confirm);
-    status_t status = check_training(session);
-    if (status == STATUS_OK) status = check_sender(session, "context.store_id");
+    status_t status = check_sender(session, "context.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     return submit_confirm(session);

@@ -238,7 +238,7 @@ static void put_hold(writer_t *writer, uint32_t number, const program_t *program
                      const hold_answer_t *hold)
 {
     uint32_t mark = put_open(writer, number);
-    put_hold_id(writer, hold->number);
+    if (hold->number != 0) put_hold_id(writer, hold->number); /* in training there is none */
     put_number(writer, 2, hold->kind);
     put_number(writer, 3, hold->state);
     put_purse(writer, 4, program, hold->purse);

@@ -316,6 +316,7 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "DEADLINE_PASSED": (DeadlineError, "the deadline had passed before the work began"),
     "LANES_BUSY": (BusyError, "too many calls wait"),
     "RETURN_NOT_ALLOWED": (StateError, "the program does not take this back without a receipt"),
+    "HOLD_NEEDS_SALE": (StateError, "only its sale spends this hold"),
     "JOURNAL_DAMAGED": (DamageError, "the journal is damaged"),
     "SNAPSHOT_DAMAGED": (DamageError, "the snapshot is damaged"),
     "FORMAT_UNSUPPORTED": (StateError, "this format is not supported"),

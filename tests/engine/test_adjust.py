@@ -113,9 +113,6 @@ def test_refusals(shared, refused, today):
     request = shared.adjust_request("dan", -1, allow_debt=True)
     assert refused(shared.adjust, request) == "FIELD_OUT_OF_RANGE"
     assert shared.balance("dan") == (-ceiling, 0)
-    training = shared.adjust_request("ann", 1)
-    training.context.training = True
-    assert refused(shared.adjust, training) == "METHOD_NOT_BUILT"
 
 
 def test_many_at_once_take_no_more_than_is_there(shop):

@@ -256,7 +256,7 @@ def test_a_total_and_a_hold_in_one_sale(till: Till) -> None:
 @pytest.mark.parametrize(
     ("case", "name"),
     [("never made", "HOLD_UNKNOWN"), ("owner", "HOLD_UNKNOWN"), ("account", "HOLD_UNKNOWN"),
-     ("nobody", "HOLD_UNKNOWN"), ("total", "HOLD_UNKNOWN"), ("captured", "HOLD_CLOSED"),
+     ("nobody", "HOLD_UNKNOWN"), ("total", "HOLD_NEEDS_SALE"), ("captured", "HOLD_CLOSED"),
      ("twice", "HOLD_CLOSED"), ("expired", "HOLD_EXPIRED"), ("too much", "HOLD_NOT_COVERED"),
      ("uses", "HOLD_NOT_COVERED")],
 )  # fmt: skip

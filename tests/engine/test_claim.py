@@ -229,7 +229,7 @@ def test_once_and_the_same_key_gets_the_same_answer(desk: Desk, refused: Any) ->
     [
         ("unknown", "RECEIPT_UNKNOWN"), ("voided", "RECEIPT_VOIDED"),
         ("nobody", "MEMBER_UNKNOWN"), ("member", "CLAIM_NOT_ALLOWED"),
-        ("late", "CLAIM_NOT_ALLOWED"), ("training", "METHOD_NOT_BUILT"),
+        ("late", "CLAIM_NOT_ALLOWED"),
         ("keyless", "KEY_REQUIRED"), ("receipt", "RECEIPT_REQUIRED"),
         ("identifiers", "FIELD_REQUIRED"),
     ],
@@ -244,8 +244,6 @@ def test_refusals_have_names(desk: Desk, refused: Any, name: str, wanted: str) -
             desk.void(desk.void_request(sale))
         case "late":
             request.claimed_time_unix_ms += CLAIM_DAYS * DAY_MS
-        case "training":
-            request.context.training = True
         case "keyless":
             request.context.idempotency_key = ""
         case "receipt":

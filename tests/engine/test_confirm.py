@@ -8,7 +8,7 @@ import pytest
 from checklane.books.entries import split_entry
 from checklane.server.entries import contract_entry
 from checklane.v1 import ledger_pb2, member_pb2
-from tests.engine.shop import HEAD, OFFERS, TODAY, TOMORROW, RefusedError, Shop, basket
+from tests.engine.shop import HEAD, OFFERS, TODAY, TOMORROW, Shop, basket
 
 PURSES = {
     "base": {"number": 1, "awaits_confirmation": True},
@@ -117,10 +117,6 @@ def test_refusals(shop, refused):
     )
     shop.void(shop.void_request(sale))
     assert refused(confirm, shop, request_for(shop, sale)) == "RECEIPT_VOIDED"
-    training = request_for(shop, sale)
-    training.context.training = True
-    with pytest.raises(RefusedError, match="METHOD_NOT_BUILT"):
-        confirm(shop, training)
 
 
 def test_nothing_waits_where_nothing_was_to(shop):

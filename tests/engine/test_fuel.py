@@ -40,7 +40,7 @@ VOLUME = {"id": "volume", "fuel": {**STEP["fuel"], "consume": "by_volume"}}
 STATION = [GOLD, TWICE, BUDGET, ONCE, STEP, VOLUME]
 PRICE = 300_000  # thousandths of a cent a gallon
 REGULAR, PREMIUM = ("REGULAR", 2, PRICE), ("PREMIUM", 2, PRICE + 50_000)
-WITH_EXCEPTIONS = 2
+POSTED, WITH_EXCEPTIONS = 1, 2
 
 
 class Station(Shop):
@@ -428,16 +428,41 @@ def test_authorisations_that_can_not_be_had(
     assert given(answer) == ({"gold": 100, "twice": 50, "step": 300} if case == "twice" else {})
 
 
+@pytest.mark.usefixtures("replayed")
 def test_it_is_spent_by_its_line_only(station: Station, refused: Any) -> None:
     hold_id = station.authorise(redeem={"step": 300}).hold.hold_id
-    assert refused(station.held.capture, hold_id) == "FIELD_OUT_OF_RANGE"
+    for fields in ({}, {"points": 100}, {"points": 0, "keep_rest": True}):
+        assert refused(station.held.capture, hold_id, **fields) == "HOLD_NEEDS_SALE"
+    assert refused(station.held.capture, hold_id, owner="app") == "HOLD_UNKNOWN"
     capture = checkout_pb2.HoldCapture(hold_id=hold_id)
     request = station.sale(fill(("", 1000)), hold_captures=[capture])
-    assert refused(station.commit, request) == "HOLD_UNKNOWN"
+    assert refused(station.commit, request) == "HOLD_NEEDS_SALE"
+    paid = station.sale(fill(("", 1000)), hold_captures=[capture], paid=True)
+    assert exceptions_of(station.commit(paid)) == [("HOLD_UNKNOWN", 0, hold_id)]
     many = [(hold_id, 1000)] * 9
     assert refused(station.pay, *many) == "FIELD_OUT_OF_RANGE"
-    station.held.extend(hold_id, 3600)
     assert station.state() == (700, 300)
+    answer = station.pay((hold_id, 10_000))
+    assert (answer.outcome, list(answer.decision.exceptions)) == (POSTED, [])
+    assert station.state() == (700, 0)
+    assert refused(station.held.capture, hold_id) == "HOLD_CLOSED"
+
+
+@pytest.mark.usefixtures("replayed")
+def test_a_slow_pump_has_its_authorisation_extended(station: Station, refused: Any) -> None:
+    given_out = station.authorise(redeem={"step": 300}, serials=["1"])
+    hold_id = given_out.hold.hold_id
+    extended = station.held.extend(hold_id, 7200)
+    assert (extended.hold.state, extended.hold.kind) == (OPEN, checkout_pb2.HOLD_KIND_FUEL)
+    end_ms = extended.posting.post_time_unix_ms + 7_200_000
+    assert extended.hold.expire_time_unix_ms == end_ms > given_out.hold.expire_time_unix_ms
+    kept = station.held.open_holds("ann")
+    assert {hold.expire_time_unix_ms for hold in kept} == {end_ms}
+    answer = station.pay((hold_id, 10_000))
+    assert (answer.outcome, list(answer.decision.exceptions)) == (POSTED, [])
+    assert station.state() == (700, 0)
+    assert refused(station.held.extend, hold_id, 7200) == "HOLD_CLOSED"
+    assert station.held.release(hold_id=hold_id).holds[0].state == CAPTURED
 
 
 @pytest.mark.usefixtures("replayed")

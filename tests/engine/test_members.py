@@ -85,8 +85,6 @@ def test_refusals_in_their_order(shared, refused):
     sender = member_pb2.EnrolMemberRequest(context=shared.context(), member_id="ann")
     sender.context.store_id = "S9"
     assert refused(shared.call, "MemberService.EnrolMember", sender) == "STORE_UNKNOWN"
-    sender.context.training = True
-    assert refused(shared.call, "MemberService.EnrolMember", sender) == "METHOD_NOT_BUILT"
 
 
 def test_a_failed_enrolment_leaves_nothing(shared, refused):
