@@ -3,12 +3,14 @@
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
 from checklane.books.periods import Query, read_periods
 from checklane.books.postings import load_map, postings_table, prove_postings, read_points
 from checklane.books.scan import DISCOUNT, GOODS, GROSS, NET, UNITS, read_scan_data
 from checklane.books.settlement import read_settlement
 from checklane.books.walk import LiveJournal
+from checklane.cli import main
 from checklane.tables.catalogue_tables import open_catalogue
 from tests.books.conftest import SEED
 from tests.books.day import DATES, Day
@@ -171,3 +173,5 @@ def test_all_that_came_back_leaves_nothing(built, tmp_path):
     assert scanned["gross"] - scanned["discount"] == scanned["net"] > 0
     assert any(sale.has_returns for sale in day.sales)
     day.shop.engine.close()
+    told = CliRunner().invoke(main, ["ledger", "verify", "--data", str(day.shop.data)])
+    assert (told.exit_code, "sound: yes" in told.output) == (0, True), told.output

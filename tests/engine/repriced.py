@@ -38,6 +38,17 @@ def give_back(shop: Shop, sale: Any, *lines: tuple[int, int | None], **fields: A
     return shop.return_items(shop.return_request(sale, *lines, **fields)).reversal
 
 
+def exchange(sale: Any, line_id: int, count: int) -> Any:
+    """Return a basket in which units of a line come back."""
+    goods = basket((500, 1, 1000))
+    line = goods.lines.add(
+        line_id=9, kind=2, product_code="300", code_kind=2, count=count, amount_minor=1
+    )
+    line.original.receipt.CopyFrom(sale.receipt)
+    line.original.line_id = line_id
+    return goods
+
+
 def told(reversal: Any) -> dict[int, tuple[int, int, int, int]]:
     """Return what was told of each line: units, gross, discount, refund."""
     return {
