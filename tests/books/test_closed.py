@@ -19,11 +19,11 @@ from checklane.config import Settings
 from checklane.server import Service
 from checklane.snapshot.store import Live, LiveSet, write_live
 from checklane.tables.files import snapshot_hash
-from checklane.v1 import ledger_pb2, ledger_pb2_grpc
+from checklane.v1 import checkout_pb2, common_pb2, ledger_pb2, ledger_pb2_grpc
 from tests.books.conftest import Borrowed
 from tests.books.day import DATES, PLACES, Day
 from tests.books.test_periods import NAMES
-from tests.engine.shop import Built
+from tests.engine.shop import Built, basket
 
 SEEDS = itertools.count(5)
 STORES = sorted({store for store, _ in PLACES})
@@ -95,6 +95,37 @@ def test_an_open_date_still_changes(day):
     day.run(120)
     assert is_closed == {0}
     assert reports(day, DATES[1])[1:] != tuple(before)
+
+
+def test_a_late_receipt_closes_the_gap_of_its_own_date(built: Built, tmp_path: Path) -> None:
+    """A missing number is told as it is now, whatever date its receipt counts for (Z3)."""
+    day = Day(built, tmp_path, next(SEEDS))
+    first, missing, third = (
+        checkout_pb2.CommitTransactionRequest(
+            context=day.context("S1", "7"), basket=basket((500, 1, 1000)),
+            receipt=common_pb2.ReceiptId(
+                store_id="S1", business_date=DATES[0], till_id="7", sequence=number
+            ),
+        )
+        for number in (1, 2, 3)
+    )  # fmt: skip
+
+    def told() -> tuple[list[int], dict[int, int]]:
+        query = Query(from_date=DATES[0], to_date=DATES[-1])
+        periods = read_periods(LiveJournal(day.shop.engine), query, NAMES)
+        sums = {key.business_date: part.sale_count for key, part in periods.parts.items()}
+        return [gap.from_sequence for gap in periods.gaps() if gap.business_date == DATES[0]], sums
+
+    for request in (first, third):
+        day.commit(request)
+    close = ledger_pb2.CloseBusinessDateRequest(
+        context=day.context("S1", "7"), business_date=DATES[0]
+    )
+    day.shop.call("LedgerService.CloseBusinessDate", close)
+    assert told() == ([2], {DATES[0]: 2})
+    assert day.commit(missing).posting.business_date == DATES[1]
+    assert told() == ([], {DATES[0]: 2, DATES[1]: 1})
+    day.shop.engine.close()
 
 
 def test_closing_from_the_command_line(day, service):
