@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from checklane.books.periods import Query, read_periods
 from checklane.books.walk import LiveJournal
@@ -153,6 +159,12 @@ class Flows(RuleBasedStateMachine):
         same(by_class + totals.tender_minor, totals.discount_minor)
         same(answer.posting.business_date, sale.date)
         same(answer.posting.post_time_unix_ms, self.paper.posted_ms)
+
+    @initialize(lines=goods(), member=st.sampled_from(MEMBERS), points=st.integers(1, 900))
+    def begin(self, lines: list[Line], member: str, points: int) -> None:
+        """Begin a day on which something is there already."""
+        self.adjust(member, points)
+        self.sell([*lines, Line(FUEL, 1, 900)], member, "", paid=False)
 
     # ---- sales
 

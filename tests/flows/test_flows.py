@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-DAYS = int(os.environ.get("CHECKLANE_FLOWS", "12"))
+DAYS = int(os.environ.get("CHECKLANE_FLOWS", "24"))
 FIRST_SEED = int(os.environ.get("CHECKLANE_FIRST_SEED", "1"))
 OPENED_UNIX_MS = 1_772_618_400_000
 
