@@ -43,10 +43,6 @@ status_t check_exchange(session_t *session, const sent_basket_t *sent)
     for (uint32_t i = 0; i < sent->lines.count; i++) {
         const sent_line_t *line = line_sent(session, sent, i);
         if (line == NULL) continue;
-        if (is_present(line->present, MEASURE_OF_LINE)) {
-            return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "basket.lines[%u].measure",
-                            i);
-        }
         if (first == NULL) first = line;
         if (!is_same_receipt(&first->original.receipt, &line->original.receipt)) {
             return fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE,
@@ -103,8 +99,10 @@ status_t load_exchange(session_t *session)
         uint32_t at = exchange->count++;
         exchange->sent[at] = i;
         exchange->line[at] = find_basket_line(session, line->line_id);
+        bool is_measured = is_present(line->present, MEASURE_OF_LINE);
         exchange->asked[at] =
-            (return_line_t){.present = (uint64_t)1 << RETURN_LINE_COUNT,
+            (return_line_t){.present = (uint64_t)1 << RETURN_LINE_COUNT
+                                       | (uint64_t)is_measured << RETURN_LINE_QUANTITY,
                             .line_id = line->original.line_id,
                             .count = session->basket.lines[exchange->line[at]].count};
     }

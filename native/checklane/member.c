@@ -1033,7 +1033,7 @@ static status_t judge_enrolment(session_t *session)
     char place[32];
     status_t status = STATUS_OK;
     if (request->profile.count > 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "profile");
+        return fault_at(session->fault, STATUS_TOO_MANY_ITEMS, "profile");
     }
     for (uint32_t i = 0; i < request->identifiers.count && status == STATUS_OK; i++) {
         snprintf(place, sizeof place, "identifiers[%u]", i);
@@ -1053,7 +1053,7 @@ static status_t judge_update(session_t *session)
 {
     const update_request_t *request = &session->wire.update;
     if (request->profile.count > 0) {
-        return fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "profile");
+        return fault_at(session->fault, STATUS_TOO_MANY_ITEMS, "profile");
     }
     status_t status = check_consents(session, session->wire.names[2],
                                      request->add_consent_ids.count, "add_consent_ids");
@@ -1077,7 +1077,7 @@ status_t call_activate_offer(session_t *session)
 {
     status_t judged = STATUS_OK;
     if (session->wire.activate.expire_date != 0) {
-        judged = fault_at(session->fault, STATUS_METHOD_NOT_BUILT, "expire_date");
+        judged = fault_at(session->fault, STATUS_FIELD_OUT_OF_RANGE, "expire_date");
     }
     return change_member(session, REQUEST_ACTIVATE_OFFER, judged, prepare_activate);
 }

@@ -71,6 +71,7 @@
     STATUS(LANES_BUSY, 64, 8, "the service is overloaded: go on at the shelf price, retry later")  \
     STATUS(RETURN_NOT_ALLOWED, 65, 9, "name the receipt, or do as returns_without_receipt says")  \
     STATUS(HOLD_NEEDS_SALE, 66, 9, "commit the sale: a total by its token, fuel by its line")      \
+    STATUS(MEASURE_NOT_DIVIDED, 67, 9, "take a measured line back whole: leave its measure out")  \
     STATUS(JOURNAL_DAMAGED, 70, 15, "restore from backup: see docs/operating.md")                 \
     STATUS(SNAPSHOT_DAMAGED, 71, 15, "build the snapshot again from its feeds")                   \
     STATUS(FORMAT_UNSUPPORTED, 72, 9, "open it with the version that wrote it, then upgrade")     \

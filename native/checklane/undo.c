@@ -674,6 +674,10 @@ status_t judge_asked(session_t *session, record_t receipt, uint32_t index, asked
     if (back->count < 1 || back->count > sold->count - back->before) {
         return refuse_asked(session, STATUS_RETURN_TOO_MUCH, index, "count", "count");
     }
+    if (is_present(asked->present, RETURN_LINE_QUANTITY)) { /* what was sold is kept by units */
+        return refuse_asked(session, STATUS_MEASURE_NOT_DIVIDED, index, "quantity_thousandths",
+                            "measure");
+    }
     int64_t due = share_of(sold->net_minor, back->before + back->count, sold->count);
     back->refund_minor = due - back->refunded_minor;
     if (back->refund_minor < 0) back->refund_minor = 0; /* more was paid out before */
@@ -1120,17 +1124,6 @@ static status_t prepare_confirm(void *context, const accounts_view_t *view,
 
 /* ------------------------------------------------------------------ calls ---- */
 
-static status_t check_return_built(session_t *session)
-{
-    status_t status = STATUS_OK;
-    for (uint32_t i = 0; status == STATUS_OK && i < session->wire.give_back.lines.count; i++) {
-        if (!is_present(session->wire.return_lines[i].present, RETURN_LINE_QUANTITY)) continue;
-        status = fault_at(session->fault, STATUS_METHOD_NOT_BUILT,
-                          "lines[%u].quantity_thousandths", i);
-    }
-    return status;
-}
-
 /* A sale that is not there leaves a tombstone. */
 static status_t submit_void(session_t *session)
 {
@@ -1209,8 +1202,7 @@ status_t call_return(session_t *session)
     session->asked = session->wire.return_lines;
     session->asked_count = request->lines.count;
     session->is_refund_paid = request->paid != 0;
-    status_t status = check_return_built(session);
-    if (status == STATUS_OK) status = check_sender(session, "receipt.store_id");
+    status_t status = check_sender(session, "receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;
     return submit_return(session);

@@ -317,6 +317,7 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "LANES_BUSY": (BusyError, "too many calls wait"),
     "RETURN_NOT_ALLOWED": (StateError, "the program does not take this back without a receipt"),
     "HOLD_NEEDS_SALE": (StateError, "only its sale spends this hold"),
+    "MEASURE_NOT_DIVIDED": (StateError, "a part of a measured line can not come back"),
     "JOURNAL_DAMAGED": (DamageError, "the journal is damaged"),
     "SNAPSHOT_DAMAGED": (DamageError, "the snapshot is damaged"),
     "FORMAT_UNSUPPORTED": (StateError, "this format is not supported"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from checklane import _layout
-from checklane.v1 import basket_pb2, checkout_pb2
+from checklane.v1 import basket_pb2, checkout_pb2, decision_pb2
 from tests.engine.shop import Shop, basket, open_engine
 from tests.engine.test_replay import commits, files_of
 
@@ -139,8 +139,13 @@ def test_what_is_refused(shop, refused):
     weighed = bring_back(basket((500, 1, 100)), sale, (1, 1))
     weighed.lines[1].measure.quantity_thousandths = 5
     weighed.lines[1].measure.unit = 1
-    assert refused(shop.quote, weighed) == "METHOD_NOT_BUILT"
-    assert shop.lsn == lsn + 2
+    assert refused(shop.quote, weighed) == "MEASURE_NOT_DIVIDED"
+    # A paid sale is posted; what can not come back is listed.
+    paid = shop.commit(shop.sale(weighed, paid=True))
+    assert [e.kind for e in paid.decision.exceptions] == [
+        decision_pb2.SALE_EXCEPTION_KIND_ORIGINAL_UNKNOWN
+    ]
+    assert shop.lsn == lsn + 3
     swap = shop.sale(bring_back(basket((500, 1, 100)), sale, (1, 1)))
     shop.commit(swap)
     assert refused(shop.void, shop.void_request(swap)) == "RECEIPT_HAS_RETURNS"

@@ -85,6 +85,15 @@ def test_refusals_in_their_order(shared, refused):
     sender = member_pb2.EnrolMemberRequest(context=shared.context(), member_id="ann")
     sender.context.store_id = "S9"
     assert refused(shared.call, "MemberService.EnrolMember", sender) == "STORE_UNKNOWN"
+    # What is not kept is refused, not passed over.
+    profile = [member_pb2.ProfileField(name="first", value="Ann")]
+    assert refused(shared.enrol, "new", profile=profile) == "TOO_MANY_ITEMS"
+    assert refused(shared.update, "ann", profile=profile) == "TOO_MANY_ITEMS"
+    until = member_pb2.ActivateOfferRequest(
+        context=shared.context(), member=member_pb2.MemberRef(member_id="ann"),
+        offer_id="gift", expire_date=20261231,
+    )  # fmt: skip
+    assert refused(shared.call, "MemberService.ActivateOffer", until) == "FIELD_OUT_OF_RANGE"
 
 
 def test_a_failed_enrolment_leaves_nothing(shared, refused):

@@ -124,9 +124,11 @@ def test_what_a_return_refuses(shared, refused):
     lsn = shared.lsn
     assert refusal((1, 3)) == "RETURN_TOO_MUCH"
     assert refusal((1, 3), (9, 1)) == "LINE_UNKNOWN"
-    weighed = shared.return_request(sale, (9, 1))
+    weighed = shared.return_request(sale, (1, 1))
     weighed.lines[0].quantity_thousandths = 5
-    assert refused(back, weighed) == "METHOD_NOT_BUILT"
+    assert refused(back, weighed) == "MEASURE_NOT_DIVIDED"
+    weighed.lines[0].line_id = 9
+    assert refused(back, weighed) == "LINE_UNKNOWN"
     greedy = shared.return_request(sale, (1, 1))
     greedy.lines[0].refund_minor = 501
     assert refused(back, greedy) == "RETURN_TOO_MUCH"
