@@ -248,6 +248,7 @@ static void begin_claim(session_t *session)
     session->total.position = 0;
     session->missing_count = 0;
     session->captured_count = 0;
+    session->fill_count = 0;
     begin_exchange(session);
 }
 

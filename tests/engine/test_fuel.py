@@ -37,6 +37,7 @@ ONCE = {"id": "once", "coupon": {"codes": "PUMP", "serial": True},
         "fuel": {**FUEL, "amount": 0.03}}  # fmt: skip
 STEP = {"id": "step", "fuel": {**FUEL, "purse": "base", "points": 100, "amount": 0.10, "most": 20}}
 VOLUME = {"id": "volume", "fuel": {**STEP["fuel"], "consume": "by_volume"}}
+POINTS = {"id": "points", "earn": {"purse": "base", "points": 1, "per": 1.00}}
 STATION = [GOLD, TWICE, BUDGET, ONCE, STEP, VOLUME]
 PRICE = 300_000  # thousandths of a cent a gallon
 REGULAR, PREMIUM = ("REGULAR", 2, PRICE), ("PREMIUM", 2, PRICE + 50_000)
@@ -138,7 +139,9 @@ def programs(built: Built) -> dict[str, Path]:
         "station": built.compile("station", [*offers, *STATION]),
         "other": built.compile("station-other", [*offers, *other]),
         "any": built.compile("station-any", [*offers, *STATION], policies={"fuel": "any"}),
-    }
+        "claims": built.compile("station-claims", [*offers, *STATION, POINTS],
+                                policies={"claim_days": 30}),
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -475,6 +478,39 @@ def test_a_void_gives_back_what_the_fill_took(station: Station) -> None:
     table = station.authorise("ann", PREMIUM)
     assert rows(table)[0].keys() == {"gold", "twice", "budget"}
     assert rows(table)[0]["budget"] == (20_000, 10_000, 0)
+
+
+def claimed(station: Station, sale: Any) -> list[Any]:
+    """Claim a sale of nobody's for ben and return what it earned."""
+    request = checkout_pb2.ClaimTransactionRequest(
+        context=station.context(), receipt=sale.receipt, identifiers=[identifier(CARDS["ben"])],
+        claimed_time_unix_ms=OPENED_UNIX_MS,
+    )  # fmt: skip
+    answer = station.call("CheckoutService.ClaimTransaction", request)
+    earned = checkout_pb2.ClaimTransactionResponse.FromString(answer).earned
+    return [(each.purse_id, each.points) for each in earned]
+
+
+def test_a_claim_knows_nothing_of_the_fill_before_it(
+    station: Station, programs: dict[str, Path]
+) -> None:
+    station.activate(programs["claims"], station.built.catalogue, station.built.members)
+    for_nobody = station.sale(basket((500, 1, 1000)))
+    station.commit(for_nobody)
+    table = station.authorise("ann", redeem={"step": 100})
+    assert given(station.pay((table.hold.hold_id, 10_000)))["step"] > 0
+    assert claimed(station, for_nobody) == [("base", 10)]
+
+
+def test_a_fill_of_nobodys_is_claimed_as_it_was_sold(
+    station: Station, programs: dict[str, Path]
+) -> None:
+    station.activate(programs["claims"], station.built.catalogue, station.built.members)
+    table = station.authorise(None, PREMIUM)
+    request = station.sale(fill((table.hold.hold_id, 10_000), member=None, price=PREMIUM))
+    totals = station.commit(request).decision.totals
+    assert (totals.gross_minor, totals.discount_minor) == (3_500, 200)
+    assert claimed(station, request) == [("base", 33)]
 
 
 def test_entries_tell_of_authorisations(station: Station) -> None:
