@@ -6,8 +6,7 @@ the server was started by: so a year ahead expires no key, no receipt and no poi
 
 import os
 import signal
-import struct
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from checklane import _layout
 from checklane.clock import SYSTEM_CLOCK
 from checklane.ledger.check import verify
 from checklane.ledger.files import audit, journal_directory
-from tests.drills.shop import Till, make_shop, serving
+from tests.drills.shop import Server, Till, make_shop, serving
+from tests.support.wall_clock import WallClock
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -25,29 +25,19 @@ YEAR_MS = 400 * DAY_MS
 SALES = 10
 
 
-class Clock:
-    """What is added to the wall clock of servers that are started meanwhile."""
+def starter(clock: WallClock, folder: Path) -> Callable[[Server], None]:
+    """Return what starts a server with a clock before its own."""
+    set_here = clock.environment(folder)
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "offset"
-        self.path.write_bytes(bytes(8))
-        self.library = folder / "clock.so"
-        source = Path(__file__).with_name("clock.c")
-        command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-o", self.library]
-        subprocess.run(command, check=True)
-
-    def step(self, offset_ms: int) -> None:
-        with self.path.open("r+b") as file:
-            file.write(struct.pack("<q", offset_ms))
-
-    def start(self, server) -> None:
-        set_here = {"LD_PRELOAD": str(self.library), "DRILL_CLOCK": str(self.path)}
+    def start(server: Server) -> None:
         os.environ.update(set_here)
         try:
             server.start()
         finally:
             for name in set_here:
                 del os.environ[name]
+
+    return start
 
 
 def post_times(data):
@@ -70,15 +60,15 @@ def sell(till):
 def stepped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clock")
     world, goods, _ = make_shop(folder / "shop")
-    clock = Clock(folder)
-    with serving(world.data, folder / "log", starter=clock.start) as server:
+    clock = WallClock(folder / "wall-clock")
+    with serving(world.data, folder / "log", starter=starter(clock, folder)) as server:
         begin_ms = SYSTEM_CLOCK.unix_ms()
         with Till(server.address, goods, 1) as till:
             sold = []
             for offset_ms in (0, -DAY_MS, YEAR_MS, 0):
-                clock.step(offset_ms)
+                clock.turn(offset_ms)
                 sold += sell(till)
-            clock.step(YEAR_MS)
+            clock.turn(YEAR_MS)
             again = [(request, till.commit(request)) for request, _ in sold]
         end_ms = SYSTEM_CLOCK.unix_ms()
         assert server.end(signal.SIGTERM) == 0

@@ -1,12 +1,11 @@
 """The flows of a till's day as rules, and what must hold after each: the engine beside the paper.
 
-Runs by itself, because the wall clock of its process is one that it sets (clock.c):
+Runs by itself, because the wall clock of its process is one that it sets (wall_clock.py):
 ``python -m tests.flows.machine FOLDER SEED EXAMPLES``.
 """
 
 import os
 import shutil
-import struct
 import sys
 import tempfile
 from collections import Counter
@@ -31,6 +30,7 @@ from tests.engine.shop import CARDS, STORE, TILL, Built, RefusedError, Shop, bas
 from tests.engine.test_replay import commits, files_of
 from tests.flows import paper
 from tests.flows.paper import FUEL, GIFT, LIMITED, OTHER, PLAIN, Hold, Line, Paper, Sale
+from tests.support.wall_clock import VARIABLE, WallClock
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -59,18 +59,6 @@ def goods(draw: Any) -> list[Line]:
     return [Line(c, n, n * draw(PRICES)) for c, n in zip(codes, counts, strict=True)]
 
 
-class Clock:
-    """The wall clock of this process: clock.c reads what is written here."""
-
-    def __init__(self) -> None:
-        self.path = Path(os.environ["FLOWS_CLOCK"])
-
-    def set(self, unix_ms: int) -> None:
-        """Make it another time."""
-        with self.path.open("r+b") as file:
-            file.write(struct.pack("<q", unix_ms))
-
-
 class Flows(RuleBasedStateMachine):
     """A shop, and the ledger on paper."""
 
@@ -79,9 +67,9 @@ class Flows(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = WallClock(Path(os.environ[VARIABLE]))
         self.paper = Paper(MEMBERS, OPENED_UNIX_MS)
-        self.clock.set(OPENED_UNIX_MS)
+        self.clock.stand(OPENED_UNIX_MS)
         self.opened_ms = OPENED_UNIX_MS
         self.percent = PERCENTS[0]
         self.folder = Path(tempfile.mkdtemp(prefix="flows-"))
@@ -566,7 +554,7 @@ class Flows(RuleBasedStateMachine):
         self.note_entries()
 
     def set_clock(self, unix_ms: int) -> None:
-        self.clock.set(unix_ms)
+        self.clock.stand(unix_ms)
         self.paper.wall_ms = unix_ms
 
     # ---- what must hold
