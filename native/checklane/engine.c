@@ -254,6 +254,7 @@ status_t session_call(session_t *session, const call_order_t *order, reply_t *re
     session->post_unix_ms = 0;
     session->own_hold_count = 0;
     session->own_view = NULL;
+    session->are_points_settled = false;
     pin_live(session);
     status_t status = read_request(session, order->method, order->request, order->request_size);
     if (status == STATUS_OK) status = check_allowed(session, order);

@@ -1,8 +1,9 @@
 /* What the engine's own rooms share: engine.c, identify.c, sale.c, counters.c, held.c,
- * dates.c, exchange.c, no_receipt.c, reprice.c, undo.c, member.c. */
+ * dates.c, exchange.c, no_receipt.c, foreign.c, reprice.c, undo.c, member.c. */
 #ifndef CHECKLANE_ENGINE_INTERNAL_H
 #define CHECKLANE_ENGINE_INTERNAL_H
 
+#include "capsule.h"
 #include "engine.h"
 #include "progress.h"
 
@@ -36,6 +37,7 @@ typedef struct original {
     uint32_t movement_count;
     uint32_t sold_count;
     bool took_back;         /* goods came back in its basket */
+    bool is_foreign;        /* not seen here: known by its capsule; position 0 */
     movement_t movements[2 * MOVEMENTS_MAX];
     sold_line_t sold[BASKET_LINES_MAX];
 } original_t;
@@ -260,9 +262,12 @@ struct session {
     decision_t decision;
     serial_t serials[ISSUED_MAX]; /* of the coupons that the sale at hand issues */
     original_t original;
+    capsule_t capsule;           /* of the sale at hand, or of what comes back */
+    uint8_t capsule_bytes[CAPSULE_BYTES_MAX];
     const return_line_t *asked;  /* what comes back of it */
     uint32_t asked_count;
     bool is_refund_paid;         /* it was paid out as asked */
+    bool are_points_settled;     /* at the node where it came back */
     exchange_t exchange;
     repriced_t repriced;
     total_t total;
@@ -572,6 +577,9 @@ status_t call_authorize_fuel(session_t *session);
 
 /* ---- facts.c ---- */
 
+/* What a line of the basket was sold for; false: goods came back in it. */
+bool sold_line(const session_t *session, uint32_t line, sold_line_t *sold);
+
 /* Fills session->facts_bytes with all that the decision read; returns how many bytes. */
 uint32_t write_facts(session_t *session);
 
@@ -610,9 +618,9 @@ status_t decide(session_t *session);
  * sale that was voided before is not compared. */
 status_t compare_figures(session_t *session, uint32_t *exception_count);
 
-/* Writes the answer to a commit. */
-status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
-                      uint32_t exception_count);
+/* Writes the answer to a commit; `capsule` may be empty. */
+status_t write_commit(session_t *session, const posting_t *posting, uint32_t exception_count,
+                      bytes_t capsule);
 
 /* What was taken off a line: as decided, or for a paid sale whose lines the lane tells, as sold. A
  * return refunds what was paid. */
@@ -767,6 +775,18 @@ void note_unreceipted(session_t *session);
 
 /* Decides what is kept of session->original without session->asked: session->repriced. */
 status_t reprice(session_t *session);
+
+/* ---- foreign.c ---- */
+
+/* The capsule of the sale at hand, where it asks for one and one can hold it, in
+ * session->capsule_bytes; `movements` are its entry's. */
+bytes_t issue_capsule(session_t *session, const account_t *account, const movement_t *movements,
+                      uint32_t movement_count);
+
+/* load_original; a sale that was not seen here is what its capsule says, unless that is empty.
+ * CAPSULE_INVALID, CAPSULE_EXPIRED at "receipt_capsule". Behind facts.business_day. */
+status_t load_sold(session_t *session, const receipt_id_t *receipt, bytes_t capsule,
+                   const char *place);
 
 /* ---- undo.c ---- */
 

@@ -90,7 +90,6 @@ static uint32_t find_basket_line(const session_t *session, int64_t line_id)
 
 status_t load_exchange(session_t *session)
 {
-    const bytes_t no_key = {NULL, 0};
     const sent_basket_t *sent = wire_basket(&session->wire);
     exchange_t *exchange = &session->exchange;
     for (uint32_t i = 0; i < sent->lines.count; i++) {
@@ -110,11 +109,12 @@ status_t load_exchange(session_t *session)
     session->asked = exchange->asked;
     session->asked_count = exchange->count;
     session->is_refund_paid = is_paid_out(session);
-    const sent_line_t *first = line_sent(session, sent, exchange->sent[0]);
-    status_t status = load_original(session, &first->original.receipt, no_key, "basket.lines");
+    const original_line_t *first = &line_sent(session, sent, exchange->sent[0])->original;
+    status_t status = load_sold(session, &first->receipt, first->receipt_capsule, "basket.lines");
     if (status == STATUS_OK) return STATUS_OK;
-    (void)fault_at(session->fault, status, "basket.lines[%u].original.receipt",
-                   exchange->sent[0]);
+    bool is_capsule = status == STATUS_CAPSULE_INVALID || status == STATUS_CAPSULE_EXPIRED;
+    (void)fault_at(session->fault, status, "basket.lines[%u].original.%s", exchange->sent[0],
+                   is_capsule ? "receipt_capsule" : "receipt");
     return pass_over(session, status);
 }
 

@@ -25,6 +25,17 @@ static uint8_t *put_record(uint8_t *at, uint64_t lsn, const cell_t *cells, uint3
     return put(put(at, &head, sizeof head), cells, count * sizeof *cells);
 }
 
+bool sold_line(const session_t *session, uint32_t line, sold_line_t *sold)
+{
+    const line_t *sent = &session->basket.lines[line];
+    if (sent->kind == LINE_KIND_RETURN) return false;
+    *sold = (sold_line_t){.line_id = sent->line_id,
+                          .count = sent->count,
+                          .gross_minor = sent->amount_minor,
+                          .net_minor = sent->amount_minor - sold_discount_minor(session, line)};
+    return true;
+}
+
 static uint8_t *put_sold(const session_t *session, uint8_t *at, facts_header_t *header)
 {
     const basket_t *basket = &session->basket;
@@ -34,15 +45,11 @@ static uint8_t *put_sold(const session_t *session, uint8_t *at, facts_header_t *
                    header->sold_count * sizeof session->original.sold[0]);
     }
     for (uint32_t i = 0; i < basket->line_count; i++) {
-        const line_t *line = &basket->lines[i];
-        if (line->kind == LINE_KIND_RETURN) {
+        sold_line_t sold;
+        if (!sold_line(session, i, &sold)) {
             header->flags |= FACTS_FLAG_TOOK_BACK;
             continue;
         }
-        sold_line_t sold = {.line_id = line->line_id,
-                            .count = line->count,
-                            .gross_minor = line->amount_minor,
-                            .net_minor = line->amount_minor - sold_discount_minor(session, i)};
         at = put(at, &sold, sizeof sold);
         header->sold_count++;
     }
@@ -418,5 +425,8 @@ status_t decide_again(session_t *session, const entry_header_t *entry, const ent
     if (session->is_voided_before) give_nothing(&session->decision);
     if (status == STATUS_OK) status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
-    return write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
+    const account_t account = {entry->member, entry->account_group};
+    const posting_t posting = {(int64_t)entry->lsn, entry->post_unix_ms, entry->business_date};
+    return write_commit(session, &posting, exception_count,
+                        issue_capsule(session, &account, movements, entry->movement_count));
 }

@@ -734,6 +734,8 @@ _Static_assert(sizeof(record_head_t) == 16, "cells stay 16-byte aligned");
  * other: the content hash, its first and its last eight bytes */
 #define CELL_LIVE 38
 #define CELL_REFILLED 32 /* FAMILY_RECEIPT: sub: purse. value: spent points that came back */
+/* FAMILY_RECEIPT of another node's sale: sub: purse. value: points of it that were taken back */
+#define CELL_TAKEN 42
 
 /* What is held, in the records from which it is held. The two kinds sort behind all others there,
  * so that the last cell of a record tells whether anything is.

@@ -119,6 +119,10 @@
  * so that with its words a refusal stays below the 8 KiB that gRPC peers take by default. */
 #define FIGURE_CHANGES_MAX 32
 #define FIGURES_CHANGED_BYTES_MAX 3584
+/* A signed summary of a sale, as text or in a barcode of its receipt; a code that holds more is not
+ * read by a till. Lots that it names: 26 B each at most, 1,664 B. */
+#define CAPSULE_BYTES_MAX 4096
+#define CAPSULE_POINTS_MAX 64
 /* Coupons that one sale may issue: a receipt's worth, each a movement and 160 B of the answer. */
 #define ISSUED_MAX 32
 /* Lines of a sale whose returns are repriced: two cells each in the receipt's record, 800 of

@@ -12,11 +12,13 @@
 #include "invariant.h"
 
 /* What stays prorated: points that paid come back by gross (R5); what was paid out as prorated
- * stands; a receipt's record has no room for more lines. */
+ * stands; a receipt's record has no room for more lines; another node's sale, whose facts are there
+ * (V2). */
 static bool is_prorated(const session_t *session)
 {
     const original_t *original = &session->original;
     if (session->live->program->header->return_policy != RETURN_REPRICE) return true;
+    if (original->is_foreign) return true;
     if (original->sold_count > REPRICED_LINES_MAX) return true;
     for (uint32_t i = 0; i < original->movement_count; i++) {
         if (original->movements[i].reason == REASON_BURN) return true;

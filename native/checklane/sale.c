@@ -681,16 +681,15 @@ static status_t move_issued(session_t *session, entry_builder_t *entry)
     return status;
 }
 
-status_t write_commit(session_t *session, uint64_t lsn, int64_t post_unix_ms,
-                      uint32_t exception_count)
+status_t write_commit(session_t *session, const posting_t *posting, uint32_t exception_count,
+                      bytes_t capsule)
 {
     const commit_request_t *request = &session->wire.commit;
     commit_answer_t answer = {.decision = decision_answer(session, request->locale),
-                              .posting = {.lsn = (int64_t)lsn,
-                                          .post_unix_ms = post_unix_ms,
-                                          .business_date = session->counted_date},
+                              .posting = *posting,
                               .balances = session->balances,
                               .outcome = COMMIT_POSTED,
+                              .receipt_capsule = capsule,
                               .reversal = session->exchange.told};
     answer.decision.exceptions = session->exceptions;
     answer.decision.exception_count = exception_count;
@@ -854,7 +853,10 @@ static status_t prepare_commit(void *context, const accounts_view_t *view,
         status = move_exchange(session, view, entry, &account, exception_count);
     }
     if (status == STATUS_OK) {
-        status = write_commit(session, entry->lsn, entry->post_unix_ms, exception_count);
+        posting_t posting = posting_of(entry, session->counted_date);
+        bytes_t capsule = issue_capsule(session, &account, entry->movements,
+                                        entry->movement_count);
+        status = write_commit(session, &posting, exception_count, capsule);
     }
     if (status != STATUS_OK) return status;
     entry->flags = is_paid(session) ? ENTRY_FLAG_PAID : 0;
@@ -878,7 +880,9 @@ static status_t decide_in_training(session_t *session)
     note_unreceipted(session);
     status_t status = compare_figures(session, &exception_count);
     if (status != STATUS_OK) return status;
-    return write_commit(session, 0, session->facts.decided_unix_ms, exception_count);
+    const posting_t posting = {.post_unix_ms = session->facts.decided_unix_ms,
+                               .business_date = session->counted_date};
+    return write_commit(session, &posting, exception_count, (bytes_t){NULL, 0});
 }
 
 /* Unpins before the writer is asked: it may be waiting for views to end. It gathers the facts

@@ -72,6 +72,8 @@
     STATUS(RETURN_NOT_ALLOWED, 65, 9, "name the receipt, or do as returns_without_receipt says")  \
     STATUS(HOLD_NEEDS_SALE, 66, 9, "commit the sale: a total by its token, fuel by its line")      \
     STATUS(MEASURE_NOT_DIVIDED, 67, 9, "take a measured line back whole: leave its measure out")  \
+    STATUS(CAPSULE_INVALID, 68, 3, "send the capsule of this receipt, or return at its store")    \
+    STATUS(CAPSULE_EXPIRED, 69, 9, "return at the store that sold it: see return_days")           \
     STATUS(JOURNAL_DAMAGED, 70, 15, "restore from backup: see docs/operating.md")                 \
     STATUS(SNAPSHOT_DAMAGED, 71, 15, "build the snapshot again from its feeds")                   \
     STATUS(FORMAT_UNSUPPORTED, 72, 9, "open it with the version that wrote it, then upgrade")     \

@@ -119,6 +119,7 @@ status_t load_original(session_t *session, const receipt_id_t *receipt, bytes_t 
     original->movement_count = 0;
     original->sold_count = 0;
     original->took_back = false;
+    original->is_foreign = false;
     session->repriced.is_used = false;
     session->repriced.is_not_kept = false;
     session->repriced.kept = (bytes_t){NULL, 0};
@@ -272,23 +273,36 @@ static void note_short(session_t *session, undo_t *undo, uint8_t purse, int64_t 
                       .points = short_by};
 }
 
+/* Of what a sale earned in a purse, how much is not there any more. A sale of another node notes at
+ * its receipt what was taken back here, its own node what is left. */
+static int64_t taken_before(const session_t *session, const undo_t *undo, uint8_t purse,
+                            int64_t earned)
+{
+    bool is_foreign = session->original.is_foreign;
+    uint8_t kind = is_foreign ? CELL_TAKEN : CELL_EARNED;
+    const cell_t *noted = record_find(undo->receipt, kind, purse, 0, 0);
+    int64_t points = noted == NULL ? 0 : noted->value;
+    return is_foreign ? points : earned - points;
+}
+
 static status_t move_purse(session_t *session, entry_builder_t *entry, undo_t *undo,
                            uint8_t reason, uint8_t purse)
 {
     int64_t earned = sum_earned(&session->original, purse);
-    const cell_t *kept = record_find(undo->receipt, CELL_EARNED, purse, 0, 0);
     const cell_t *withheld = record_find(undo->receipt, CELL_CLAIMED, purse, 0, 0);
     if (withheld != NULL) earned += withheld->value;
-    int64_t reversed_before = earned - (kept == NULL ? 0 : kept->value);
-    int64_t of_sale = due_back(undo, earned) - reversed_before;
+    int64_t of_sale = due_back(undo, earned) - taken_before(session, undo, purse, earned);
     if (of_sale < 0) of_sale = 0;
-    int64_t points = of_sale + undo->goal_points[purse];
+    int64_t points = undo->goal_points[purse] + (session->are_points_settled ? 0 : of_sale);
     int64_t short_by = 0;
-    if (points <= 0) return STATUS_OK;
+    if (points <= 0 && of_sale == 0) return STATUS_OK;
     status_t status = take_back(session, entry, group_record(session), REASON_EARN, purse, points,
                                 &short_by);
     if (status != STATUS_OK) return status;
     cell_t cell = {.kind = CELL_EARNED, .sub = purse, .value = -of_sale};
+    if (session->original.is_foreign) {
+        cell = (cell_t){.kind = CELL_TAKEN, .sub = purse, .value = of_sale};
+    }
     if (of_sale > 0) {
         status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
     }
@@ -491,11 +505,14 @@ static status_t move_spent(session_t *session, entry_builder_t *entry, undo_t *u
             due = undo->gross == 0 ? 0 : (int64_t)(part / undo->gross);
         }
         if (due <= before) continue;
-        status = refill(session, entry, purse, before, due - before);
+        if (!session->are_points_settled) {
+            status = refill(session, entry, purse, before, due - before);
+        }
         cell_t cell = {.kind = CELL_REFILLED, .sub = purse, .value = due - before};
         if (status == STATUS_OK) {
             status = entry_builder_move(entry, undo->receipt_key, cell, MOVEMENT_ADD, REASON_BIND);
         }
+        if (session->are_points_settled) continue;
         session->points[undo->points_count++] = (points_t){
             .offer = NONE_32, .purse = purse, .reason = reason, .points = due - before};
     }
@@ -569,6 +586,9 @@ static void begin_undo(session_t *session, const accounts_view_t *view,
     undo->receipt = accounts_read(view, undo->receipt_key);
     const cell_t *claimed = record_find(undo->receipt, CELL_CLAIMED, 0, 0, 0);
     session->is_seen_late = original->claim != (claimed == NULL ? 0 : (uint64_t)claimed->value);
+    if (original->position == 0 && find_entry_cell(undo->receipt) != NULL) {
+        session->is_seen_late = true;
+    }
     if (session->repriced.is_used) {
         uint64_t lsn = undo->receipt.head->applied_lsn;
         session->is_seen_late = session->is_seen_late || lsn != session->repriced.receipt_lsn;
@@ -877,8 +897,6 @@ static uint32_t void_outcome(const session_t *session, uint32_t outcome)
 static status_t prepare_tombstone(session_t *session, const accounts_view_t *view,
                                   entry_builder_t *entry, undo_t *undo)
 {
-    session->is_seen_late = find_entry_cell(undo->receipt) != NULL;
-    if (session->is_seen_late) return STATUS_RECEIPT_UNKNOWN;
     status_t status = move_voided(entry, undo);
     if (status != STATUS_OK) return status;
     int32_t date = void_date(session, entry);
@@ -901,11 +919,11 @@ static status_t prepare_void(void *context, const accounts_view_t *view, entry_b
     if (record_find(undo.receipt, CELL_VOIDED, 0, 0, 0) != NULL) {
         return fault_at(session->fault, STATUS_RECEIPT_VOIDED, "original_receipt");
     }
-    if (original->position == 0) return prepare_tombstone(session, view, entry, &undo);
     uint32_t at = record_first(undo.receipt, CELL_RETURNED);
     if (at < undo.receipt.head->cell_count && undo.receipt.cells[at].kind == CELL_RETURNED) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
+    if (original->position == 0) return prepare_tombstone(session, view, entry, &undo);
     if (original->took_back) {
         return fault_at(session->fault, STATUS_RECEIPT_HAS_RETURNS, "original_receipt");
     }
@@ -1139,14 +1157,14 @@ static status_t submit_void(session_t *session)
 
 static status_t submit_return(session_t *session)
 {
-    const bytes_t no_key = {NULL, 0};
     const return_request_t *request = &session->wire.give_back;
-    status_t status = load_original(session, &request->original_receipt, no_key,
-                                    "original_receipt");
+    int32_t day = day_from_date(request->receipt.business_date);
+    session->facts.business_day = day;
+    status_t status = load_sold(session, &request->original_receipt, request->receipt_capsule,
+                                "original_receipt");
     if (status == STATUS_OK) status = reprice(session);
-    if (status != STATUS_OK) return status;
-    session->facts.business_day = day_from_date(request->receipt.business_date);
-    return submit_change(session);
+    session->facts.business_day = day; /* repricing goes by the sale's own */
+    return status == STATUS_OK ? submit_change(session) : status;
 }
 
 static status_t submit_confirm(session_t *session)
@@ -1202,6 +1220,7 @@ status_t call_return(session_t *session)
     session->asked = session->wire.return_lines;
     session->asked_count = request->lines.count;
     session->is_refund_paid = request->paid != 0;
+    session->are_points_settled = request->points_settled != 0;
     status_t status = check_sender(session, "receipt.store_id");
     status = answer_repeat(session, status, &is_answered);
     if (status != STATUS_OK || is_answered) return status;

@@ -48,7 +48,6 @@
 
 /* Ceilings of the contract that only the wire knows. */
 #define TOKEN_BYTES_MAX 128
-#define CAPSULE_BYTES_MAX 4096
 #define TENDER_LINES_MAX BASKET_LINES_MAX
 #define LINE_OFFERS_MAX 8
 #define HOLD_CAPTURES_MAX 16
@@ -340,6 +339,7 @@ typedef struct commit_request {
     span_t hold_captures;
     int64_t degraded_level; /* as sent: 0 and 1 are FULL */
     int64_t explain;
+    int64_t issue_capsule;
 } commit_request_t;
 
 #define VOID_ORIGINAL_RECEIPT 2
@@ -366,6 +366,7 @@ typedef struct return_request {
     int64_t paid;
     bytes_t receipt_capsule;
     bytes_t locale;
+    int64_t points_settled;
 } return_request_t;
 
 typedef struct claim_request {

@@ -319,6 +319,7 @@ static const field_t COMMIT_FIELDS[] = {
          HOLD_CAPTURES_MAX),
     ENUM(commit_request_t, degraded_level, 4, IMPLIED(1)),
     FLAG(commit_request_t, explain),
+    FLAG(commit_request_t, issue_capsule),
 };
 MESSAGE(COMMIT_MESSAGE, "CommitTransactionRequest", commit_request_t, COMMIT_FIELDS, check_commit);
 
@@ -343,6 +344,7 @@ static const field_t RETURN_FIELDS[] = {
     FLAG(return_request_t, paid),
     RAW(return_request_t, receipt_capsule, CAPSULE_BYTES_MAX),
     TEXT(return_request_t, locale, VALUE_BYTES_MAX),
+    FLAG(return_request_t, points_settled),
 };
 MESSAGE(RETURN_MESSAGE, "ReturnItemsRequest", return_request_t, RETURN_FIELDS, check_return);
 

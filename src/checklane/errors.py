@@ -318,6 +318,8 @@ _STATUS_ROWS: dict[str, tuple[type[ChecklaneError], str]] = {
     "RETURN_NOT_ALLOWED": (StateError, "the program does not take this back without a receipt"),
     "HOLD_NEEDS_SALE": (StateError, "only its sale spends this hold"),
     "MEASURE_NOT_DIVIDED": (StateError, "a part of a measured line can not come back"),
+    "CAPSULE_INVALID": (RequestError, "the capsule is damaged, or of another receipt or retailer"),
+    "CAPSULE_EXPIRED": (StateError, "the days in which goods of this capsule come back are over"),
     "JOURNAL_DAMAGED": (DamageError, "the journal is damaged"),
     "SNAPSHOT_DAMAGED": (DamageError, "the snapshot is damaged"),
     "FORMAT_UNSUPPORTED": (StateError, "this format is not supported"),

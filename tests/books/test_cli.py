@@ -20,6 +20,7 @@ KINDS = (
     "postings",
     "liability",
     "clearing",
+    "elsewhere",
     "statement",
     "scan-data",
 )

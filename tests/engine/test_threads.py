@@ -64,7 +64,7 @@ def compile_harness(directory: Path) -> Path:
         os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-UNDEBUG",
         "-fsanitize=thread", "-Wno-tsan", "-march=x86-64-v2" if os.uname().machine == "x86_64"
         else "-march=armv8-a+crc", f"-I{NATIVE}", "-o", str(program),
-        *map(str, sources), "-llmdb", "-lpthread",
+        *map(str, sources), "-llmdb", "-lcrypto", "-lpthread",
     ]  # fmt: skip
     subprocess.run(command, check=True)
     return program

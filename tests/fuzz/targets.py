@@ -37,6 +37,9 @@ WIRE_INPUTS_WHOLE = 40
 SNAPSHOT_INPUTS = 200
 CHANGE = struct.Struct("<BBxxII")
 TABLE = struct.Struct("<32sQQ")
+#: Head of a capsule and a lot of it, as capsule.c draws them.
+CAPSULE_HEAD = struct.Struct("<8s5QIIHH")
+CAPSULE_POINTS = struct.Struct("<Qii")
 #: Fields of the bodies of a lane stream's request.
 LANE_FIELDS = {
     "IdentifyMember": 3,
@@ -58,6 +61,7 @@ class Target(NamedTuple):
 TARGETS = {
     "wire": Target("wire", SOURCES),
     "gs1": Target("gs1", [NATIVE / "gs1.c"]),
+    "capsule": Target("capsule", [NATIVE / "capsule.c"], ("-lcrypto",)),
     "snapshot": Target("snapshot", [NATIVE / "snapshot.c"]),
     "lane": Target(
         "lane",
@@ -105,6 +109,20 @@ def gs1_inputs() -> Iterable[bytes]:
     yield b"8112009988459000229133701244303370"
 
 
+def capsule_inputs() -> Iterable[bytes]:
+    """Yield capsules without their signature: of nobody's sale, of points, and of many lines."""
+    random = Random(20263)
+    for points, lines in ((0, 1), (2, 3), (64, 0), (5, 200)):
+        body = CAPSULE_HEAD.pack(b"CKLNCPS1", 1, 2, 3, 4, 5, 20260304, 20260503, points, lines)
+        for _ in range(points):
+            body += CAPSULE_POINTS.pack(7, 20800, 20500) + varint(random.randrange(2**40))
+        for number in range(lines):
+            gross = random.randrange(1, 10**6)
+            parts = (number + 1, random.randint(1, 9), gross, random.randrange(gross))
+            body += b"".join(map(varint, parts))
+        yield body
+
+
 def snapshot_inputs() -> Iterable[bytes]:
     """Yield changes of tables: none, then one to three words each."""
     random = Random(20262)
@@ -129,7 +147,12 @@ def write_inputs(target: Target, folder: Path) -> list[Path]:
     if target.name == "wire":
         contents = wire_inputs(Contract(folder.parent))
     else:
-        makers = {"gs1": gs1_inputs, "lane": lane_inputs, "snapshot": snapshot_inputs}
+        makers = {
+            "capsule": capsule_inputs,
+            "gs1": gs1_inputs,
+            "lane": lane_inputs,
+            "snapshot": snapshot_inputs,
+        }
         contents = makers[target.name]()
     paths = []
     for number, content in enumerate(contents):

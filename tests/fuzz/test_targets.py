@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.targets import TARGETS, build, lane_environment, write_inputs, write_tables
 
-CASES = {"wire": 40000, "gs1": 40000, "snapshot": 20000, "lane": 4000}
+CASES = {"wire": 40000, "gs1": 40000, "capsule": 20000, "snapshot": 20000, "lane": 4000}
 
 
 @pytest.fixture(scope="module")

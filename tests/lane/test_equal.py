@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checklane.v1 import checkout_pb2
 from tests.server.hostile_requests import BASES, ROWS, basket, commit, receipt
 
 PACKAGE = "/checklane.v1."
@@ -64,6 +65,21 @@ def test_what_is_not_served_yet(ports, name):
 def test_what_nobody_knows(ports, path):
     lane, management = (told(channel, path, b"") for channel in ports)
     assert lane == management
+
+
+def test_a_capsule_is_the_same_bytes_and_opens_nothing_here(ports):
+    request = commit()
+    request.issue_capsule = True
+    request.context.idempotency_key = "with a capsule"
+    request.receipt.CopyFrom(receipt(501))
+    path = PACKAGE + "CheckoutService/CommitTransaction"
+    lane, management = (told(channel, path, request.SerializeToString()) for channel in ports)
+    assert lane == management
+    sold = checkout_pb2.CommitTransactionResponse.FromString(lane[0])
+    assert len(sold.receipt_capsule) > 60
+    other = checkout_pb2.ReturnItemsRequest.FromString(BASES["return"][1]().SerializeToString())
+    other.receipt_capsule = sold.receipt_capsule
+    assert_equal(ports, "CheckoutService/ReturnItems", other.SerializeToString())
 
 
 @pytest.mark.parametrize("text", ["till 4", "a%b", "größe", "\t", "x" * 64, "x" * 65, " "])

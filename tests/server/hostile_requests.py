@@ -511,6 +511,7 @@ _OTHERS = [
         "lines[1].line_id",
     ),
     clearing("a return of no sale", "return", "original_receipt", "RECEIPT_REQUIRED"),
+    setting("nobody's capsule", "return", "receipt_capsule", b"CKLNCPS1" * 12, "CAPSULE_INVALID"),
     clearing("a claim of no sale", "claim", "receipt", "RECEIPT_REQUIRED"),
     clearing("a claim of nobody", "claim", "identifiers", "FIELD_REQUIRED"),
     setting("a claim before 2000", "claim", "claimed_time_unix_ms", 1, "FIELD_OUT_OF_RANGE"),

@@ -15,7 +15,14 @@ import numpy as np
 
 from checklane import _layout
 from checklane.books.entries import Sections, original_of, receipt_of, split_entry
-from checklane.books.figures import MESSAGES, by_purse, messages_of, points_captured, where_of
+from checklane.books.figures import (
+    MESSAGES,
+    by_purse,
+    messages_of,
+    points_captured,
+    returned_receipt,
+    where_of,
+)
 from checklane.books.proof import Column, Proof, Table
 from checklane.books.walk import Advance, Source, walk
 from checklane.errors import refuse
@@ -143,7 +150,8 @@ class Clearing:
         reason = int(movement["reason"])
         date = int(sections.header["business_date"])
         if reason == _layout.REASON_REVERSE and points > 0:
-            self._give_back(date, original_of(sections), key, points)
+            seller = str(returned_receipt(request).store_id)
+            self._give_back(date, original_of(sections), seller, key, points)
         elif points > 0:
             self._lots.put(key, store_id, points)
         elif reason == _layout.REASON_BURN:
@@ -155,7 +163,7 @@ class Clearing:
         else:
             self._lots.take(key, -points, store_id)
 
-    def _give_back(self, date: int, sale: int, key: LotKey, points: int) -> None:
+    def _give_back(self, date: int, sale: int, seller: str, key: LotKey, points: int) -> None:
         """Put points that had paid back, what was spent last before the others."""
         paid = self._paid.get(sale, [])
         while paid and points > 0:
@@ -166,6 +174,10 @@ class Clearing:
             points -= part
             self._lots.put(key, issuer, part)
             self._given_back[date, issuer, redeemer, key[1]] += part
+        if points > 0:
+            # They had paid at another node, whose journal knows whose they were.
+            self._lots.put(key, NO_STORE, points)
+            self._given_back[date, NO_STORE, seller, key[1]] += points
 
     def table(self) -> Table:
         """Return the rows of the span: a store's own points that were spent there among them."""

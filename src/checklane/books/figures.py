@@ -21,6 +21,7 @@ __all__ = [
     "points_captured",
     "points_of_referrer",
     "points_told",
+    "returned_receipt",
     "where_of",
 ]
 
@@ -140,6 +141,14 @@ def where_of(request: Any) -> Where:
     if name == "original_receipt" or isinstance(request, checkout_pb2.ClaimTransactionRequest):
         return Where(sender.store_id or named.store_id, sender.till_id or named.till_id, shift_id)
     return Where(named.store_id or sender.store_id, named.till_id or sender.till_id, shift_id)
+
+
+def returned_receipt(request: Any) -> Any:
+    """Return the receipt of the sale of which goods come back, by themselves or in a basket."""
+    if isinstance(request, checkout_pb2.CommitTransactionRequest):
+        lines = request.basket.lines
+        return next(line.original.receipt for line in lines if line.HasField("original"))
+    return request.original_receipt
 
 
 def has_effect(response: Any) -> bool:

@@ -42,6 +42,7 @@ __all__ = [
     "gap_table",
     "period_table",
     "read_periods",
+    "refunded",
 ]
 
 #: A store's date begins at most 14 hours before UTC's; the rest is for business days that open
@@ -275,7 +276,7 @@ class Periods:
             case checkout_pb2.ReturnItemsResponse():
                 part.return_count += 1
                 part.refund_minor += response.reversal.refund_minor
-                self._other.refund_minor += _refunded(sections)
+                self._other.refund_minor += refunded(sections)
 
     def _part(self, key: PartKey) -> Part:
         part = self.parts.get(key)
@@ -300,7 +301,7 @@ class Periods:
         part.refund_minor += totals.refund_minor
         part.return_count += response.HasField("reversal")
         unnamed_minor = totals.refund_minor - response.reversal.refund_minor
-        self._other.refund_minor += unnamed_minor + _refunded(sections)
+        self._other.refund_minor += unnamed_minor + refunded(sections)
         part.price_reduction_minor += totals.price_reduction_minor
         part.third_party_minor += totals.third_party_minor
         part.tender_minor += totals.tender_minor
@@ -358,7 +359,7 @@ def _note_closed(closed: dict[str, int], entry: bytes) -> None:
     closed[store_id] = max(closed.get(store_id, 0), response.closed_date)
 
 
-def _refunded(sections: Sections) -> int:
+def refunded(sections: Sections) -> int:
     """Return what movements note on a receipt as refunded."""
     cells = sections.movements["cell"]
     return int(cells["other"][cells["kind"] == _layout.CELL_RETURNED].sum())

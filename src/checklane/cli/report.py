@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from checklane.books.clearing import read_clearing
+from checklane.books.elsewhere import read_elsewhere
 from checklane.books.files import FORMATS, write_table
 from checklane.books.lots import read_liability
 from checklane.books.periods import Periods, Query, gap_table, period_table, read_periods
@@ -68,6 +69,7 @@ def report() -> None:
       scan-data    lines of tobacco and such, with every discount and its funder
       postings     debits and credits under the accounts of your own ledger
       clearing     points by the store that issued them and the store that they paid in
+      elsewhere    goods that came back at another store than sold them, by receipt
       liability    points owed by purse and month of expiry: opening to closing
       statement    what came and went in the purses of one account group
 
@@ -311,6 +313,22 @@ def clearing(**options: Any) -> None:
 
     def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
         found = read_clearing(journal, asked.from_date, asked.to_date, asked.purses(), advance)
+        return found.table(), found.prove()
+
+    _run(read, options)
+
+
+@report.command()
+@_with_options
+def elsewhere(**options: Any) -> None:
+    """Goods that came back at another store than the one that sold them, receipt by receipt.
+
+    What the selling store owes the other. A sale of another node, which came back by the capsule of
+    its receipt, is among them: that node has not heard of it yet.
+    """
+
+    def read(asked: Asked, journal: StoredJournal, advance: Advance) -> tuple[Table, Proof]:
+        found = read_elsewhere(journal, asked.from_date, asked.to_date, advance)
         return found.table(), found.prove()
 
     _run(read, options)

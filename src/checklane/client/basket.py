@@ -371,6 +371,7 @@ class Basket:
         original_till: str = "",
         count: int = 1,
         paid_out: Amount | None = None,
+        receipt_capsule: bytes = b"",
         kind: str = "GTIN",
         line_id: int | None = None,
     ) -> Self:
@@ -389,6 +390,8 @@ class Basket:
             Units that come back.
         paid_out : Decimal or str, optional
             What was paid out for them, where the sale is `paid`.
+        receipt_capsule : bytes, optional
+            Of the receipt, for a sale that another node entered.
         """
         line = self._line(code, kind, line_id)
         line.kind = basket_pb2.LINE_KIND_RETURN
@@ -399,6 +402,7 @@ class Basket:
         line.original.receipt.till_id = original_till
         line.original.receipt.business_date = original_date
         line.original.receipt.sequence = original_sequence
+        line.original.receipt_capsule = receipt_capsule
         return self
 
     def give_back_unreceipted(

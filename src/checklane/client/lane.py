@@ -183,6 +183,7 @@ class Lane(_Sender):
         paid: bool = False,
         refuse_on_change: bool = False,
         captures: Iterable[HoldCapture] = (),
+        issue_capsule: bool = False,
     ) -> Receipt:
         """Enter a sale; when it returns the sale is on the service's disk.
 
@@ -207,6 +208,8 @@ class Lane(_Sender):
             Refuse with DecisionChangedError when the figures are no longer those of `shown`.
         captures : iterable of HoldCapture
             Holds of this account to spend with the sale.
+        issue_capsule : bool
+            Ask for `receipt_capsule`, by which other nodes take goods of the sale back.
         """
         return self.send(
             self.requests.commit(
@@ -219,6 +222,7 @@ class Lane(_Sender):
                 paid=paid,
                 refuse_on_change=refuse_on_change,
                 captures=captures,
+                issue_capsule=issue_capsule,
             )
         )
 
@@ -253,6 +257,7 @@ class Lane(_Sender):
         sequence: int,
         original_store: str = "",
         original_till: str = "",
+        receipt_capsule: bytes = b"",
         business_date: int | None = None,
         key: str | None = None,
     ) -> ReturnResult:
@@ -263,6 +268,8 @@ class Lane(_Sender):
         *lines : ReturnLine
         original_sequence, original_date, original_store, original_till
             The receipt of the sale. Default store and till: this one's.
+        receipt_capsule : bytes, optional
+            Of the receipt, for a sale that another node entered.
         sequence : int
             The number of the return's receipt at this till.
         business_date : int, optional
@@ -274,7 +281,12 @@ class Lane(_Sender):
             original_sequence, original_date, original_store, original_till
         )
         call = self.requests.return_items(
-            original, lines, sequence=sequence, date=business_date, key=key
+            original,
+            lines,
+            capsule=receipt_capsule,
+            sequence=sequence,
+            date=business_date,
+            key=key,
         )
         return self.send(call)
 
@@ -536,6 +548,7 @@ class AsyncLane(_Sender):
         paid: bool = False,
         refuse_on_change: bool = False,
         captures: Iterable[HoldCapture] = (),
+        issue_capsule: bool = False,
     ) -> Receipt:
         """Enter a sale, as :meth:`Lane.commit`."""
         return await self.send(
@@ -549,6 +562,7 @@ class AsyncLane(_Sender):
                 paid=paid,
                 refuse_on_change=refuse_on_change,
                 captures=captures,
+                issue_capsule=issue_capsule,
             )
         )
 
@@ -580,6 +594,7 @@ class AsyncLane(_Sender):
         sequence: int,
         original_store: str = "",
         original_till: str = "",
+        receipt_capsule: bytes = b"",
         business_date: int | None = None,
         key: str | None = None,
     ) -> ReturnResult:
@@ -588,7 +603,12 @@ class AsyncLane(_Sender):
             original_sequence, original_date, original_store, original_till
         )
         call = self.requests.return_items(
-            original, lines, sequence=sequence, date=business_date, key=key
+            original,
+            lines,
+            capsule=receipt_capsule,
+            sequence=sequence,
+            date=business_date,
+            key=key,
         )
         return await self.send(call)
 

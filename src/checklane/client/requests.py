@@ -159,6 +159,7 @@ class Requests:
         paid: bool,
         refuse_on_change: bool,
         captures: Iterable[HoldCapture] = (),
+        issue_capsule: bool = False,
     ) -> Call[Receipt]:
         """Enter a sale."""
         sent = self._basket(basket)
@@ -171,6 +172,7 @@ class Requests:
             basket=sent,
             paid=paid,
             refuse_on_change=refuse_on_change,
+            issue_capsule=issue_capsule,
             locale=self._locale,
             hold_captures=[
                 checkout_pb2.HoldCapture(
@@ -223,6 +225,7 @@ class Requests:
         original: common_pb2.ReceiptId,
         lines: Iterable[ReturnLine],
         *,
+        capsule: bytes,
         sequence: int,
         date: int | None,
         key: str | None,
@@ -233,6 +236,7 @@ class Requests:
             context=self._context(key),
             original_receipt=original,
             receipt=self.receipt(sequence, date or self._today()),
+            receipt_capsule=capsule,
             locale=self._locale,
         )
         for line in lines:

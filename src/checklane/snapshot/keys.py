@@ -1,8 +1,8 @@
 """The secret keys of a data directory: ``DATA/keys``, readable by their owner only.
 
-The identity key turns member ids and identifiers into numbers, the hold-out key draws control
-groups, the token key seals quote tokens. Losing the identity key loses every member, so it belongs
-in the backup, apart from the journal.
+The identity key turns member ids and identifiers into numbers and signs capsules of receipts, the
+hold-out key draws control groups, the token key seals quote tokens. Losing the identity key loses
+every member, so it belongs in the backup, apart from the journal.
 """
 
 import os
