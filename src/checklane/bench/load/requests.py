@@ -75,11 +75,6 @@ def engine_call(engine: Engine) -> Call:
     return call
 
 
-def has_totals() -> bool:
-    """Tell whether this build of the engine answers TotalBasket."""
-    return "CheckoutService.TotalBasket" in ENGINE_METHODS
-
-
 def empty_request() -> Request:
     """Return a call of the empty method: the standard health check."""
     return Request(b"", EMPTY, HEALTH_OK)
@@ -186,12 +181,10 @@ def expecting(sent: Serial, method: int, answer: bytes) -> Request:
     return Request(sent.body, method, expected, sent.text_at, sent.number_at)
 
 
-def script_of(
-    basket: basket_pb2.Basket, call: Call, serial: int, *, totals: bool
-) -> Sequence[Request]:
+def script_of(basket: basket_pb2.Basket, call: Call, serial: int) -> Sequence[Request]:
     """Return what a till sends for a basket: a quote after each line, a total, the commit."""
-    script = growing_quotes(basket, call)
-    if totals:
-        script.append(total_request(basket, call, serial))
-    script.append(commit_request(basket, call, serial))
-    return script
+    return [
+        *growing_quotes(basket, call),
+        total_request(basket, call, serial),
+        commit_request(basket, call, serial),
+    ]

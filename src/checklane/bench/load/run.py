@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from checklane.bench import world as worlds
-from checklane.bench.figures import BenchError, digest_of
+from checklane.bench.figures import digest_of
 from checklane.bench.load.drive import (
     Cores,
     Serials,
@@ -32,7 +32,6 @@ from checklane.bench.load.requests import (
     empty_request,
     engine_call,
     growing_quotes,
-    has_totals,
     script_of,
     total_request,
 )
@@ -177,17 +176,9 @@ def weave(scripts: Sequence[Sequence[Request]]) -> Scripts:
 
 
 def make_scripts(mode: str, lanes: int, call: Call, serials: Serials, seed: int) -> Scripts:
-    """Return what lanes send in a mode. Lanes share no member.
-
-    Raises
-    ------
-    BenchError
-        The engine does not answer totals.
-    """
+    """Return what lanes send in a mode. Lanes share no member."""
     if mode == "empty":
         return weave([[empty_request()]] * lanes)
-    if mode == "totals" and not has_totals():
-        raise BenchError("TotalBasket is METHOD_NOT_BUILT in this engine: nothing to measure")
     count = lanes * BASKETS_A_LANE
     baskets = [basket.message for basket in make_baskets(mode, count, seed=seed, members=count)]
     scripts: list[list[Request]] = []
@@ -201,7 +192,7 @@ def make_scripts(mode: str, lanes: int, call: Call, serials: Serials, seed: int)
             elif mode == "commits":
                 script.append(commit_request(basket, call, serials.take(1)))
             else:
-                script += script_of(basket, call, serials.take(1), totals=has_totals())
+                script += script_of(basket, call, serials.take(1))
         scripts.append(script)
     return weave(scripts)
 
@@ -356,5 +347,4 @@ def words_of(options: LoadOptions) -> dict[str, str]:
         "lanes": f"{options.lanes} connections, {options.in_flight} in flight on each, {how}",
         "arrivals": f"{options.profile}, {options.seconds:g} s a row, seed {options.seed}",
         "polling": f"{options.spin_us} µs before the generator sleeps",
-        "totals": "measured" if has_totals() else "left out: TotalBasket is METHOD_NOT_BUILT",
     }
