@@ -1,6 +1,7 @@
 """Steps about the flows of a till's day, from a plain sale to an outage."""
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from checklane.certify.door import LOSE, REFUSE, Fault
@@ -9,7 +10,7 @@ from checklane.certify.player import FORGETFUL, ONCE, PATIENT, Player
 from checklane.certify.record import Evidence
 from checklane.certify.simulator import SimulatedTill
 from checklane.certify.step import NotOfferedError, Phase, Step
-from checklane.client import Basket, FuelPrice, ReturnLine
+from checklane.client import Basket, FuelPrice, Receipt, ReturnLine
 from checklane.clock import SYSTEM_CLOCK
 from checklane.errors import ChecklaneError, NotServedError, StateError
 from checklane.v1 import basket_pb2, checkout_pb2
@@ -197,9 +198,10 @@ class Return(Step):
 
     def play(self, player: Player, phase: int) -> None:
         if phase == 0:
-            player.remarks["sale"] = player.pay(player.basket(3))
+            player.remarks["sale"] = player.pay(player.basket(3), issue_capsule=True)
             return
-        first = player.remarks["sale"].sequence
+        sale: Receipt = player.remarks["sale"]
+        first = sale.sequence
         sequence = first + 1 if player.is_broken else player.sequence()
         try:
             player.lane(policy=ONCE).return_items(
@@ -208,6 +210,7 @@ class Return(Step):
                 original_date=player.date,
                 sequence=sequence,
                 business_date=player.date,
+                receipt_capsule=sale.receipt_capsule,
             )
         except ChecklaneError as error:
             player.remarks["refused"] = error.reason
@@ -277,6 +280,56 @@ class ExchangeGoods(Step):
             paid = sale.answer.decision.totals.due_minor
             if back is not None and back.decision.totals.refund_minor > paid:
                 yield f"{back.decision.totals.refund_minor} came back of {paid} that were paid"
+
+
+class WithoutReceipt(Step):
+    """Goods come back whose receipt is lost."""
+
+    name = "no-receipt"
+    title = "Goods without a receipt come back as the program lets them, and the till asks first"
+    broken = "the refund is paid out unasked, and told as paid"
+    phases = (
+        Phase("Buy one of the first product and bring one of the third back without its receipt."),
+        Phase(
+            "The same with two of the third, which is more than the program lets: leave them out."
+        ),
+    )
+
+    def play(self, player: Player, phase: int) -> None:
+        product, basket = player.shop.products[2], player.basket(1)
+        refund = Decimal((phase + 1) * product.price_minor).scaleb(-2)
+        basket.give_back_unreceipted(
+            product.code, kind=product.kind, count=phase + 1, refund=refund
+        )
+        if player.is_broken:
+            player.pay(basket, paid=True)
+            return
+        try:
+            player.lane().quote(basket)
+        except StateError as error:
+            if error.reason != "RETURN_NOT_ALLOWED":
+                raise
+            if phase == 0:
+                raise NotOfferedError("the program lets no goods come back so") from None
+            basket = player.basket(1)
+        player.pay(basket)
+
+    def look(self, seen: Evidence) -> Iterator[str]:
+        returned = [
+            found
+            for found in seen.of("CommitTransaction")
+            if any(
+                line.kind == basket_pb2.LINE_KIND_RETURN and not line.HasField("original")
+                for line in found.request.basket.lines
+            )
+        ]
+        if not returned:
+            yield "no goods without a receipt came: a line of kind RETURN without `original`"
+        if any(found.request.paid for found in returned):
+            yield (
+                "goods without a receipt were told as paid, which stands whatever the program says:"
+                " ask by a quote or a total, and pay out after that"
+            )
 
 
 class LateCard(Step):
@@ -542,6 +595,6 @@ def goods(request: Any) -> list[tuple[str, int, int]]:
 
 
 STEPS: tuple[Step, ...] = (
-    Sale(), Suspend(), Void(), VoidUnseen(), Return(), ExchangeGoods(), LateCard(), Fuel(), Holds(),
-    Outage(), Day(),
+    Sale(), Suspend(), Void(), VoidUnseen(), Return(), ExchangeGoods(), WithoutReceipt(),
+    LateCard(), Fuel(), Holds(), Outage(), Day(),
 )  # fmt: skip

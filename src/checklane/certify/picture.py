@@ -42,6 +42,16 @@ class _Names:
         return list(self._tills.values())
 
 
+#: Fields of a request that are told when they are there, and how.
+_SAID = {
+    "total_token": "total token",
+    "figures": "figures",
+    "paid": "paid",
+    "issue_capsule": "wants a capsule",
+    "receipt_capsule": "with its capsule",
+}
+
+
 def picture_of(result: Result) -> str:
     """Return the picture of a step that was run, as the content of a ``mermaid`` block."""
     names = _Names()
@@ -132,8 +142,7 @@ def _asked(exchange: Exchange, names: _Names) -> str:
     elif exchange.receipt is not None:
         parts.append(f"receipt {request.receipt.sequence}")
     parts += _holding(exchange.method, request)
-    parts += [word for word, name in (("total token", "total_token"), ("figures", "figures"),
-                                      ("paid", "paid")) if _says(request, name)]  # fmt: skip
+    parts += [word for name, word in _SAID.items() if _says(request, name)]
     if exchange.key:
         parts.append(names.key(exchange.key))
     return ": " + ", ".join(parts) if parts else ""
@@ -158,7 +167,8 @@ def _goods(lines: Any) -> str:
     goods = _units(sold) if len(sold) == 1 else f"{_units(sold)} in {len(sold)} lines"
     if not back:
         return goods
-    return f"{goods}, {_units(back)} of receipt {back[0].original.receipt.sequence} back"
+    original = back[0].original.receipt.sequence
+    return f"{goods}, {_units(back)} {f'of receipt {original}' if original else 'unreceipted'} back"
 
 
 def _units(lines: Any) -> str:

@@ -128,6 +128,7 @@ class Player:
         shown: Decision | None = None,
         total: Total | None = None,
         paid: bool = False,
+        issue_capsule: bool = False,
     ) -> Receipt:
         """Commit a basket under the next receipt of its till; as paid when its figures are given.
 
@@ -137,7 +138,7 @@ class Player:
         number : str
             Of the till.
         policy : Policy
-        sequence, key, shown, total, paid
+        sequence, key, shown, total, paid, issue_capsule
             As for `Lane.commit`.
         """
         return self.lane(number, policy).commit(
@@ -148,4 +149,5 @@ class Player:
             shown=shown,
             total=total,
             paid=paid or shown is not None or total is not None,
+            issue_capsule=issue_capsule,
         )

@@ -71,6 +71,7 @@ policies:
   claw_back: within_balance
   hold_minutes: 60
   return_days: 30
+  returns_without_receipt: {most: 10.00, member: required}
   claim_days: 14
 """
 OFFERS = """\
