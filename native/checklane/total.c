@@ -332,15 +332,36 @@ static account_t find_account(session_t *session, const accounts_view_t *view)
     return account;
 }
 
-/* The points that pay, in the lots as they are now. */
-static void judge_points(session_t *session)
+/* What is owed of a purse beyond what is left in the working copy's lots. */
+static int64_t owed_beyond(const session_t *session, uint8_t purse)
 {
+    int32_t day = session->facts.business_day;
+    int64_t owed = 0;
+    for (uint32_t i = 0; i < session->cell_count; i++) {
+        const cell_t *cell = &session->cells[i];
+        bool is_active = cell->day >= day && activation_of(cell) <= day;
+        if (cell->sub != purse) continue;
+        if (cell->kind == CELL_DEBT) owed += cell->value;
+        if (cell->kind == CELL_LOT && is_active) owed -= cell->value;
+    }
+    return owed > 0 ? owed : 0;
+}
+
+/* The points that pay, in the lots as they are now. Those that a hold keeps are there whatever is
+ * owed; once it has ended they are no more than can be spent. */
+static void judge_points(session_t *session, const accounts_view_t *view)
+{
+    hold_t hold;
     status_t status = STATUS_OK;
+    bool is_kept = read_hold(session, view, session->total.lsn, &hold)
+                   && hold.state == HOLD_STATE_OPEN;
     copy_cells(session, session->posted.at, session->posted.count);
     for (uint32_t i = 0; i < session->decision.redemption_count; i++) {
         const redemption_t *redemption = &session->decision.redemptions[i];
         int64_t left = move_burn(session, NULL, redemption->purse, session->facts.business_day,
                                  redemption->points, &status);
+        bool may_be_short = left == 0 && !is_kept && !is_paid(session);
+        if (may_be_short) left = owed_beyond(session, redemption->purse);
         if (left == 0) continue;
         note_missing(session, (missing_t){.kind = EXCEPTION_POINTS_SHORT,
                                           .number = redemption->purse,
@@ -420,7 +441,7 @@ status_t judge_total(session_t *session, const accounts_view_t *view, account_t 
     if (find_open(session, view) != session->total.lsn) {
         note_missing(session, (missing_t){.kind = EXCEPTION_TOTAL_UNKNOWN});
     }
-    judge_points(session);
+    judge_points(session, view);
     judge_counts(session, view);
     facts->member = decided.member;
     facts->account_group = decided.account_group;

@@ -487,11 +487,11 @@ def test_a_released_total_is_not_kept(till: Till, refused: Any) -> None:
     assert exceptions_of(till.pay(sold, total, paid=True)) == {"TOTAL_UNKNOWN": 0}
 
 
-def let_it_end(till: Till, member: str) -> None:
-    """Wait until nothing is held for the member any more."""
+def let_it_end(till: Till, member: str, points: int = 0) -> None:
+    """Wait until no more than so much is held for the member."""
     pause = threading.Event()
     for _ in range(600):
-        if held(till, member)[1] == 0:
+        if held(till, member)[1] == points:
             return
         pause.wait(0.1)
     raise AssertionError("the hold has not ended within a minute")
@@ -523,6 +523,26 @@ def test_a_total_that_has_ended_and_whose_points_are_spent(till: Till, refused: 
     assert held(till, "ann") == (earned, 0)
     entry, facts, response = commits(till)[-1]
     assert till.engine.replay(entry, *files_of(till, facts)) == (0, response)
+
+
+def test_a_total_that_has_ended_pays_with_no_points_that_are_owed(
+    built: Built, tmp_path: Path, refused: Any
+) -> None:
+    lenient = built.compile("owing", [*OFFERS, PAY], policies={"claw_back": "negative"})
+    till = Till(built, Programs(lenient, lenient), tmp_path)
+    try:
+        sale = till.sale(basket((OTHER, 1, 4000), member="ann"))
+        till.commit(sale)
+        sold = till.named((OTHER, 1, 2000), points=300, member="ann")
+        kept = till.named((OTHER, 1, 2000), points=50, member="ann")
+        total, other = till.total(sold, hold_seconds=3), till.total(kept)
+        # Held points can not be taken back: they are owed.
+        till.void(till.void_request(sale))
+        let_it_end(till, "ann", 50)
+        assert refused(till.pay, sold, total) == "DECISION_CHANGED"
+        assert till.pay(kept, other).decision == other.decision
+    finally:
+        till.engine.close()
 
 
 def test_a_total_that_has_ended_and_whose_limit_is_used_up(till: Till, refused: Any) -> None:

@@ -97,6 +97,7 @@ class Sale:
     decision: Decision
     off: list[int]
     own_date: int
+    receipt_date: int
     date: int
     back: list[int]
     refunds: list[int]
@@ -374,11 +375,12 @@ class Paper:
         self, request: Any, member: str | None, lines: list[Line], decision: Decision,
         off: list[int] | None = None,
     ) -> Sale:  # fmt: skip
-        """Note a sale."""
-        own = request.receipt.business_date
+        """Note a sale; points are of the date of its basket, which may be a total of before."""
+        date = request.receipt.business_date
+        own = date_of(request.basket.opened_time_unix_ms)
         sale = Sale(
-            request, member, lines, decision, decision.off if off is None else off, own,
-            self.counted(own), [0] * len(lines), [0] * len(lines),
+            request, member, lines, decision, decision.off if off is None else off, own, date,
+            self.counted(date), [0] * len(lines), [0] * len(lines),
         )  # fmt: skip
         self.sales.append(sale)
         if member is not None:
@@ -403,9 +405,9 @@ class Paper:
         """Undo a sale whole (Z2)."""
         sale.is_kept = sale.date <= self.closed
         sale.is_voided = True
-        date = self.counted(sale.own_date)
+        date = self.counted(sale.receipt_date)
         self.voids.append((date, sum(sale.nets) if sale.is_kept else 0))
-        self.take_back(sale, sale.own_date)
+        self.take_back(sale, sale.receipt_date)
 
     def bring_back(self, sale: Sale, counts: dict[int, int], date: int) -> int:
         """Note goods that come back, on a date; return the refund."""
