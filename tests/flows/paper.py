@@ -12,7 +12,7 @@ from typing import Any
 
 PLAIN, LIMITED, GIFT, FUEL, OTHER = 100, 200, 300, 400, 500
 #: Of `few`: cents a unit, units a member, cents for everybody.
-UNIT_MINOR, MEMBER_UNITS, BUDGET_MINOR = 50, 6, 600
+UNIT_MINOR, MEMBER_UNITS, BUDGET_MINOR = 50, 6, 430
 GIFT_MINOR = 100
 #: Cents a gallon: of any fill, and of each step of so many points.
 GALLON_MINOR, STEP_MINOR, STEP_POINTS = 5, 10, 100
@@ -20,7 +20,7 @@ PENDING_DAYS, KEPT_DAYS = 1, 3
 OFFERS: list[dict[str, Any]] = [
     {"id": "plain", "discount": {"of": {"category": "PLAIN"}, "percent": 10}},
     {"id": "few", "discount": {"of": {"category": "LIMITED"}, "amount": 0.50},
-     "limits": {"per_member": {"units": MEMBER_UNITS}, "overall": {"money": 6.00}},
+     "limits": {"per_member": {"units": MEMBER_UNITS}, "overall": {"money": 4.30}},
      "funding": [{"funder": "maker", "percent": 60, "settlement": "third_party"},
                  {"funder": "shop", "percent": 40}]},
     {"id": "once", "coupon": {"codes": "ONCE", "serial": True},
