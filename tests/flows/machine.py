@@ -245,7 +245,7 @@ class Flows(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def release_total(self, data: st.DataObject) -> None:
-        """Give a basket up: what its total held is free."""
+        """Give a basket up: what its total held is free. One that has ended holds nothing."""
         name = self.pick_hold(data, "total")
         if name is None:
             return
@@ -253,7 +253,7 @@ class Flows(RuleBasedStateMachine):
         request = checkout_pb2.ReleaseHoldRequest(context=self.shop.context(), basket_id=basket_id)
         self.checkout("ReleaseHold", request)
         total = self.paper.total_of(basket_id)
-        if total is not None:
+        if total is not None and total.expires_ms > self.paper.post_ms:
             total.is_open = False
 
     # ---- holds
