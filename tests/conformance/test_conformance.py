@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from checklane.bench.load.run import NO_LADDER
 from tests.conformance.behaviours import BEHAVIOURS, CLIENTS, NOT_OFFERED, RAW, behaviours_of
 from tests.conformance.run import certificates, run_client, sale_of, tls_flags, write_plan
 from tests.server.serving import Server, build_example
@@ -27,7 +28,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     def start(*flags: str) -> Server:
         data = folder / f"data-{next(numbers)}"
         shutil.copytree(folder / "example", data)
-        server = Server(data, folder / f"{data.name}.log", *flags)
+        server = Server(data, folder / f"{data.name}.log", *NO_LADDER, *flags)
         server.start()
         started.append(server)
         return server

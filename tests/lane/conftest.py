@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from checklane.bench.load.run import NO_LADDER
 from tests.server.serving import Server, build_example
 
 
@@ -31,6 +32,7 @@ def served(lane_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "--lane-threads", "2",
         "--lane-changes", "2",
         "--metrics-listen", "127.0.0.1:0",
+        *NO_LADDER,
     )  # fmt: skip
     server.lane_listen = f"127.0.0.1:0,unix:{folder / 'lane.sock'}"
     server.start()
