@@ -122,11 +122,15 @@ static void add_line(basket_t *basket, uint32_t line_index, const catalogue_t *c
     const line_t *line = &basket->lines[line_index];
     if (!has_units(line)) return;
     INVARIANT(line->count > 0);
-    uint32_t flags = line->flags;
+    /* The check of an age opens what is kept out without it, and sets no units apart. */
+    bool is_gated = (line->flags & LINE_FLAG_AGE_VERIFIED) == 0;
+    uint32_t flags = line->flags & ~(uint32_t)LINE_FLAG_AGE_VERIFIED;
     if (line->product != NONE_32) {
         uint64_t product_flags = catalogue->products[line->product].flags;
         if (exclusions.set_of_product != NULL) {
-            product_flags |= exclusions.flags[exclusions.set_of_product[line->product]];
+            uint8_t excluded = exclusions.flags[exclusions.set_of_product[line->product]];
+            product_flags |= excluded & EXCLUDED_FLAGS;
+            if (is_gated) product_flags |= excluded >> EXCLUDED_GATED_SHIFT;
         }
         if ((product_flags & PRODUCT_FLAG_NO_DISCOUNT) != 0) flags |= LINE_FLAG_NO_DISCOUNT;
         if ((product_flags & PRODUCT_FLAG_NO_EARN) != 0) flags |= LINE_FLAG_NO_EARN;

@@ -420,8 +420,11 @@ _Static_assert(sizeof(universal_list_t) == 16, "four to a cache line");
 
 /* "excluded_set": uint16 by product, or nothing at all: which rules of the program's exclusions it
  * falls under. "excluded_flags": uint8 by jurisdiction, then by set: PRODUCT_FLAG_NO_DISCOUNT,
- * NO_EARN and NO_BURN of those rules that hold there. */
+ * NO_EARN and NO_BURN of those rules that hold there; above EXCLUDED_GATED_SHIFT, of those that
+ * hold for lines without the check of an age. */
 #define EXCLUDED_SETS_MAX 65536
+#define EXCLUDED_GATED_SHIFT 4
+#define EXCLUDED_FLAGS (PRODUCT_FLAG_NO_DISCOUNT | PRODUCT_FLAG_NO_EARN | PRODUCT_FLAG_NO_BURN)
 
 /* "rows": open-addressed by mix64(offer << 32 | product); an empty slot has product NONE_32. A
  * zone's own row stands before zone 0 in probe order only by chance: look for both, own first. */

@@ -531,8 +531,8 @@ static status_t check_exclusions(const program_tables_t *tables, program_t *prog
     REQUIRE(flag_count / header->jurisdiction_count <= EXCLUDED_SETS_MAX);
     program->excluded_set_count = (uint32_t)(flag_count / header->jurisdiction_count);
     for (uint64_t i = 0; i < flag_count; i++) {
-        REQUIRE(program->excluded_flags[i]
-                <= (PRODUCT_FLAG_NO_DISCOUNT | PRODUCT_FLAG_NO_EARN | PRODUCT_FLAG_NO_BURN));
+        REQUIRE((program->excluded_flags[i]
+                 & ~(EXCLUDED_FLAGS | EXCLUDED_FLAGS << EXCLUDED_GATED_SHIFT)) == 0);
     }
     for (uint32_t i = 0; i < header->product_count; i++) {
         REQUIRE(program->excluded_set[i] < program->excluded_set_count);

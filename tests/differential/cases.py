@@ -75,6 +75,7 @@ class Cases:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.gates = random.Random(f"gates {seed}")
         self.programs = 0
 
     def some(self, *chances: tuple[float, str, Any]) -> dict[str, Any]:
@@ -476,6 +477,7 @@ class Cases:
                 "of": self.selector(1),
                 "from": self.random.sample(["discount", "earn", "burn"], self.pick(1, 1, 2)),
                 **self.some((0.6, "jurisdictions", self.pick("NORTH", ["SOUTH"]))),
+                **({"unless": "age_verified"} if self.gates.random() < 0.3 else {}),
             }
             for _ in range(self.pick(1, 2))
         ]
@@ -552,6 +554,8 @@ class Cases:
             (0.05, "pos_discount", money(self.pick(10, 20))),
             (0.04, "opaque", True),
         )
+        if self.gates.random() < 0.3:
+            more["age_verified"] = True
         if count == 1 and self.random.random() < 0.2:
             quantity = self.pick("0.25", "0.7", "1.333")
             more["measure"] = {"quantity": quantity, "unit": self.pick("kilogram", "litre")}

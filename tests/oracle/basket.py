@@ -84,6 +84,7 @@ class Unit:
     no_discount: bool
     no_earn: bool
     no_redeem: bool
+    age_verified: bool
     reduced: bool
     measure: tuple[int, str]
     kind: str = "sale"
@@ -218,6 +219,7 @@ def read_basket(lines: list[dict[str, Any]], products: dict[int, Product], decim
                 no_discount=is_true(line.get("no_discount")) or "no_discount" in flags,
                 no_earn=is_true(line.get("no_earn")) or "no_earn" in flags,
                 no_redeem=is_true(line.get("no_redeem")) or "no_burn" in flags,
+                age_verified=is_true(line.get("age_verified")),
                 reduced=source in ("markdown", "override") or given > 0,
                 measure=quantity,
                 kind=kind,

@@ -197,7 +197,10 @@ def exclude(basket: Basket, program: dict[str, Any], jurisdiction: str) -> None:
             continue
         selector = Selector(rule["of"], 0, program.get("files") or {})
         for unit in basket.units + basket.charges:
-            if unit.product is not None and selector.fits_product(unit.product):
+            is_let_in = "unless" in rule and unit.age_verified
+            if unit.product is None or is_let_in:
+                continue
+            if selector.fits_product(unit.product):
                 unit.no_discount |= "discount" in listed(rule["from"])
                 unit.no_earn |= "earn" in listed(rule["from"])
                 unit.no_redeem |= "burn" in listed(rule["from"])

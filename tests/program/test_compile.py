@@ -242,6 +242,7 @@ def test_exclusions_by_product_and_jurisdiction(tmp_path):
         PROGRAM
         + "exclusions:\n- {of: {flags: fuel}, from: [earn, burn], jurisdictions: NY}\n"
         + "- {of: {category: FOOD}, from: discount}\n"
+        + "- {of: {flags: fuel}, from: [discount, earn], unless: age_verified}\n"
     )
     path = write_program(tmp_path, "[]\n", program=text)
     catalogue = replace(small_catalogue(), jurisdiction_names=["", "NY"])
@@ -250,7 +251,8 @@ def test_exclusions_by_product_and_jurisdiction(tmp_path):
     sets = len(tables["excluded_flags"]) // 2
     flags = tables["excluded_flags"].reshape(2, sets)[:, tables["excluded_set"]]
     # Soup, canned soup, fuel (which is FOOD/PASTA here) and fruit; nowhere, then New York.
-    assert flags.tolist() == [[1, 1, 1, 0], [1, 1, 7, 0]]
+    gated = 3 << _layout.EXCLUDED_GATED_SHIFT
+    assert flags.tolist() == [[1, 1, 1 | gated, 0], [1, 1, 7 | gated, 0]]
 
 
 def test_rows_are_found_by_offer_and_product(tmp_path):

@@ -201,6 +201,8 @@ PROGRAMS = {
                          "about products", "write items"),
     "excluded from what": (PROGRAM + "exclusions:\n- of: {flags: tobacco}\n  from: ¦sale\n",
                            "not known", "'burn'"),
+    "excluded unless what": (PROGRAM + "exclusions:\n- of: {flags: tobacco}\n  from: earn\n"
+                             "  unless: ¦asked\n", "not known", "'age_verified'"),
     "unknown key": (PROGRAM + "¦segmens: {}\n", "unknown key", "'segments'"),
     "same purse number": (PROGRAM.replace("number: 2", "number: ¦1"), "belongs to 'points'",
                           "free number, such as 2"),

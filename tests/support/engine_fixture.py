@@ -362,6 +362,7 @@ class EngineFixture:
             no_discount=is_true(line.get("no_discount")),
             no_earn=is_true(line.get("no_earn")),
             no_redeem=is_true(line.get("no_redeem")),
+            age_verified=is_true(line.get("age_verified")),
             opaque=is_true(line.get("opaque")),
         )
         if "measure" in line:

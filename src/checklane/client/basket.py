@@ -200,6 +200,7 @@ class Basket:
         kind: str = "GTIN",
         department: str = "",
         line_id: int | None = None,
+        age_verified: bool = False,
     ) -> Self:
         """Add a line that is sold by the unit.
 
@@ -219,6 +220,8 @@ class Basket:
             The till's department. Default: the product's.
         line_id : int, optional
             Default: one more than the highest so far.
+        age_verified : bool
+            The till checked the customer's age for it: what the program gates asks for that.
 
         Raises
         ------
@@ -229,6 +232,7 @@ class Basket:
         line.count = count
         line.amount_minor = self._minor(amount, amount_minor)
         line.department_code = department
+        line.age_verified = age_verified
         return self
 
     def add_measured(

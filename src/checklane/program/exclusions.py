@@ -43,10 +43,12 @@ def exclusion_tables(
     flags = np.zeros((len(jurisdictions), len(sets)), dtype=np.uint8)
     for number, rule in enumerate(rules):
         holds = (sets & np.uint64(1 << number)) != 0
-        kept_out = np.uint8(sum(FROM_FLAGS[name] for name in set(rule.from_)))
+        kept_out = sum(FROM_FLAGS[name] for name in set(rule.from_))
+        if rule.unless is not None:
+            kept_out <<= _layout.EXCLUDED_GATED_SHIFT
         for place, name in enumerate(jurisdictions):
             if rule.jurisdictions is None or name in rule.jurisdictions:
-                flags[place, holds] |= kept_out
+                flags[place, holds] |= np.uint8(kept_out)
     return {
         "excluded_set": of_product[: index.product_count].astype(np.uint16),
         "excluded_flags": flags.reshape(-1),

@@ -1619,6 +1619,11 @@ class Exclusion(Part):
         default=None,
         description="In stores of which jurisdictions, as in the stores feed. Default: all.",
     )
+    unless: Literal["age_verified"] | None = Field(
+        default=None,
+        description="A gate: `age_verified` lets in the lines for which the till checked an age. "
+        "Default: none.",
+    )
 
 
 class CostBudget(Part):
